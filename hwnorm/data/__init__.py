@@ -1,0 +1,1 @@
+"""Images: the subset that is shipped, and the folders that a user brings."""

@@ -1,0 +1,177 @@
+"""The datapath: cells on fixed-point signals, in an order in which each can be computed.
+
+A cell is one small piece of hardware. The set is closed and small; operators are built from it, so
+the bit-true evaluation, the Verilog, the HLS code and the cost of every operator follow from those
+of the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from hwnorm.fixed import FixedFormat, Overflow, Rounding
+
+
+class Cell(StrEnum):
+    """The kinds of cells; a and b are the arguments, code(v) the integer of a signal."""
+
+    INPUT = "input"  #: x
+    CONSTANT = "constant"  #: the code ``parameter``
+    ADD = "add"  #: a + b, exact
+    SUB = "sub"  #: a - b, exact
+    NEG = "neg"  #: -a, exact
+    ABS = "abs"  #: |a|, exact
+    MIN = "min"  #: the smaller of a and b
+    MAX = "max"  #: the greater of a and b
+    MUL = "mul"  #: a * b, exact
+    SHIFT = "shift"  #: a * 2**parameter, wiring: the same code, another binary point
+    RESIZE = "resize"  #: a in the node's format, by the node's rounding and overflow
+    TABLE = "table"  #: ``table[bits of a]``: bits ``parameter`` and up of code(a), unsigned
+    LOW_BITS = "low_bits"  #: the lowest ``parameter`` bits of code(a), as an unsigned number
+    NEGATE_IF = "negate_if"  #: -a where b is negative, else a
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One cell and the signal that it drives.
+
+    ``args`` are indices of earlier nodes. ``rounding`` and ``overflow`` matter for ``RESIZE`` alone:
+    all other cells are exact, their format holds every value that occurs. ``stage`` is the pipeline
+    stage (0 first) in which the cell is computed; a signal that is used in a later stage is carried
+    there in registers. ``name`` is the signal's name in Verilog and C++, ``part`` the piece of the
+    expression that it computes or helps to.
+    """
+
+    cell: Cell
+    args: tuple[int, ...]
+    fmt: FixedFormat
+    name: str
+    part: str
+    parameter: int = 0
+    table: tuple[int, ...] = ()
+    rounding: Rounding = "trn"
+    overflow: Overflow = "wrap"
+    stage: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Error of a kernel against its real-valued expression, over all input codes.
+
+    In ulp of the output; where the expression leaves the output's range, it counts clamped.
+    """
+
+    max_error_ulp: float
+    mean_error_ulp: float
+    worst_code: int
+    codes: int
+
+
+@dataclass(frozen=True)
+class Datapath:
+    """An expression lowered for a format, a target and a clock. ``nodes[-1]`` drives the output.
+
+    ``latency`` is in clock cycles from an accepted beat to its result; the result is registered, and
+    a stage lies before each register, so it equals the number of stages.
+    """
+
+    expression: str
+    input: FixedFormat
+    output: FixedFormat
+    nodes: tuple[Node, ...]
+    latency: int
+    target: str
+    clock_mhz: float
+    certificate: Certificate
+
+    def evaluate(self, codes: np.ndarray) -> np.ndarray:
+        """Input codes to output codes, bit for bit what the hardware does.
+
+        Args:
+            codes: integers within the input format, any shape.
+
+        Returns:
+            int64 codes in the output format, of the same shape.
+        """
+        return run_nodes(self.nodes, codes)
+
+    def register_bits(self) -> int:
+        """Pipeline flip-flops of one lane: every signal, in every stage that it must outlive."""
+        return sum(self.nodes[i].fmt.width * n for i, n in enumerate(self.lifetimes()))
+
+    def lifetimes(self) -> list[int]:
+        """For each node, the number of register stages that carry its signal."""
+        last = [node.stage for node in self.nodes]
+        for node in self.nodes:
+            for arg in node.args:
+                last[arg] = max(last[arg], node.stage)
+        last[-1] = self.latency
+        return [
+            0 if node.cell is Cell.CONSTANT else last[i] - node.stage
+            for i, node in enumerate(self.nodes)
+        ]
+
+
+def run_nodes(nodes: Sequence[Node], codes: np.ndarray) -> np.ndarray:
+    """Evaluate ``nodes`` in order on the input ``codes`` and return the last one's (int64)."""
+    codes = np.asarray(codes, dtype=np.int64)
+    values: list[np.ndarray] = []
+    for node in nodes:
+        arguments = [values[i] for i in node.args]
+        formats = [nodes[i].fmt for i in node.args]
+        values.append(codes if node.cell is Cell.INPUT else run_cell(node, arguments, formats))
+    return np.broadcast_to(values[-1], codes.shape).copy()
+
+
+def run_cell(node: Node, args: Sequence[np.ndarray], formats: Sequence[FixedFormat]) -> np.ndarray:
+    """The codes that a cell makes of its arguments' codes: the definition of each cell."""
+    out: Any
+    match node.cell:
+        case Cell.CONSTANT:
+            out = np.int64(node.parameter)
+        case Cell.ADD | Cell.SUB | Cell.MIN | Cell.MAX:
+            frac = max(fmt.frac for fmt in formats)
+            a, b = (v << (frac - fmt.frac) for v, fmt in zip(args, formats, strict=True))
+            combine = {Cell.ADD: np.add, Cell.SUB: np.subtract, Cell.MIN: np.minimum, Cell.MAX: np.maximum}
+            out = combine[node.cell](a, b)
+        case Cell.NEG:
+            out = -args[0]
+        case Cell.ABS:
+            out = np.abs(args[0])
+        case Cell.MUL:
+            out = args[0] * args[1]
+        case Cell.SHIFT:
+            out = args[0]
+        case Cell.RESIZE:
+            out = resize(args[0], formats[0], node.fmt, node.rounding, node.overflow)
+        case Cell.TABLE:
+            address = (args[0] >> node.parameter) & (len(node.table) - 1)
+            out = np.asarray(node.table, dtype=np.int64)[address]
+        case Cell.LOW_BITS:
+            out = args[0] & ((1 << node.parameter) - 1)
+        case Cell.NEGATE_IF:
+            out = np.where(args[1] < 0, -args[0], args[0])
+        case _:
+            raise AssertionError(node.cell)
+    return np.asarray(out, dtype=np.int64)
+
+
+def resize(
+    codes: np.ndarray, source: FixedFormat, to: FixedFormat, rounding: Rounding, overflow: Overflow
+) -> np.ndarray:
+    """Codes of one format as codes of another: ``trn`` or ``rnd``, then ``sat`` or ``wrap``."""
+    drop = source.frac - to.frac
+    if drop > 0:
+        if rounding == "rnd":
+            codes = codes + (1 << (drop - 1))
+        codes = codes >> drop
+    else:
+        codes = codes << -drop
+    if overflow == "sat":
+        return np.clip(codes, to.min_code, to.max_code)
+    return ((codes - to.min_code) & ((1 << to.width) - 1)) + to.min_code

@@ -1,0 +1,82 @@
+"""Files that are written whole or not at all, and artefacts that say what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnorm.errors import InputError
+from hwnorm.version import VERSION
+
+#: Version of the layout of every JSON artefact in a run folder.
+SCHEMA = 1
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a file beside ``path``, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: matplotlib and safetensors choose by it.
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8") and None)
+
+
+def write_artefact(path: Path, kind: str, seed: int | None, made_from: str, body: dict[str, Any]) -> None:
+    """Write a JSON artefact: its kind, the schema and hwnorm's version, seed, origin, then ``body``."""
+    head = {
+        "kind": kind,
+        "schema": SCHEMA,
+        "hwnorm_version": VERSION,
+        "seed": seed,
+        "made_from": made_from,
+    }
+    write_text(path, json.dumps(head | body, indent=1, allow_nan=False) + "\n")
+
+
+def read_artefact(path: Path, kind: str) -> dict[str, Any]:
+    """Read a JSON artefact.
+
+    Raises:
+        InputError: it is missing, is not JSON, is of another kind, or of another schema version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; a {kind} was expected (run the stage that makes it)") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(data, dict) or data.get("kind") != kind:
+        found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"{path}: holds {found!r}; a {kind} was expected")
+    if data.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path}: schema {data.get('schema')} by hwnorm {data.get('hwnorm_version')}; this is hwnorm "
+            f"{VERSION}, which reads schema {SCHEMA}: run again into a new folder, or use that version"
+        )
+    return data
+
+
+def digest(*parts: Any) -> str:
+    """A short hash of files (``Path``), bytes, or anything that JSON can hold."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            raw = part.read_bytes()
+        elif isinstance(part, bytes):
+            raw = part
+        else:
+            raw = json.dumps(part, sort_keys=True).encode()
+        sha.update(hashlib.sha256(raw).digest())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,102 @@
+"""Signed fixed-point formats: what a code means, and how a real value becomes one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hwnorm.errors import InputError
+
+#: ``trn`` is floor; ``rnd`` is half up, floor(v + 1/2 ulp), which ap_fixed calls AP_RND.
+Rounding = Literal["trn", "rnd"]
+#: ``sat`` clamps (AP_SAT); ``wrap`` drops the top bits (AP_WRAP).
+Overflow = Literal["sat", "wrap"]
+
+#: The widest signal: sums and products of codes must fit NumPy's int64 with room for a carry.
+MAX_WIDTH = 62
+
+_TEXT = re.compile(r"s(\d{1,3})f(\d{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class FixedFormat:
+    """Signed fixed point: ``width`` bits, ``frac`` of them fractional; value = code * 2**-frac.
+
+    The same meaning as ``ap_fixed<width, width - frac>``. ``frac`` may exceed ``width`` or be
+    negative for signals inside a datapath.
+    """
+
+    width: int
+    frac: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= MAX_WIDTH:
+            raise ValueError(f"{self.width} bits; a signal has 1 to {MAX_WIDTH}")
+
+    @classmethod
+    def parse(cls, text: str) -> FixedFormat:
+        """Read ``s16f11``: signed, 16 bits, 11 of them fractional.
+
+        Raises:
+            InputError: the text is no such format, or the widths are out of range.
+        """
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise InputError(f"format {text!r}: not of the form s16f11 (signed, 16 bits, 11 fractional)")
+        width, frac = int(match[1]), int(match[2])
+        if not 2 <= width <= 32:
+            raise InputError(f"format {text!r}: {width} bits; 2 to 32 are possible")
+        if frac > width:
+            raise InputError(f"format {text!r}: {frac} fractional bits; at most its {width} bits can be")
+        return cls(width, frac)
+
+    @classmethod
+    def holding(cls, low: int, high: int, frac: int) -> FixedFormat:
+        """The narrowest format with ``frac`` fractional bits that holds the codes low..high."""
+        width = max(int(high).bit_length(), int(-low - 1).bit_length() if low < 0 else 0) + 1
+        return cls(width, frac)
+
+    def __str__(self) -> str:
+        return f"s{self.width}f{self.frac}"
+
+    @property
+    def integer_bits(self) -> int:
+        """Bits before the binary point, the sign among them: the ``I`` of ``ap_fixed<W, I>``."""
+        return self.width - self.frac
+
+    @property
+    def min_code(self) -> int:
+        return -(1 << (self.width - 1))
+
+    @property
+    def max_code(self) -> int:
+        return (1 << (self.width - 1)) - 1
+
+    @property
+    def ulp(self) -> float:
+        """The value of one code step."""
+        return float(2.0**-self.frac)
+
+    @property
+    def low(self) -> float:
+        return self.min_code * self.ulp
+
+    @property
+    def high(self) -> float:
+        return self.max_code * self.ulp
+
+    def codes(self) -> np.ndarray:
+        """Every code in ascending order: int64, shape (2**width,)."""
+        return np.arange(self.min_code, self.max_code + 1, dtype=np.int64)
+
+    def to_float(self, codes: np.ndarray) -> np.ndarray:
+        """Codes to values: float64 of the same shape, exact up to 53 bits."""
+        return np.asarray(codes, dtype=np.float64) * self.ulp
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Values to codes (int64, same shape), rounded half up and saturated."""
+        scaled = np.floor(np.asarray(values, dtype=np.float64) * 2.0**self.frac + 0.5)
+        return np.clip(scaled, self.min_code, self.max_code).astype(np.int64)

@@ -1,0 +1,91 @@
+"""What an operator is. Adding one means adding one module to this package, or an entry point."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+#: Closed interval of real values, (low, high).
+Interval = tuple[float, float]
+
+
+class Signal(Protocol):
+    """A fixed-point value inside a datapath that is being built."""
+
+    @property
+    def frac(self) -> int: ...
+
+
+class Lowering(Protocol):
+    """What an operator may ask for while it is turned into cells (``hwnorm.datapath.builder``).
+
+    Everything is exact unless its name says otherwise; the builder sees to widths and sharing.
+    """
+
+    def add(self, a: Signal, b: Signal) -> Signal: ...
+    def sub(self, a: Signal, b: Signal) -> Signal: ...
+    def neg(self, a: Signal) -> Signal: ...
+    def abs(self, a: Signal) -> Signal: ...
+    def min(self, a: Signal, b: Signal) -> Signal: ...
+    def max(self, a: Signal, b: Signal) -> Signal: ...
+    def mul(self, a: Signal, b: Signal) -> Signal: ...
+    def constant(self, value: float) -> Signal:
+        """``value`` rounded to the working precision."""
+
+    def scale(self, a: Signal, factor: float) -> Signal:
+        """``a`` times a constant, by shift-and-add, rounded to the working precision."""
+
+    def trim(self, a: Signal) -> Signal:
+        """``a`` with no more fractional bits than the working precision."""
+
+    def piecewise_odd(self, a: Signal, function: Callable[[np.ndarray], np.ndarray]) -> Signal:
+        """An odd function of ``a`` by table (and one multiplier), to the working precision."""
+
+
+#: An argument as an operator sees it while being lowered: a signal, or a constant's value.
+Operand = Signal | float
+
+
+class Operator(ABC):
+    """One row of the registry."""
+
+    name: ClassVar[str]
+    #: Least and greatest number of arguments.
+    arity: ClassVar[tuple[int, int]]
+    #: Arguments, by position, that must be constants (as the limit in ``clip(x, 5)``).
+    constant_arguments: ClassVar[frozenset[int]] = frozenset()
+
+    @abstractmethod
+    def torch(self, *args: Any) -> Any:
+        """The function on torch tensors (constants come as Python floats), differentiable."""
+
+    @abstractmethod
+    def numpy(self, *args: Any) -> Any:
+        """The function on float64 arrays or floats, in double precision: the reference."""
+
+    @abstractmethod
+    def interval(self, *args: Interval) -> Interval:
+        """An interval that holds every value, given intervals that hold the arguments."""
+
+    @abstractmethod
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        """Build the function from cells; at least one argument is a signal."""
+
+    def check(self, *args: float | None) -> str | None:
+        """What is wrong with the constant arguments (None: not a constant), or None if nothing."""
+        return None
+
+
+def as_signal(build: Lowering, operand: Operand) -> Signal:
+    """The operand as a signal; a constant becomes one of working precision."""
+    return build.constant(operand) if isinstance(operand, (int, float)) else operand
+
+
+def finite_product(a: float, b: float) -> float:
+    """a * b with 0 * inf = 0, as interval bounds need it."""
+    product = a * b
+    return 0.0 if math.isnan(product) else product

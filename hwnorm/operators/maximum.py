@@ -1,0 +1,31 @@
+"""The greater of two values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
+
+
+class Max(Operator):
+    name = "max"
+    arity = (2, 2)
+
+    def torch(self, *args: Any) -> Any:
+        a, b = args
+        if isinstance(b, float):
+            return a.clamp_min(b)
+        return b.clamp_min(a) if isinstance(a, float) else torch.maximum(a, b)
+
+    def numpy(self, *args: Any) -> Any:
+        return np.maximum(args[0], args[1])
+
+    def interval(self, *args: Interval) -> Interval:
+        (a, b), (c, d) = args
+        return max(a, c), max(b, d)
+
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        return build.max(as_signal(build, args[0]), as_signal(build, args[1]))

@@ -1,0 +1,31 @@
+"""The smaller of two values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
+
+
+class Min(Operator):
+    name = "min"
+    arity = (2, 2)
+
+    def torch(self, *args: Any) -> Any:
+        a, b = args
+        if isinstance(b, float):
+            return a.clamp_max(b)
+        return b.clamp_max(a) if isinstance(a, float) else torch.minimum(a, b)
+
+    def numpy(self, *args: Any) -> Any:
+        return np.minimum(args[0], args[1])
+
+    def interval(self, *args: Interval) -> Interval:
+        (a, b), (c, d) = args
+        return min(a, c), min(b, d)
+
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        return build.min(as_signal(build, args[0]), as_signal(build, args[1]))

@@ -1,0 +1,25 @@
+"""Subtraction of two signals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
+
+
+class Sub(Operator):
+    name = "sub"
+    arity = (2, 2)
+
+    def torch(self, *args: Any) -> Any:
+        return args[0] - args[1]
+
+    def numpy(self, *args: Any) -> Any:
+        return args[0] - args[1]
+
+    def interval(self, *args: Interval) -> Interval:
+        (a, b), (c, d) = args
+        return a - d, b - c
+
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        return build.sub(as_signal(build, args[0]), as_signal(build, args[1]))

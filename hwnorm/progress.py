@@ -1,0 +1,42 @@
+"""Progress bars with a time estimate, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+T = TypeVar("T")
+
+#: Results go to ``out``; progress, warnings and errors to ``err``.
+out = Console()
+err = Console(stderr=True)
+
+
+def progress_bar() -> Progress:
+    """A rich progress display: label, bar, count, elapsed and estimated remaining time."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+    )
+
+
+def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+    """Yield ``items`` behind a progress bar."""
+    with progress_bar() as bar:
+        yield from bar.track(items, total=total, description=label)
