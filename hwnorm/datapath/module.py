@@ -1,0 +1,42 @@
+"""A datapath as a PyTorch module: bit for bit what the hardware computes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hwnorm.datapath.ir import Datapath
+
+#: One table entry for each input code: 2**16 float32 values are 256 KiB.
+MAX_INPUT_BITS = 16
+
+
+class FixedPointFunction(nn.Module):
+    """Elementwise: quantize to the input format, then look up what the datapath makes of that code.
+
+    The input is rounded half up and saturated, as ``FixedFormat.quantize`` does; the output is the
+    value of the output code in float32.
+
+    Raises:
+        ValueError: the input format has more than 16 bits.
+    """
+
+    table: Tensor
+
+    def __init__(self, datapath: Datapath) -> None:
+        super().__init__()
+        self.input, self.output = datapath.input, datapath.output
+        self.expression = datapath.expression
+        if self.input.width > MAX_INPUT_BITS:
+            raise ValueError(f"{self.input} input; a table of all codes is made for at most {MAX_INPUT_BITS} bits")
+        values = self.output.to_float(datapath.evaluate(self.input.codes()))
+        self.register_buffer("table", torch.from_numpy(values).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In float64 the half that rounding adds is exact for every float32 near the codes.
+        codes = torch.floor(x.double() * 2.0**self.input.frac + 0.5)
+        codes = codes.clamp_(self.input.min_code, self.input.max_code)
+        return self.table[codes.long() - self.input.min_code].to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.expression!r}, {self.input} -> {self.output}"

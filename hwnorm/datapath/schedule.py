@@ -1,0 +1,50 @@
+"""Cuts a datapath into pipeline stages for a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hwnorm.datapath.ir import Cell, Node
+from hwnorm.errors import InputError
+from hwnorm.targets.cost import CellCost
+from hwnorm.targets.target import Target
+
+
+def schedule(
+    nodes: Sequence[Node], costs: Sequence[CellCost], clock_mhz: float, target: Target
+) -> tuple[tuple[Node, ...], int]:
+    """The nodes with their stages, and the latency in cycles (the number of stages).
+
+    As soon as possible: a cell joins the stage of its latest argument if the sum of delays still
+    fits the period less the register's own time, and opens the next stage otherwise. Shifts are
+    wires and move to where they are first used, so that only what they read is carried.
+
+    Raises:
+        InputError: one cell alone is slower than the clock.
+    """
+    period = 1000.0 / clock_mhz - target.register_ns
+    stage = [0] * len(nodes)
+    arrival = [0.0] * len(nodes)
+    for i, (node, cost) in enumerate(zip(nodes, costs, strict=True)):
+        if cost.delay_ns > period:
+            reach = 1000.0 / (cost.delay_ns + target.register_ns)
+            raise InputError(
+                f"clock {clock_mhz:g} MHz: {node.cell} {node.name} ({node.part}) takes {cost.delay_ns:.2f} ns "
+                f"on {target.name}; at most {reach:.0f} MHz is possible"
+            )
+        args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
+        stage[i] = max((stage[a] for a in args), default=0)
+        ready = max((arrival[a] for a in args if stage[a] == stage[i]), default=0.0)
+        if ready + cost.delay_ns > period:
+            stage[i] += 1
+            ready = 0.0
+        arrival[i] = ready + cost.delay_ns
+    users: list[list[int]] = [[] for _ in nodes]
+    for i in range(len(nodes) - 1, -1, -1):
+        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT):
+            stage[i] = min(stage[u] for u in users[i])
+        for a in nodes[i].args:
+            users[a].append(i)
+    staged = tuple(replace(node, stage=s) for node, s in zip(nodes, stage, strict=True))
+    return staged, stage[-1] + 1

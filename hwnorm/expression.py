@@ -1,0 +1,256 @@
+"""Expressions: immutable DAGs of operators over x and constants, read from and printed as infix text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnorm.errors import InputError
+from hwnorm.operators import operator, registry
+from hwnorm.operators.base import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A node of the DAG: the variable x, a constant, or an operator applied to arguments.
+
+    Make one with :data:`X`, :func:`constant`, :func:`apply` or :func:`parse`, which fold constants
+    and check arguments. Equal expressions compare and hash equal, so shared subtrees are found.
+    """
+
+    #: Operator's name, ``"x"`` or ``"constant"``.
+    kind: str
+    args: tuple[Expression, ...] = ()
+    value: float = 0.0
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.kind, self.args, self.value)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return _print(self)
+
+    @property
+    def is_constant(self) -> bool:
+        return self.kind == "constant"
+
+    def walk(self) -> Iterator[Expression]:
+        """Every distinct subexpression, arguments before what uses them."""
+        seen: set[Expression] = set()
+
+        def visit(node: Expression) -> Iterator[Expression]:
+            if node not in seen:
+                seen.add(node)
+                for arg in node.args:
+                    yield from visit(arg)
+                yield node
+
+        return visit(self)
+
+    def numpy(self, x: np.ndarray) -> np.ndarray:
+        """Values at ``x`` (any shape) in float64: the reference that errors are measured against."""
+        x = np.asarray(x, dtype=np.float64)
+        values: dict[Expression, Any] = {}
+        for node in self.walk():
+            if node.kind == "x":
+                values[node] = x
+            elif node.is_constant:
+                values[node] = node.value
+            else:
+                values[node] = operator(node.kind).numpy(*(values[arg] for arg in node.args))
+        return np.broadcast_to(np.asarray(values[self], dtype=np.float64), x.shape)
+
+    def intervals(self, x: Interval) -> dict[Expression, Interval]:
+        """For every subexpression an interval that holds its values for x in the interval ``x``."""
+        found: dict[Expression, Interval] = {}
+        for node in self.walk():
+            if node.kind == "x":
+                found[node] = x
+            elif node.is_constant:
+                found[node] = (node.value, node.value)
+            else:
+                found[node] = operator(node.kind).interval(*(found[arg] for arg in node.args))
+        return found
+
+    def to_module(self) -> nn.Module:
+        """An elementwise ``torch.nn.Module`` that computes the expression, differentiable in x."""
+        return ExpressionModule(self)
+
+
+class ExpressionModule(nn.Module):
+    """An expression as an elementwise module: tensor of any shape in, the same shape out."""
+
+    def __init__(self, expression: Expression) -> None:
+        super().__init__()
+        self.expression = expression
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values: dict[Expression, Any] = {}
+        for node in self.expression.walk():
+            if node.kind == "x":
+                values[node] = x
+            elif node.is_constant:
+                values[node] = node.value
+            else:
+                values[node] = operator(node.kind).torch(*(values[arg] for arg in node.args))
+        result = values[self.expression]
+        return result if isinstance(result, torch.Tensor) else torch.full_like(x, result)
+
+    def extra_repr(self) -> str:
+        return str(self.expression)
+
+
+#: The variable.
+X = Expression("x")
+
+
+def constant(value: float) -> Expression:
+    """A constant; negative zero becomes zero."""
+    return Expression("constant", (), float(value) + 0.0)
+
+
+def apply(name: str, *args: Expression) -> Expression:
+    """The operator ``name`` applied to ``args``.
+
+    Constants are folded; a constant factor stands first, and a constant is added last (subtracting
+    one is adding its negative), so that equal formulas are more often equal expressions.
+
+    Raises:
+        InputError: unknown operator, wrong number of arguments, or an argument it does not allow.
+    """
+    op = operator(name)
+    least, most = op.arity
+    if not least <= len(args) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise InputError(f"{name} takes {wanted} argument(s); {len(args)} given")
+    for position in op.constant_arguments:
+        if position < len(args) and not args[position].is_constant:
+            raise InputError(f"argument {position + 1} of {name} must be a number; {args[position]} given")
+    complaint = op.check(*(arg.value if arg.is_constant else None for arg in args))
+    if complaint is not None:
+        raise InputError(complaint)
+    if all(arg.is_constant for arg in args):
+        return constant(float(op.numpy(*(arg.value for arg in args))))
+    if name == "sub" and args[1].is_constant:
+        return apply("add", args[0], constant(-args[1].value))
+    if name in ("add", "mul") and args[0 if name == "add" else 1].is_constant:
+        args = (args[1], args[0])
+    return Expression(name, tuple(args))
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+_BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
+
+
+def parse(text: str) -> Expression:
+    """Read ordinary infix text such as ``2.58*tanh(x) + 0.24``.
+
+    Known are x, numbers, + - *, / by a number, parentheses, and every operator by its name.
+
+    Raises:
+        InputError: with the text and a caret under the first place that is wrong.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        # A broken string or bracket is reported where Python's own parser stops.
+        raise _complaint(text.strip(), max((error.offset or 1) - 1, 0), error.msg) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"expression of {len(text)} characters cannot be read: {error}") from None
+    return _convert(tree, text.strip())
+
+
+def _complaint(text: str, column: int, what: str) -> InputError:
+    return InputError(f"expression: {what}\n  {text}\n  {' ' * column}^")
+
+
+def _convert(node: ast.expr, text: str) -> Expression:
+    def wrong(what: str, at: ast.expr = node) -> InputError:
+        column = len(text.encode()[: at.col_offset].decode(errors="ignore"))
+        return _complaint(text, column, what)
+
+    def build(name: str, *args: ast.expr) -> Expression:
+        converted = [_convert(arg, text) for arg in args]
+        try:
+            return apply(name, *converted)
+        except InputError as error:
+            raise wrong(str(error)) from None
+
+    match node:
+        case ast.Name(id="x"):
+            return X
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=int() | float() as value) if abs(value) < 1e30:
+            return constant(float(value))
+        case ast.Constant(value=int() | float()):
+            raise wrong("a number this large has no fixed-point form")
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return build("neg", operand)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _convert(operand, text)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return build(_BINARY[type(op)], left, right)
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            divisor = _convert(right, text)
+            if not divisor.is_constant or divisor.value == 0:
+                raise wrong("only division by a number other than zero is known", right)
+            return apply("mul", constant(1.0 / divisor.value), _convert(left, text))
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            if name not in registry():
+                raise wrong(f"unknown operator {name!r}; there are {', '.join(registry())}")
+            return build(name, *args)
+        case ast.Name(id=name):
+            raise wrong(f"unknown name {name!r}; the variable is x")
+    raise wrong(f"{ast.unparse(node)!r} is not known; x, numbers, + - * and operators are")
+
+
+# --- printing ------------------------------------------------------------------------------------
+
+
+def number_text(value: float) -> str:
+    """The shortest text that reads back as the same float, without a needless ``.0``."""
+    text = repr(value)
+    return text[:-2] if text.endswith(".0") else text
+
+
+_SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
+
+
+def _print(expression: Expression) -> str:
+    return _render(expression)[0]
+
+
+def _render(node: Expression) -> tuple[str, int]:
+    """Text and the precedence of its outermost operation."""
+    if node.kind == "x":
+        return "x", _ATOM
+    if node.is_constant:
+        return number_text(node.value), _ATOM if node.value >= 0 else _UNARY
+
+    def inside(arg: Expression, least: int) -> str:
+        text, precedence = _render(arg)
+        return text if precedence >= least else f"({text})"
+
+    match node.kind:
+        case "add" if node.args[1].is_constant and node.args[1].value < 0:
+            return f"{inside(node.args[0], _SUM)} - {number_text(-node.args[1].value)}", _SUM
+        case "add":
+            return f"{inside(node.args[0], _SUM)} + {inside(node.args[1], _PRODUCT)}", _SUM
+        case "sub":
+            return f"{inside(node.args[0], _SUM)} - {inside(node.args[1], _PRODUCT)}", _SUM
+        case "mul":
+            return f"{inside(node.args[0], _PRODUCT)}*{inside(node.args[1], _UNARY)}", _PRODUCT
+        case "neg":
+            return f"-{inside(node.args[0], _ATOM)}", _UNARY
+    return f"{node.kind}({', '.join(_render(arg)[0] for arg in node.args)})", _ATOM

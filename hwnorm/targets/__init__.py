@@ -1,0 +1,1 @@
+"""Technologies: what cells cost there, as data files, and the cost of a datapath."""

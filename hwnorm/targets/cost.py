@@ -1,0 +1,89 @@
+"""The hardware cost of cells and of a whole datapath on a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from hwnorm.datapath.ir import Cell, Datapath, Node
+from hwnorm.targets.target import CellCost, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Predicted cost of a datapath of one lane, without the stream wrapper."""
+
+    lut: int
+    ff: int
+    dsp: int
+    #: LUT-equivalents by the target's weights.
+    area: float
+
+    def to_json(self) -> dict[str, float]:
+        """As plain JSON types."""
+        return asdict(self)
+
+
+_WIRING = CellCost(0.0, 0.0, 0.0)
+
+
+def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
+    """The cost of each node, in order."""
+    return [_cell_cost(node, nodes, target) for node in nodes]
+
+
+def area(costs: Sequence[CellCost], target: Target) -> float:
+    """LUT-equivalents of the cells, without registers."""
+    return sum(target.weights["lut"] * c.lut + target.weights["dsp"] * c.dsp for c in costs)
+
+
+def resources(datapath: Datapath, target: Target) -> Resources:
+    """Cells and pipeline registers of one lane."""
+    costs = cell_costs(datapath.nodes, target)
+    flip_flops = datapath.register_bits()
+    return Resources(
+        lut=round(sum(c.lut for c in costs)),
+        ff=flip_flops,
+        dsp=round(sum(c.dsp for c in costs)),
+        area=round(area(costs, target) + target.weights["ff"] * flip_flops, 1),
+    )
+
+
+def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:
+    args = [nodes[a] for a in node.args]
+    match node.cell:
+        case Cell.INPUT | Cell.CONSTANT | Cell.SHIFT | Cell.LOW_BITS:
+            return _WIRING
+        case Cell.RESIZE:
+            return _resize_cost(node, args[0], target)
+        case Cell.ADD | Cell.SUB:
+            # Below the binary point of the coarser argument the sum is the finer one's wires.
+            fixed = args[1] if node.cell is Cell.SUB else min(args, key=lambda a: a.fmt.frac)
+            wires = max(0, node.fmt.frac - fixed.fmt.frac)
+            return target.cost("add", max(1, node.fmt.width - wires))
+        case Cell.MIN | Cell.MAX:
+            frac = max(a.fmt.frac for a in args)
+            width = max(a.fmt.width + frac - a.fmt.frac for a in args)
+            constant = any(a.cell is Cell.CONSTANT for a in args)
+            return target.cost("clamp" if constant else "select", width)
+        case Cell.MUL:
+            a, b = sorted(arg.fmt.width for arg in args)
+            if node.args[0] == node.args[1]:
+                return target.cost("square", a)
+            return target.cost("mul", a, b)
+        case Cell.TABLE:
+            return target.cost("table", (len(node.table) - 1).bit_length(), node.fmt.width)
+        case Cell.NEG | Cell.ABS | Cell.NEGATE_IF:
+            return target.cost(str(node.cell), node.fmt.width)
+    raise AssertionError(node.cell)
+
+
+def _resize_cost(node: Node, arg: Node, target: Target) -> CellCost:
+    lut = delay = 0.0
+    if node.rounding == "rnd" and arg.fmt.frac > node.fmt.frac:
+        rounding = target.cost("round", max(1, arg.fmt.width - arg.fmt.frac + node.fmt.frac))
+        lut, delay = rounding.lut, rounding.delay_ns
+    if node.overflow == "sat":
+        clamp = target.cost("saturate", node.fmt.width)
+        lut, delay = lut + clamp.lut, delay + clamp.delay_ns
+    return CellCost(lut, 0.0, delay)
