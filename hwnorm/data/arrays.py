@@ -1,0 +1,52 @@
+"""Grey images in memory: the shipped subset, and what idx files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hwnorm.data.imageset import ImageSet
+from hwnorm.files import digest
+
+
+class ArrayImages(ImageSet):
+    """Grey images in memory, brought to the model's size and channels batch by batch.
+
+    Args:
+        images: uint8 (N, height, width).
+        labels: int64 (N,).
+        config: the model's data config (``hwnorm.data.config.input_config``).
+    """
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, config: dict[str, Any], description: str
+    ) -> None:
+        self.images, self.labels, self.config = images, labels, config
+        self.description = description
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def limited(self, count: int) -> ArrayImages:
+        return ArrayImages(self.images[:count], self.labels[:count], self.config, self.description)
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(self.images.tobytes(), self.labels.astype(np.int64).tobytes())
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        channels, height, width = self.config["input_size"]
+        mean = torch.tensor(self.config["mean"]).view(-1, 1, 1)
+        std = torch.tensor(self.config["std"]).view(-1, 1, 1)
+        for start in range(0, len(self), size):
+            pixels = torch.from_numpy(np.ascontiguousarray(self.images[start : start + size]))
+            scaled = pixels.float().div_(255.0).unsqueeze(1)
+            if scaled.shape[2:] != (height, width):
+                scaled = F.interpolate(scaled, (height, width), mode="bilinear", antialias=True)
+            labels = torch.from_numpy(np.array(self.labels[start : start + size], dtype=np.int64))
+            yield (scaled.expand(-1, channels, -1, -1) - mean) / std, labels

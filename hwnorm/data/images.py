@@ -1,0 +1,61 @@
+"""Open labelled images: the shipped subset, a folder with idx files, or a folder tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hwnorm.builtin import model as builtin
+from hwnorm.data.arrays import ArrayImages
+from hwnorm.data.config import input_config
+from hwnorm.data.idx import read_fashion_mnist
+from hwnorm.data.imageset import ImageSet, Split
+from hwnorm.data.tree import open_tree
+from hwnorm.errors import InputError
+
+__all__ = ["ImageSet", "Split", "load_images"]
+
+
+def load_images(source: Path | None, split: Split, model: nn.Module) -> ImageSet:
+    """Open the images of one split, prepared for ``model``.
+
+    Args:
+        source: None for the subset that is shipped (only for models of 1 x 28 x 28 input), a folder
+            with the four idx files of Fashion-MNIST, or a folder tree with one folder a class.
+
+    Raises:
+        InputError: the folder is missing, empty or unreadable, or holds neither; or there is no
+            shipped subset for this model.
+    """
+    config = input_config(model)
+    if source is None:
+        return _shipped(split, config)
+    try:
+        names = sorted(entry.name for entry in source.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{source}: cannot be read as a folder ({error.strerror}); "
+            "a folder with idx files or one folder a class was expected"
+        ) from None
+    if not names:
+        raise InputError(f"{source}: is empty; a folder with idx files or one folder a class was expected")
+    if any("-idx" in name for name in names):
+        images, labels = read_fashion_mnist(source)[split == "test"]
+        if not len(labels):
+            raise InputError(f"{source}: the idx files hold no {split} images; at least one is needed")
+        return ArrayImages(images, labels, config, f"{len(labels)} {split} images of {source}")
+    return open_tree(source, split, model, config)
+
+
+def _shipped(split: Split, config: dict[str, Any]) -> ImageSet:
+    if config["input_size"] != (1, 28, 28):
+        size = "x".join(map(str, config["input_size"]))
+        raise InputError(f"no images for a model of {size} input are shipped (only 1x28x28); give --data DIR")
+    with np.load(builtin.IMAGES) as stored:
+        images, labels = stored[f"{split}_images"], stored[f"{split}_labels"].astype(np.int64)
+    return ArrayImages(
+        images, labels, config, f"{len(labels)} shipped {split} images of Fashion-MNIST (stratified)"
+    )
