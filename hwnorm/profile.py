@@ -1,0 +1,187 @@
+"""What a norm layer does to a scalar: joint statistics of its input and its normalized output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwnorm.errors import InputError
+from hwnorm.files import read_artefact, write_artefact
+
+QUANTILE_BINS = 1024
+#: Each tail bin is wider than its inner neighbour by this factor ...
+TAIL_GROWTH = 1.25
+#: ... until the bins reach this many times the range of the first batch beyond it, on either side.
+TAIL_REACH = 8.0
+
+
+def bin_edges(x: Tensor) -> Tensor:
+    """Ascending float32 edges: about 1,024 quantile bins of ``x``, then geometrically growing tails."""
+    ordered = x.flatten().float().sort().values
+    picks = torch.linspace(0, len(ordered) - 1, QUANTILE_BINS + 1, dtype=torch.float64).round().long()
+    inner = ordered[picks].double()
+    low, high = float(inner[0]), float(inner[-1])
+    reach = max(high - low, 1e-6 * max(abs(low), abs(high), 1.0))
+    steps, width, offset = [], reach / QUANTILE_BINS, 0.0
+    while offset < TAIL_REACH * reach:
+        offset += width
+        steps.append(offset)
+        width *= TAIL_GROWTH
+    tail = torch.tensor(steps, dtype=torch.float64)
+    return torch.cat([low - tail, inner, high + tail]).float().unique()
+
+
+@dataclass
+class LayerProfile:
+    """Statistics of x, a norm's input, and y = (x - mean) / sigma, its output before the affine.
+
+    Bin b holds the x with ``edges[b - 1] < x <= edges[b]``; the first and the last are open. For a
+    scalar function f only the sums matter: over all points,
+    sum (f(x) - y)^2 = sum_b (sum y^2 - n_b mean_b^2) + sum_b n_b (f(x_b) - mean_b)^2,
+    exactly so where f is constant within a bin.
+
+    Attributes:
+        channels: elements of a token.
+        edges: float32 (B - 1,); ``count``, ``sum_x``, ``sum_y``, ``sum_yy``: float64 (B,).
+        tokens, images: how many of them the statistics are over.
+    """
+
+    channels: int
+    edges: np.ndarray
+    count: np.ndarray
+    sum_x: np.ndarray
+    sum_y: np.ndarray
+    sum_yy: np.ndarray
+    x_min: float = float("inf")
+    x_max: float = float("-inf")
+    y_min: float = float("inf")
+    y_max: float = float("-inf")
+    tokens: int = 0
+    images: int = 0
+
+    @classmethod
+    def empty(cls, channels: int, edges: Tensor) -> LayerProfile:
+        """A profile without points on given bin edges (:func:`bin_edges`)."""
+        zeros = [np.zeros(len(edges) + 1) for _ in range(4)]
+        return cls(channels, edges.numpy().astype(np.float32), *zeros)
+
+    def update(self, x: Tensor, y: Tensor, images: int) -> None:
+        """Add a batch: x and y are float32 (..., channels), from ``images`` images."""
+        flat, normalized = x.reshape(-1), y.reshape(-1)
+        bins = torch.bucketize(flat, torch.from_numpy(self.edges))
+        size = len(self.count)
+        wide = normalized.double()
+        self.count += torch.bincount(bins, minlength=size).numpy()
+        self.sum_x += torch.bincount(bins, flat.double(), size).numpy()
+        self.sum_y += torch.bincount(bins, wide, size).numpy()
+        self.sum_yy += torch.bincount(bins, wide.square(), size).numpy()
+        (x_min, x_max), (y_min, y_max) = (map(float, torch.aminmax(v)) for v in (flat, normalized))
+        self.x_min, self.x_max = min(self.x_min, x_min), max(self.x_max, x_max)
+        self.y_min, self.y_max = min(self.y_min, y_min), max(self.y_max, y_max)
+        self.tokens += len(flat) // self.channels
+        self.images += images
+
+    def merge(self, other: LayerProfile) -> None:
+        """Add the points of another profile on the same bins.
+
+        Raises:
+            ValueError: the bins or the channels differ.
+        """
+        if self.channels != other.channels or not np.array_equal(self.edges, other.edges):
+            raise ValueError("profiles on different bins or channels cannot be merged")
+        for name in ("count", "sum_x", "sum_y", "sum_yy", "tokens", "images"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, pick in (("x_min", min), ("x_max", max), ("y_min", min), ("y_max", max)):
+            setattr(self, name, pick(getattr(self, name), getattr(other, name)))
+
+    @property
+    def _filled(self) -> np.ndarray:
+        return self.count > 0
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Points in each non-empty bin: float64 (b,)."""
+        return np.asarray(self.count[self._filled])
+
+    @property
+    def x(self) -> np.ndarray:
+        """Mean x of each non-empty bin, ascending: float64 (b,)."""
+        return np.asarray(self.sum_x[self._filled] / self.weight)
+
+    @property
+    def y(self) -> np.ndarray:
+        """Mean y of each non-empty bin, E[y|x]: float64 (b,)."""
+        return np.asarray(self.sum_y[self._filled] / self.weight)
+
+    @property
+    def variance(self) -> float:
+        """Variance of y over all points."""
+        total = self.weight.sum()
+        return float(self.sum_yy.sum() / total - (self.sum_y.sum() / total) ** 2)
+
+    @property
+    def _within(self) -> float:
+        """Mean over all points of (y - mean of its bin)^2: what no function of x can explain."""
+        between = float(self.weight @ self.y**2)
+        return max(0.0, float(self.sum_yy.sum()) - between) / float(self.weight.sum())
+
+    @property
+    def ceiling_r2(self) -> float:
+        """R2 of E[y|x], the best that any function of x reaches."""
+        return 1.0 - self._within / self.variance
+
+    def mse(self, fx: np.ndarray) -> float:
+        """Mean (f(x) - y)^2 over all points; ``fx`` holds f at ``self.x``, (b,)."""
+        return self._within + float(self.weight @ (fx - self.y) ** 2 / self.weight.sum())
+
+    def r2(self, fx: np.ndarray) -> float:
+        """1 - mse / variance; ``fx`` holds f at ``self.x``, (b,)."""
+        return 1.0 - self.mse(fx) / self.variance
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it; numbers come back exactly."""
+        return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LayerProfile:
+        """Rebuild a profile from :meth:`to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or of the wrong kind.
+        """
+        arrays = {name: np.array(data[name], np.float64) for name in ("count", "sum_x", "sum_y", "sum_yy")}
+        edges = np.array(data["edges"], np.float32)
+        if any(array.shape != (len(edges) + 1,) for array in arrays.values()):
+            raise ValueError(f"{len(edges)} edges need sums of {len(edges) + 1} bins")
+        limits = {name: float(data[name]) for name in ("x_min", "x_max", "y_min", "y_max")}
+        counts = {name: int(data[name]) for name in ("channels", "tokens", "images")}
+        return cls(edges=edges, **arrays, **limits, **counts)  # type: ignore[arg-type]
+
+
+def write_profiles(path: Path, profiles: dict[str, LayerProfile], made_from: str) -> None:
+    """Write the profiles of a model, by layer in the order of execution, as one artefact."""
+    layers = {name: profile.to_json() for name, profile in profiles.items()}
+    write_artefact(path, "profile", None, made_from, {"layers": layers})
+
+
+def read_profiles(path: Path) -> dict[str, LayerProfile]:
+    """Read what :func:`write_profiles` wrote.
+
+    Raises:
+        InputError: it is no such artefact, or a layer of it is damaged (names the layer).
+    """
+    layers = read_artefact(path, "profile").get("layers")
+    if not isinstance(layers, dict):
+        raise InputError(f"{path}: no field 'layers' with a profile for each layer")
+    profiles = {}
+    for name, data in layers.items():
+        try:
+            profiles[name] = LayerProfile.from_json(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: layer {name!r} is damaged ({error}); capture it again") from None
+    return profiles
