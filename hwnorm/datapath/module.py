@@ -28,7 +28,7 @@ class FixedPointFunction(nn.Module):
         self.input, self.output = datapath.input, datapath.output
         self.expression = datapath.expression
         if self.input.width > MAX_INPUT_BITS:
-            raise ValueError(f"{self.input} input; a table of all codes is made for at most {MAX_INPUT_BITS} bits")
+            raise ValueError(f"{self.input} input; a table of all codes holds at most {MAX_INPUT_BITS} bits")
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
         self.register_buffer("table", torch.from_numpy(values).float())
 
