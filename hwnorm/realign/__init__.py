@@ -1,0 +1,1 @@
+"""Recover the accuracy after the norms were replaced."""
