@@ -1,0 +1,44 @@
+"""Small models that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hwnorm.timm_compat import import_timm
+
+SMALL: dict[str, Any] = {
+    "img_size": 28,
+    "patch_size": 7,
+    "in_chans": 1,
+    "num_classes": 10,
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "mlp_ratio": 2.0,
+}
+
+
+@pytest.fixture
+def small_vit() -> Callable[..., nn.Module]:
+    """Build a two-block ViT for 1 x 28 x 28 images whose norms have random gamma and beta."""
+    import_timm()
+    from timm.models import VisionTransformer
+
+    def build(**changes: Any) -> nn.Module:
+        torch.manual_seed(0)
+        model = VisionTransformer(**(SMALL | changes))
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, nn.LayerNorm):
+                    for parameter in module.parameters():
+                        parameter.add_(0.5 * torch.randn_like(parameter))
+                elif isinstance(module, nn.Linear):
+                    module.weight.mul_(8.0)
+        return model.eval()
+
+    return build

@@ -1,0 +1,70 @@
+"""Capture sees what the norms see, and leaves the model as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hwnorm.capture import capture
+from hwnorm.data.images import load_images
+from hwnorm.errors import InputError
+from hwnorm.norms import find_norms
+
+
+def hooks_left(model) -> bool:
+    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_profiles_hold_the_norms_inputs_and_outputs(small_vit):
+    model = small_vit()
+    sites = find_norms(model)
+    images = load_images(None, "train", model).limited(50)
+    profiles = capture(model, images, sites, batch=20)
+    assert list(profiles) == [site.name for site in sites]
+
+    seen = []
+    model.norm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        for pixels, _ in images.batches(20):
+            model(pixels)
+    x = torch.cat(seen)
+    y = F.layer_norm(x, (32,), eps=model.norm.eps)
+    profile = profiles["norm"]
+    assert profile.images == 50
+    assert profile.tokens == x.shape[0] * x.shape[1]
+    assert profile.weight @ profile.x == pytest.approx(float(x.double().sum()), rel=1e-9)
+    assert profile.sum_yy.sum() == pytest.approx(float(y.double().square().sum()), rel=1e-9)
+    assert (profile.x_min, profile.x_max) == (float(x.min()), float(x.max()))
+
+
+def test_memory_does_not_grow_with_the_images(small_vit):
+    model = small_vit()
+    images = load_images(None, "train", model)
+    few, more = (capture(model, images.limited(n), find_norms(model), batch=10) for n in (10, 60))
+    assert few["norm"].count.shape == more["norm"].count.shape
+    np.testing.assert_array_equal(few["norm"].edges, more["norm"].edges)
+
+
+def test_nan_activations_name_the_layer_and_leave_no_hook(small_vit):
+    model = small_vit()
+    sites = find_norms(model)
+    with torch.no_grad():
+        model.blocks[1].attn.proj.bias[0] = float("nan")
+    with pytest.raises(InputError, match=r"layer 'blocks\.1\.norm2': .*NaN"):
+        capture(model, load_images(None, "train", model).limited(5), sites)
+    assert not hooks_left(model)
+
+
+def test_an_interrupt_leaves_no_hook(small_vit, monkeypatch):
+    model = small_vit()
+    sites = find_norms(model)
+
+    def interrupted(pixels):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        capture(model, load_images(None, "train", model).limited(5), sites)
+    assert not hooks_left(model)

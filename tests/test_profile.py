@@ -1,0 +1,110 @@
+"""A profile's sums say exactly what all its points would say, and survive merging and JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnorm.errors import InputError
+from hwnorm.profile import LayerProfile, bin_edges, read_profiles, write_profiles
+
+
+def points(seed: int, tokens: int, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = scale * torch.randn(tokens, 8, generator=generator)
+    return x, torch.tanh(x) + 0.1 * torch.randn(tokens, 8, generator=generator)
+
+
+def profile_of(x: torch.Tensor, y: torch.Tensor, edges: torch.Tensor) -> LayerProfile:
+    profile = LayerProfile.empty(8, edges)
+    profile.update(x, y, images=1)
+    return profile
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), tokens=st.integers(2, 300), scale=st.floats(0.01, 100))
+def test_error_splits_into_within_and_between_bins(seed, tokens, scale):
+    """For f constant in each bin, mse from the bins is the mean over the points (to rounding)."""
+    x, y = points(seed, tokens, scale)
+    profile = profile_of(x, y, bin_edges(points(seed + 1, 50)[0]))
+    levels = np.random.default_rng(seed).normal(size=len(profile.count))
+    bins = np.searchsorted(profile.edges, x.flatten().numpy(), side="left")
+    direct = np.mean((levels[bins] - y.flatten().double().numpy()) ** 2)
+    assert profile.mse(levels[profile.count > 0]) == pytest.approx(direct, rel=1e-9)
+
+
+def test_means_and_extremes_are_those_of_the_points():
+    x, y = points(0, 500)
+    profile = profile_of(x, y, bin_edges(x))
+    assert profile.weight.sum() == x.numel()
+    assert (profile.x_min, profile.x_max) == (float(x.min()), float(x.max()))
+    assert (profile.y_min, profile.y_max) == (float(y.min()), float(y.max()))
+    assert profile.variance == pytest.approx(float(y.double().var(correction=0)), rel=1e-9)
+    assert np.all(np.diff(profile.x) > 0)
+    assert profile.tokens == 500
+
+
+def test_the_mean_of_each_bin_reaches_the_ceiling_and_nothing_passes_it():
+    x, y = points(0, 5000)
+    profile = profile_of(x, y, bin_edges(x))
+    assert profile.r2(profile.y) == pytest.approx(profile.ceiling_r2)
+    assert profile.r2(np.tanh(profile.x)) < profile.ceiling_r2
+    assert profile.r2(np.tanh(profile.x)) == pytest.approx(1 - 0.01 / profile.variance, abs=2e-3)
+
+
+def test_bins_follow_the_quantiles_and_reach_far_beyond_the_first_batch():
+    x, _ = points(0, 4000)
+    edges = bin_edges(x)
+    assert 1024 <= len(edges) < 1200
+    assert edges[0] < 8 * x.min()
+    assert edges[-1] > 8 * x.max()
+    inside = profile_of(x, x, edges).weight
+    assert inside.max() <= 2 * x.numel() / 1024
+
+
+def test_a_constant_input_makes_a_profile_too():
+    x = torch.full((10, 8), 3.0)
+    profile = profile_of(x, torch.zeros(10, 8), bin_edges(x))
+    assert profile.x.tolist() == [3.0]
+
+
+def test_batches_and_merged_profiles_are_the_same_as_all_at_once():
+    (x, y), (x2, y2) = points(0, 300), points(1, 200)
+    edges = bin_edges(x)
+    whole = profile_of(torch.cat([x, x2]), torch.cat([y, y2]), edges)
+    merged = profile_of(x, y, edges)
+    merged.merge(profile_of(x2, y2, edges))
+    np.testing.assert_array_equal(merged.count, whole.count)
+    np.testing.assert_allclose(merged.sum_yy, whole.sum_yy, rtol=1e-12)
+    assert (merged.x_min, merged.y_max, merged.tokens) == (whole.x_min, whole.y_max, whole.tokens)
+    with pytest.raises(ValueError, match="different bins"):
+        merged.merge(profile_of(x2, y2, bin_edges(x2)))
+
+
+def test_profiles_come_back_from_disk_exactly(tmp_path):
+    x, y = points(0, 300)
+    profile = profile_of(x, y, bin_edges(x))
+    write_profiles(tmp_path / "p.json", {"norm": profile}, "0123")
+    back = read_profiles(tmp_path / "p.json")["norm"]
+    for name, value in vars(profile).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
+
+
+def test_a_damaged_layer_is_named(tmp_path):
+    x, y = points(0, 30)
+    path = tmp_path / "p.json"
+    write_profiles(path, {"norm": profile_of(x, y, bin_edges(x))}, "0123")
+    data = json.loads(path.read_text())
+    data["layers"]["norm"]["sum_x"].pop()
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="layer 'norm' is damaged"):
+        read_profiles(path)
+    del data["layers"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="no field 'layers'"):
+        read_profiles(path)
