@@ -33,7 +33,8 @@ def bin_edges(x: Tensor) -> Tensor:
         steps.append(offset)
         width *= TAIL_GROWTH
     tail = torch.tensor(steps, dtype=torch.float64)
-    return torch.cat([low - tail, inner, high + tail]).float().unique()
+    edges: Tensor = torch.unique(torch.cat([low - tail, inner, high + tail]).float())
+    return edges
 
 
 @dataclass
@@ -67,8 +68,8 @@ class LayerProfile:
     @classmethod
     def empty(cls, channels: int, edges: Tensor) -> LayerProfile:
         """A profile without points on given bin edges (:func:`bin_edges`)."""
-        zeros = [np.zeros(len(edges) + 1) for _ in range(4)]
-        return cls(channels, edges.numpy().astype(np.float32), *zeros)
+        count, sum_x, sum_y, sum_yy = np.zeros((4, len(edges) + 1))
+        return cls(channels, edges.numpy().astype(np.float32), count, sum_x, sum_y, sum_yy)
 
     def update(self, x: Tensor, y: Tensor, images: int) -> None:
         """Add a batch: x and y are float32 (..., channels), from ``images`` images."""

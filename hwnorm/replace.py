@@ -40,6 +40,7 @@ def replace_norms(model: nn.Module, functions: Mapping[str, nn.Module]) -> nn.Mo
 @torch.no_grad()
 def _fold(model: nn.Module, site: NormSite) -> None:
     norm = model.get_submodule(site.name)
+    assert isinstance(norm, nn.LayerNorm)
     gamma, beta = norm.weight, norm.bias
     for name in site.consumers:
         linear = model.get_submodule(name)

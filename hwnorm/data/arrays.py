@@ -44,7 +44,7 @@ class ArrayImages(ImageSet):
         mean = torch.tensor(self.config["mean"]).view(-1, 1, 1)
         std = torch.tensor(self.config["std"]).view(-1, 1, 1)
         for start in range(0, len(self), size):
-            pixels = torch.from_numpy(np.ascontiguousarray(self.images[start : start + size]))
+            pixels = torch.from_numpy(np.array(self.images[start : start + size]))
             scaled = pixels.float().div_(255.0).unsqueeze(1)
             if scaled.shape[2:] != (height, width):
                 scaled = F.interpolate(scaled, (height, width), mode="bilinear", antialias=True)
