@@ -43,7 +43,7 @@ def test_timm_names_take_keyword_arguments(tmp_path):
 
 
 def test_unknown_name_is_told_the_closest():
-    with pytest.raises(InputError, match="'vit_tiny_patch61_224'.*vit_tiny_patch16_224"):
+    with pytest.raises(InputError, match=r"'vit_tiny_patch61_224'.*vit_tiny_patch16_224"):
         load_model("vit_tiny_patch61_224", None)
 
 

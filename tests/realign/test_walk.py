@@ -29,14 +29,12 @@ def test_carried_activations_equal_whole_passes(small_vit, chained):
             walk.advance(i)
         seen = list(walk.passes([f"{prefix}.{i}.norm2"], [f"{prefix}.{i}.mlp.fc1"]))
         whole = []
-        handle = blocks[i].mlp.fc1.register_forward_hook(
-            lambda m, args, out, to=whole: to.append((args, out))
-        )
+        handle = blocks[i].mlp.fc1.register_forward_hook(lambda m, args, out, to=whole: to.append(out))
         with torch.no_grad():
             for pixels, _ in images.batches(10):
                 model(pixels)
         handle.remove()
-        for taps, (_, out) in zip(seen, whole, strict=True):
+        for taps, out in zip(seen, whole, strict=True):
             assert torch.equal(taps[f"{prefix}.{i}.mlp.fc1"], out)
     assert list(model.modules()) == modules
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
