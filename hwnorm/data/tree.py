@@ -83,7 +83,12 @@ def open_tree(source: Path, split: Split, model: nn.Module, config: dict[str, An
             wanted = " or ".join(f"{name}/" for name in _SPLITS[split])
             raise InputError(f"{source}: has no {wanted} for the {split} images; found the other split only")
         root = found[0]
-    classes = sorted(path for path in root.iterdir() if path.is_dir())
+    try:
+        classes = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(
+            f"{root}: cannot be read ({error.strerror}); a readable folder was expected"
+        ) from None
     if not classes:
         raise InputError(f"{root}: holds no folders; one folder a class with images in it was expected")
     outputs = getattr(model, "num_classes", 0)
