@@ -1,0 +1,210 @@
+"""What a run folder holds, read for the report; a part that is not there yet is None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.serial import from_json
+from hwnorm.errors import InputError
+from hwnorm.files import read_artefact
+from hwnorm.profile import LayerProfile
+from hwnorm.targets.cost import Resources
+
+T = TypeVar("T")
+
+#: What every artefact begins with.
+_HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class FrontPoint(_Shape):
+    """One function of a front: its cost in LUT-equivalents and its R2."""
+
+    cost: float
+    r2: float
+
+
+class Front(_Shape):
+    """The non-dominated functions of a layer."""
+
+    ceiling_r2: float
+    points: tuple[FrontPoint, ...]
+
+
+class Chosen(_Shape):
+    """The function of one layer, and its hardware."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    layer: str
+    top: str
+    expression: str
+    r2: float
+    ceiling_r2: float
+    resources: Resources
+    datapath: Datapath
+
+
+class Accuracy(_Shape):
+    """Top-1 of one network: ``percent`` and its 95 % ``interval`` are in per cent."""
+
+    correct: int
+    total: int
+    percent: float
+    interval: tuple[float, float]
+
+
+class Verdict(_Shape):
+    """What was found for one package; None is what was not looked at."""
+
+    top: str
+    codes: int | None = None
+    exhaustive: bool = False
+    verilator_bit_exact: bool | None = None
+    hls_bit_exact: bool | None = None
+    protocol_ok: bool | None = None
+    protocol_message: str = ""
+    torch_within_certificate: bool | None = None
+    lint_clean: bool | None = None
+    lint_message: str = ""
+    latency_measured: int | None = None
+    #: Input code, expected output code, and the one that came.
+    first_mismatch: tuple[int, int, int | None] | None = None
+    passed: bool | None = None
+    tools: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An artefact: its path in the run folder, who made it and of what."""
+
+    file: str
+    version: str
+    seed: int | None
+    made_from: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """All that is known of one norm layer."""
+
+    name: str
+    profile: LayerProfile | None
+    front: Front | None
+    chosen: Chosen | None
+    verdict: Verdict | None
+    #: Source of the emitted kernel, and its path in the run folder.
+    verilog: str | None
+    verilog_file: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known of a run. ``realign`` holds what ``realign.json`` tells beside top-1."""
+
+    settings: dict[str, Any]
+    layers: list[Layer]
+    top1: dict[str, Accuracy] | None
+    realign: dict[str, Any]
+    verified: bool
+    origins: list[Origin]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: it holds no ``run.json``, or an artefact of it is damaged (names the file).
+    """
+    reader = _Reader(folder, [])
+    settings = reader.required("run.json", "run", lambda data: dict(data["settings"]))
+    profiles = reader.each("profiles", "profile", LayerProfile.from_json)
+    fronts = reader.each("fronts", "front", Front.model_validate)
+    choice = reader.optional("choice.json", "choice", _chosen) or {}
+    realign = reader.optional("realign.json", "realign", dict)
+    top1 = reader.optional("realign.json", "realign", _accuracies)
+    verdicts = reader.optional("verdict.json", "verdict", _verdicts)
+    names = [*choice, *sorted((profiles.keys() | fronts.keys()) - choice.keys(), key=_natural)]
+    layers = []
+    for name in names:
+        chosen = choice.get(name)
+        source = folder / "packages" / chosen.top / "rtl" / f"{chosen.top}.v" if chosen else None
+        emitted = source is not None and source.is_file()
+        layers.append(
+            Layer(
+                name,
+                profiles.get(name),
+                fronts.get(name),
+                chosen,
+                (verdicts or {}).get(chosen.top) if chosen else None,
+                source.read_text(encoding="utf-8") if source and emitted else None,
+                str(source.relative_to(folder)) if source and emitted else None,
+            )
+        )
+    others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, "top1")}
+    return Run(settings, layers, top1, others, verdicts is not None, reader.origins)
+
+
+@dataclass
+class _Reader:
+    """Reads artefacts of one folder and notes their origins."""
+
+    folder: Path
+    origins: list[Origin]
+
+    def required(self, name: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> T:
+        path = self.folder / name
+        data = read_artefact(path, kind)
+        origin = Origin(name, str(data.get("hwnorm_version")), data.get("seed"), str(data.get("made_from")))
+        if origin not in self.origins:
+            self.origins.append(origin)
+        with _naming(path):
+            return convert(data)
+
+    def optional(self, name: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> T | None:
+        return self.required(name, kind, convert) if (self.folder / name).exists() else None
+
+    def each(self, part: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> dict[str, T]:
+        """One artefact a layer, by the layer's name."""
+        paths = sorted((self.folder / part).glob("[!.]*.json"), key=lambda path: _natural(path.stem))
+        return {path.stem: self.required(f"{part}/{path.name}", kind, convert) for path in paths}
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(f"{path}: no field {error}; run the stage that makes it again") from None
+    except (TypeError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged ({what}); run the stage that makes it again") from None
+
+
+def _chosen(data: dict[str, Any]) -> dict[str, Chosen]:
+    layers = (layer | {"datapath": from_json(layer["datapath"])} for layer in data["layers"])
+    return {layer["layer"]: Chosen.model_validate(layer) for layer in layers}
+
+
+def _accuracies(data: dict[str, Any]) -> dict[str, Accuracy]:
+    return {step: Accuracy.model_validate(found) for step, found in data["top1"].items() if found is not None}
+
+
+def _verdicts(data: dict[str, Any]) -> dict[str, Verdict]:
+    return {package["top"]: Verdict.model_validate(package) for package in data["packages"]}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key by which ``blocks.10`` comes after ``blocks.2``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

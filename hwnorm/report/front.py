@@ -1,0 +1,63 @@
+"""The picture of one layer's Pareto front: hardware cost against what is lost of the reachable R2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from hwnorm.report.artefacts import FrontPoint
+from hwnorm.report.style import BLACK, BLUE, VERMILLION, new_figure, set_title
+
+#: A loss below this is drawn here: the axis is logarithmic, and no R2 is known more exactly.
+_LEAST_LOSS = 1e-6
+
+
+def loss(r2: float, ceiling_r2: float) -> float:
+    """1 - R2/ceiling: the share that is lost of what a function of x can explain."""
+    return max(_LEAST_LOSS, 1.0 - r2 / max(ceiling_r2, _LEAST_LOSS))
+
+
+def front_figure(
+    layer: str, points: Sequence[FrontPoint], ceiling_r2: float, chosen: FrontPoint | None, expression: str
+) -> Figure:
+    """Draw all points, the steps of the best R2 for each cost, and the chosen point.
+
+    Points above the steps are on the front for their tails or their error bound, which this picture
+    does not show.
+    """
+    figure, (axes,) = new_figure()
+    ordered = sorted(points, key=lambda point: point.cost)
+    costs = np.array([point.cost for point in ordered])
+    losses = np.array([loss(point.r2, ceiling_r2) for point in ordered])
+    axes.plot(costs, losses, "o", color=BLUE, markersize=4, zorder=3)
+    axes.step(costs, np.minimum.accumulate(losses), where="post", color=BLUE, linewidth=1.2, zorder=2)
+    axes.set_yscale("log")
+    if costs.min() > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.08, 0.15)
+    if chosen is not None:
+        at = (chosen.cost, loss(chosen.r2, ceiling_r2))
+        axes.plot(*at, "D", color=VERMILLION, markeredgecolor=BLACK, markersize=9, zorder=4)
+        # A front falls from left to right, so its upper right corner is free.
+        axes.annotate(
+            f"chosen: {chosen.cost:g} LUT-equivalents\n"
+            f"R\N{SUPERSCRIPT TWO} {chosen.r2:.4f} of {ceiling_r2:.4f}",
+            at,
+            xytext=(0.98, 0.96),
+            textcoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=9,
+            arrowprops={"arrowstyle": "-", "color": BLACK, "linewidth": 0.8, "shrinkB": 6},
+            zorder=5,
+        )
+    axes.set_xlabel("cost by the model, LUT-equivalents of LUT, FF, DSP and latency")
+    axes.set_ylabel("1 - R\N{SUPERSCRIPT TWO} / ceiling")
+    set_title(figure, layer, expression, f"{len(points)} functions on the front")
+    return figure

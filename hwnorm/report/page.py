@@ -1,0 +1,164 @@
+"""The report of a run: its pictures, and one HTML page that holds them and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from hwnorm.errors import InputError
+from hwnorm.expression import parse
+from hwnorm.files import write_text
+from hwnorm.progress import track
+from hwnorm.report.accuracy import STEPS, accuracy_figure
+from hwnorm.report.artefacts import FrontPoint, Run, read_run
+from hwnorm.report.fit import fit_figure
+from hwnorm.report.front import front_figure
+from hwnorm.report.style import save
+from hwnorm.resources import resource
+from hwnorm.targets.target import Target, load_target
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    figure: Figure
+
+
+def write_report(run: Path) -> Path:
+    """Draw ``report/*.png`` and write ``report.html`` into a run folder, in place of earlier ones.
+
+    What an artefact that is not there yet would tell is said to be missing.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        InputError: the folder holds no ``run.json``, or an artefact of it is damaged (names the file).
+    """
+    found = read_run(run)
+    data_urls: dict[str, str] = {}
+    total = 1 + 2 * len(found.layers)
+    for picture in track(_pictures(found), "report", total):
+        path = run / "report" / picture.name
+        save(picture.figure, path)
+        data_urls[picture.name] = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    for stale in set((run / "report").glob("*.png")) - {run / "report" / name for name in data_urls}:
+        stale.unlink()
+    page = run / "report.html"
+    write_text(page, _render(found, run.resolve().name, data_urls))
+    return page
+
+
+def _pictures(run: Run) -> Iterator[_Picture]:
+    if run.top1:
+        yield _Picture("accuracy.png", accuracy_figure({s: run.top1[s] for s in STEPS if s in run.top1}))
+    for layer in run.layers:
+        chosen = layer.chosen
+        if chosen is not None and layer.profile is not None:
+            expression = parse(chosen.expression)
+            figure = fit_figure(
+                layer.name, layer.profile, expression, chosen.datapath, chosen.r2, chosen.ceiling_r2
+            )
+            yield _Picture(f"fit_{layer.name}.png", figure)
+        if layer.front is not None and layer.front.points:
+            at = FrontPoint(cost=chosen.resources.cost, r2=chosen.r2) if chosen else None
+            figure = front_figure(
+                layer.name,
+                layer.front.points,
+                layer.front.ceiling_r2,
+                at,
+                chosen.expression if chosen else "",
+            )
+            yield _Picture(f"front_{layer.name}.png", figure)
+
+
+def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(resource("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["setting"] = _setting_text
+    chosen = [layer.chosen for layer in run.layers if layer.chosen]
+    return environment.get_template("report/report.html.j2").render(
+        title=title,
+        run=run,
+        steps=STEPS,
+        summary=_accuracy_sentence(run),
+        hardware=_hardware_sentence(run),
+        totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
+        target=_target(run),
+        tools=next((layer.verdict.tools for layer in run.layers if layer.verdict), {}),
+        pictures=data_urls,
+    )
+
+
+def _accuracy_sentence(run: Run) -> str:
+    """What became of the network, in one sentence."""
+    if not run.top1 or "layernorm" not in run.top1:
+        return "The network's accuracy is not measured: this run has no realign.json."
+    before = run.top1["layernorm"]
+    text = f"With LayerNorm the network is right on {before.percent:.2f} % of {before.total:,} test images"
+    named = {
+        "functions_only": "with a scalar function in the place of each norm and nothing else changed",
+        "realigned": "after re-alignment",
+        "bit_true": "computed with the bit-true integers of the kernels",
+    }
+    parts = [
+        f"{how}, {run.top1[step].percent:.2f} % ({_difference(run.top1[step].percent - before.percent)})"
+        for step, how in named.items()
+        if step in run.top1
+    ]
+    return "; ".join([text, *parts]) + "."
+
+
+def _difference(points: float) -> str:
+    if abs(points) < 0.005:
+        return "no difference"
+    return f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
+
+
+def _hardware_sentence(run: Run) -> str:
+    """What the verification found, in one sentence."""
+    kernels = [layer for layer in run.layers if layer.chosen]
+    if not kernels:
+        return "No function is chosen yet: this run has no choice.json."
+    if not run.verified:
+        return f"The {len(kernels)} kernels are not verified: this run has no verdict.json."
+    verdicts = [layer.verdict for layer in kernels]
+    passed = sum(v is not None and v.passed is True for v in verdicts)
+    exhaustive = all(v is not None and v.exhaustive for v in verdicts)
+    verilator = sum(v is not None and v.verilator_bit_exact is True for v in verdicts)
+    hls = sum(v is not None and v.hls_bit_exact is True for v in verdicts)
+    return (
+        f"Of {len(kernels)} kernels, {verilator} are bit-exact in Verilator and {hls} in HLS C++, over "
+        f"{'all input codes' if exhaustive else 'the input codes that were tried'}; "
+        f"{passed} passed every check."
+    )
+
+
+def _target(run: Run) -> Target | None:
+    try:
+        return load_target(str(run.settings.get("target")))
+    except InputError:
+        return None
+
+
+def _setting_text(value: Any) -> str:
+    """A setting or a measured value as a reader would write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return json.dumps(value)

@@ -1,0 +1,150 @@
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from hwnorm.errors import InputError
+from hwnorm.report import write_report
+
+LAYERS = ("blocks.0.norm1", "blocks.10.norm2")
+
+
+@pytest.fixture(scope="module")
+def reported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its report, for reading only."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("reported") / "a run")
+    assert write_report(folder) == folder / "report.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(reported: Path) -> str:
+    return (reported / "report.html").read_text(encoding="utf-8")
+
+
+def test_draws_a_picture_of_each_kind(reported: Path) -> None:
+    expected = {"accuracy.png"} | {f"{kind}_{layer}.png" for kind in ("fit", "front") for layer in LAYERS}
+    assert {path.name for path in (reported / "report").iterdir()} == expected
+
+
+def test_needs_nothing_but_itself(page: str) -> None:
+    sources: list[str] = []
+
+    class Sources(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in {"link", "iframe", "object", "embed"}
+            sources.extend(value or "" for name, value in attrs if name in {"src", "srcset"})
+
+    Sources().feed(page)
+    assert len(sources) == 1 + 2 * len(LAYERS)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"https?://|url\(|@import|fetch\(", page)
+
+
+def test_holds_the_pictures_of_the_folder(reported: Path, page: str) -> None:
+    for path in (reported / "report").glob("*.png"):
+        assert base64.b64encode(path.read_bytes()).decode() in page
+
+
+def test_tells_the_figures_it_was_given(reported: Path, page: str) -> None:
+    for layer in json.loads((reported / "choice.json").read_text())["layers"]:
+        resources, certificate = layer["resources"], layer["datapath"]["certificate"]
+        row = page[page.index(f">{layer['layer']}</a>") :].split("</tr>")[0]
+        cells = re.findall(r"<td[^>]*>(?:<code>)?([^<]*)", row)
+        assert cells[:10] == [
+            layer["expression"],
+            f"{layer['r2']:.4f}",
+            f"{layer['ceiling_r2']:.4f}",
+            "s10f6",
+            "s10f6",
+            str(layer["datapath"]["latency"]),
+            str(resources["lut"]),
+            str(resources["ff"]),
+            str(resources["dsp"]),
+            f"{certificate['max_error_ulp']:.3f}",
+        ]
+    for text in ("91.05 %", "50.15 %", "90.35 %", "0.80 points below", "89.70 to 92.20 %", "beef0123"):
+        assert text in page
+    for text in ("c" * 16, "builtin", "5.048", "predictions"):
+        assert text in page
+
+
+def test_says_which_kernel_failed(page: str) -> None:
+    assert "Of 2 kernels, 2 are bit-exact in Verilator and 1 in HLS C++" in page
+    rows = re.findall(r'<td class="name">.*?</tr>', page, re.DOTALL)
+    assert [row.count(">NO<") for row in rows] == [0, 1]
+    assert "input code -3, expected 17, got 18" in page
+
+
+def test_escapes_the_kernels_source(page: str) -> None:
+    assert "// a &lt; b &amp;&amp; c" in page
+    assert "a < b" not in page
+
+
+def test_says_what_is_missing(run: Path) -> None:
+    for name in ("realign.json", "verdict.json"):
+        (run / name).unlink()
+    for name in ("packages", "profiles", "fronts"):
+        shutil.rmtree(run / name)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "accuracy is not measured" in page
+    assert "2 kernels are not verified" in page
+    for text in ("No Verilog: the kernel is", "No picture of the fit", "No picture of the Pareto front"):
+        assert page.count(text) == len(LAYERS)
+    assert ">yes<" not in page
+    assert "<img" not in page
+
+
+def test_a_step_that_was_not_measured_is_said_to_be_missing(run: Path) -> None:
+    shutil.rmtree(run / "profiles")
+    shutil.rmtree(run / "fronts")
+    path = run / "realign.json"
+    data = json.loads(path.read_text())
+    del data["top1"]["bit_true"]
+    path.write_text(json.dumps(data))
+    assert re.search(
+        r"<td>bit-true</td><td class=\"missing\"[^>]*>not measured", write_report(run).read_text()
+    )
+
+
+def test_a_run_that_has_only_begun(run: Path) -> None:
+    for path in list(run.iterdir()):
+        if path.name not in {"run.json", "profiles"}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "No function is chosen yet" in page
+    assert page.count(">not chosen<") == len(LAYERS)
+
+
+def test_the_same_run_gives_the_same_page(run: Path, page: str) -> None:
+    assert write_report(run).read_text(encoding="utf-8") == page
+
+
+def test_pictures_of_an_earlier_choice_do_not_stay(reported: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(reported, tmp_path / "a run")
+    (run / "realign.json").unlink()
+    (run / "choice.json").unlink()
+    shutil.rmtree(run / "fronts")
+    write_report(run)
+    assert list((run / "report").iterdir()) == []
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"run\.json"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "field"), [("choice.json", "layers"), ("realign.json", "top1"), ("verdict.json", "packages")]
+)
+def test_a_damaged_artefact_is_named_and_nothing_is_written(run: Path, file: str, field: str) -> None:
+    data = json.loads((run / file).read_text())
+    del data[field]
+    (run / file).write_text(json.dumps(data))
+    with pytest.raises(InputError, match=rf"{file}: no field '{field}'"):
+        write_report(run)
+    assert not (run / "report.html").exists()
