@@ -89,11 +89,7 @@ class Builder:
         if key in self._shared:
             return self._shared[key]
         low, high = codes
-        if max(abs(low), abs(high)).bit_length() >= MAX_WIDTH:
-            raise InputError(
-                f"{self._part[1]}: needs {max(abs(low), abs(high)).bit_length() + 1} bits; "
-                f"{MAX_WIDTH} are possible: use fewer fractional bits or a smaller range"
-            )
+        self._require_width(low, high)
         stem, part = self._part
         name = self._unique(f"{stem}_{role}" if role else stem)
         provisional = fmt or FixedFormat.holding(low, high, frac)
@@ -114,6 +110,15 @@ class Builder:
         self._shared[key] = wire
         return wire
 
+    def _require_width(self, *codes: int) -> None:
+        """What the evaluation in int64 meets must be no wider than a signal may be."""
+        bits = max(abs(code) for code in codes).bit_length() + 1
+        if bits > MAX_WIDTH:
+            raise InputError(
+                f"{self._part[1]}: needs {bits} bits; "
+                f"{MAX_WIDTH} are possible: use fewer fractional bits or a smaller range"
+            )
+
     def values(self, wire: Wire) -> np.ndarray:
         """Codes of a signal for all input codes in ascending order (exhaustive builders only)."""
         assert self._values is not None
@@ -124,6 +129,7 @@ class Builder:
     def _aligned(self, a: Wire, b: Wire) -> tuple[int, tuple[int, int], tuple[int, int]]:
         frac = max(a.frac, b.frac)
         up_a, up_b = frac - a.frac, frac - b.frac
+        self._require_width(a.low << up_a, a.high << up_a, b.low << up_b, b.high << up_b)
         return frac, (a.low << up_a, a.high << up_a), (b.low << up_b, b.high << up_b)
 
     def add(self, a: Wire, b: Wire) -> Wire:
@@ -176,26 +182,18 @@ class Builder:
         """a * 2**places: wiring."""
         if places == 0:
             return a
-        return self._new(
-            Cell.SHIFT, (a,), a.frac - places, (a.low, a.high), "shifted", parameter=places
-        )
+        return self._new(Cell.SHIFT, (a,), a.frac - places, (a.low, a.high), "shifted", parameter=places)
 
     def resize(self, a: Wire, frac: int, rounding: Rounding = "trn") -> Wire:
         """a with ``frac`` fractional bits, and as many bits before the point as it needs."""
         if a.frac == frac:
             return a
-        drop = a.frac - frac
-        half = (1 << (drop - 1)) if rounding == "rnd" and drop > 0 else 0
-        low, high = (
-            ((v + half) >> drop) if drop > 0 else v << -drop for v in (a.low, a.high)
-        )
-        return self._new(Cell.RESIZE, (a,), frac, (low, high), "trimmed", rounding=rounding)
+        return self._new(Cell.RESIZE, (a,), frac, _resized(a, frac, rounding), "trimmed", rounding=rounding)
 
     def output(self, a: Wire, fmt: FixedFormat) -> Wire:
         """a in the output's format: rounded half up, saturated where its range asks for it."""
-        drop = a.frac - fmt.frac
-        half = 1 << (drop - 1) if drop > 0 else 0
-        low, high = (((v + half) >> drop) if drop > 0 else v << -drop for v in (a.low, a.high))
+        low, high = _resized(a, fmt.frac, "rnd")
+        self._require_width(low, high)
         fits = fmt.min_code <= low and high <= fmt.max_code
         clamped = tuple(min(max(v, fmt.min_code), fmt.max_code) for v in (low, high))
         self._part = ("y", self._part[1])
@@ -220,7 +218,7 @@ class Builder:
         if code == 0:
             frac = 0
         before, self._part = self._part, ("constant", f"{value:g}")
-        wire = self._new(Cell.CONSTANT, (), frac, (code, code), "", np.int64(code), parameter=code)
+        wire = self._new(Cell.CONSTANT, (), frac, (code, code), "", parameter=code)
         self._part = before
         return wire
 
@@ -259,20 +257,19 @@ class Builder:
         """An odd function of ``a``: half a table of line segments, then the sign again."""
         a = self.trim(a)
         magnitude = self.abs(a)
-        unit = design_unit(function, magnitude.high, a.frac, self.frac)
+        try:
+            unit = design_unit(function, magnitude.high, a.frac, self.frac)
+        except InputError as error:
+            raise InputError(f"{self._part[1]}: {error}") from None
         if magnitude.high > unit.last_code:
-            limit = self._new(
-                Cell.CONSTANT, (), a.frac, (unit.last_code,) * 2, "limit",
-                np.int64(unit.last_code), parameter=unit.last_code,
-            )
+            last = unit.last_code
+            limit = self._new(Cell.CONSTANT, (), a.frac, (last, last), "limit", parameter=last)
             magnitude = self.min(magnitude, limit)
         base = self._table(magnitude, unit.low_bits, unit.base, unit.base_frac, "base")
         if unit.low_bits:
             slope = self._table(magnitude, unit.low_bits, unit.slope, unit.slope_frac, "slope")
-            offset = self._new(
-                Cell.LOW_BITS, (magnitude,), a.frac, (0, (1 << unit.low_bits) - 1), "offset",
-                parameter=unit.low_bits,
-            )
+            run = 0, (1 << unit.low_bits) - 1
+            offset = self._new(Cell.LOW_BITS, (magnitude,), a.frac, run, "offset", parameter=unit.low_bits)
             rise = self.resize(self.mul(slope, offset), unit.base_frac)
             base = self.resize(self.add(base, rise), self.frac)
         if a.low >= 0:
@@ -284,3 +281,11 @@ class Builder:
         return self._new(
             Cell.TABLE, (a,), frac, (min(contents), max(contents)), role, parameter=low_bits, table=contents
         )
+
+
+def _resized(a: Wire, frac: int, rounding: Rounding) -> tuple[int, int]:
+    """The range of ``a`` in codes of ``frac`` fractional bits."""
+    drop = a.frac - frac
+    half = 1 << (drop - 1) if rounding == "rnd" and drop > 0 else 0
+    low, high = (((v + half) >> drop) if drop > 0 else v << -drop for v in (a.low, a.high))
+    return low, high

@@ -8,8 +8,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from hwnorm.errors import InputError
+
 #: A unit may be wrong by this much of a step of its result; half a step is what rounding alone costs.
 UNIT_ERROR = 0.8
+#: A unit is designed over at most 2**MAX_BITS codes; more would take gigabytes.
+MAX_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,21 @@ def design_unit(
         function: float64 array to float64 array, flat beyond some point or ending at ``largest``.
         largest: greatest code of the magnitude, with ``frac`` fractional bits.
         result_frac: fractional bits of the result.
+
+    Raises:
+        InputError: the part of the domain where the function is not flat has too many codes.
     """
+
+    def at(code: int) -> float:
+        return float(function(np.asarray(code * 2.0**-frac)))
+
     bits = max(1, int(largest).bit_length())
     # Halve the domain while everything in its upper half differs from the end by under a quarter step.
-    end = float(function(np.float64(largest * 2.0**-frac)))
-    while bits > 1:
-        last = ((1 << (bits - 1)) - 1) * 2.0**-frac
-        if abs(float(function(np.float64(last))) - end) * 2.0**result_frac > 0.25:
-            break
+    end = at(largest)
+    while bits > 1 and abs(at((1 << (bits - 1)) - 1) - end) * 2.0**result_frac <= 0.25:
         bits -= 1
+    if bits > MAX_BITS:
+        raise InputError(f"a table over 2**{bits} codes; 2**{MAX_BITS} are possible: use fewer bits")
     exact = np.asarray(function(np.arange(1 << bits) * 2.0**-frac)) * 2.0**result_frac
     for segment_bits in range(1, bits):
         unit = _line_segments(exact, bits, segment_bits, frac, result_frac)
@@ -71,9 +81,7 @@ def _line_segments(
     run = np.arange(1 << low_bits, dtype=np.int64)
     rise = (rows[:, -1] - rows[:, 0]) / max(1, (1 << low_bits) - 1)  # result steps per code
     slope = np.floor(rise * 2.0 ** (slope_frac + frac - result_frac) + 0.5).astype(np.int64)
-    drop = slope_frac + frac - base_frac
-    product = slope[:, None] * run
-    moved = product >> drop if drop >= 0 else product << -drop
+    moved = (slope[:, None] * run) >> (slope_frac + frac - base_frac)
     left = rows * 2.0 ** (base_frac - result_frac) - moved
     # The result is floored from base_frac to result_frac: half a result step makes that rounding.
     middle = (left.max(axis=1) + left.min(axis=1)) / 2 + 2.0 ** (base_frac - result_frac) / 2

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from hwnorm.datapath.ir import Cell, Node
 from hwnorm.errors import InputError
-from hwnorm.targets.cost import CellCost
-from hwnorm.targets.target import Target
+from hwnorm.targets.target import CellCost, Target
 
 
 def schedule(
@@ -21,8 +20,10 @@ def schedule(
     wires and move to where they are first used, so that only what they read is carried.
 
     Raises:
-        InputError: one cell alone is slower than the clock.
+        InputError: the clock is no positive number, or one cell alone is slower than it.
     """
+    if not 0 < clock_mhz < float("inf"):
+        raise InputError(f"clock {clock_mhz:g} MHz: it must be a positive number")
     period = 1000.0 / clock_mhz - target.register_ns
     stage = [0] * len(nodes)
     arrival = [0.0] * len(nodes)
@@ -30,8 +31,8 @@ def schedule(
         if cost.delay_ns > period:
             reach = 1000.0 / (cost.delay_ns + target.register_ns)
             raise InputError(
-                f"clock {clock_mhz:g} MHz: {node.cell} {node.name} ({node.part}) takes {cost.delay_ns:.2f} ns "
-                f"on {target.name}; at most {reach:.0f} MHz is possible"
+                f"clock {clock_mhz:g} MHz: {node.cell} {node.name} ({node.part}) takes "
+                f"{cost.delay_ns:.2f} ns on {target.name}; at most {reach:.0f} MHz is possible"
             )
         args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
         stage[i] = max((stage[a] for a in args), default=0)
