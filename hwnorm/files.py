@@ -30,7 +30,11 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
-    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8") and None)
+
+    def write(beside: Path) -> None:
+        beside.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
 
 
 def write_artefact(path: Path, kind: str, seed: int | None, made_from: str, body: dict[str, Any]) -> None:

@@ -56,8 +56,8 @@ class FixedFormat:
     @classmethod
     def holding(cls, low: int, high: int, frac: int) -> FixedFormat:
         """The narrowest format with ``frac`` fractional bits that holds the codes low..high."""
-        width = max(int(high).bit_length(), int(-low - 1).bit_length() if low < 0 else 0) + 1
-        return cls(width, frac)
+        # A code v >= 0 needs as many bits as v, v < 0 as many as -v - 1, and both one for the sign.
+        return cls(max((v if v >= 0 else -v - 1).bit_length() for v in (low, high)) + 1, frac)
 
     def __str__(self) -> str:
         return f"s{self.width}f{self.frac}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ def read_idx(path: Path) -> np.ndarray:
         raw = path.read_bytes()
         if path.suffix == ".gz":
             raw = gzip.decompress(raw)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); an idx file was expected") from None
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != _UBYTE:
         raise InputError(f"{path}: begins with {raw[:4].hex()}; an idx file of bytes begins with 000008")
@@ -32,7 +34,7 @@ def read_idx(path: Path) -> np.ndarray:
     if len(raw) < header:
         raise InputError(f"{path}: {len(raw)} bytes; its header alone needs {header}")
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     if len(raw) - header != size:
         raise InputError(f"{path}: {len(raw) - header} bytes of data; its header promises {size}")
     return np.frombuffer(raw, np.uint8, size, header).reshape(shape)
