@@ -1,0 +1,44 @@
+"""What the HLS templates need to know about each cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnorm.datapath.ir import Cell, Datapath
+from hwnorm.emit.names import Names
+
+#: Words that ap_fixed's headers or the kernel itself use.
+_TAKEN = ("x", "y", "code", "main", "rom")
+
+
+def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
+    """The cells in order, as ``hls/kernel.cpp.j2`` wants them, and the result's name; named as in Verilog."""
+    names = Names((*_TAKEN, top, f"{top}_core"))
+    known = ["x" if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
+    cells = []
+    for i, node in enumerate(datapath.nodes):
+        if node.cell is Cell.INPUT:
+            continue
+        formats = [datapath.nodes[arg].fmt for arg in node.args]
+        line: dict[str, Any] = {
+            "kind": node.cell.value,
+            "name": known[i],
+            "fmt": node.fmt,
+            "comment": f"{node.part}  {node.fmt}",
+            "args": [known[arg] for arg in node.args],
+            "formats": formats,
+            "parameter": node.parameter,
+            "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],
+            "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
+        }
+        if node.cell is Cell.TABLE:
+            address = (len(node.table) - 1).bit_length()
+            # Address bits beyond the sign are copies of it: the signal is widened to have them.
+            line |= {
+                "table": node.table,
+                "rom": names.take(f"{known[i]}_rom"),
+                "high": node.parameter + address - 1,
+                "address_width": address,
+            }
+        cells.append(line)
+    return {"cells": cells, "result": known[-1]}

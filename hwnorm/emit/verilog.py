@@ -1,0 +1,223 @@
+"""What the Verilog template needs to know about each cell: operands as bit ranges, stage by stage.
+
+Every operand is written with its full width (sign bits, a slice, zeros), so that no reader has to
+extend or cut anything by itself; bits that nobody reads are gathered for the ``unused`` wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hwnorm.datapath.ir import Cell, Datapath, Node
+from hwnorm.emit.names import Names
+
+#: Ports and wires of the core and of the stage around it; no signal may have these names.
+PORTS = ("clk", "ce", "x", "y", "unused", "aclk", "aresetn", "address")
+
+
+@dataclass(frozen=True)
+class Operand:
+    """``{signs copies of name[width-1], name[hi:lo], zeros}``: some bits of a signal."""
+
+    name: str
+    width: int
+    hi: int
+    lo: int
+    signs: int
+    zeros: int
+
+    @property
+    def whole(self) -> bool:
+        return self.hi == self.width - 1 and self.lo == 0
+
+
+@dataclass(frozen=True)
+class Register:
+    """A pipeline register: ``name`` is what ``source`` was one stage earlier."""
+
+    name: str
+    source: str
+    width: int
+    comment: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is computed in one clock cycle, and the registers at its end."""
+
+    number: int
+    cells: list[dict[str, Any]]
+    registers: list[Register]
+
+
+class _Core:
+    """Walks a datapath and collects the lines of its core."""
+
+    def __init__(self, datapath: Datapath, top: str) -> None:
+        self.datapath = datapath
+        self.names = Names((*PORTS, top, f"{top}_core"))
+        self.signals = ["x" if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
+        self.widths: dict[str, int] = {"x": datapath.input.width}
+        self.used: dict[str, set[int]] = {"x": set()}
+        # (node, stage) -> the name under which the node's signal is known in that stage.
+        self.carried: dict[tuple[int, int], str] = {}
+
+    def declare(self, name: str, width: int) -> str:
+        self.widths[name] = width
+        self.used.setdefault(name, set())
+        return name
+
+    def at(self, index: int, stage: int) -> str:
+        """The name of a node's signal in ``stage``."""
+        return self.carried.get((index, stage), self.signals[index])
+
+    def bits(self, name: str, shift: int, width: int) -> Operand:
+        """The lowest ``width`` bits of the signal times 2**shift (floor for a negative shift)."""
+        top = self.widths[name] - 1
+        zeros = min(max(shift, 0), width)
+        lo = min(max(-shift, 0), top)
+        hi = max(min(lo + width - zeros - 1, top), lo)
+        taken = 0 if zeros == width else hi - lo + 1
+        if -shift > top:  # nothing but the sign is left
+            taken = 1
+        self.used[name].update(range(lo, lo + taken))
+        signs = width - zeros - taken
+        if signs > 0:
+            self.used[name].add(top)
+        return Operand(name, top + 1, hi, lo, signs, zeros)
+
+    def cell(self, node: Node, name: str) -> dict[str, Any]:
+        """The context of one cell's macro."""
+        datapath, width = self.datapath, node.fmt.width
+        args = [self.at(i, node.stage) for i in node.args]
+        formats = [datapath.nodes[i].fmt for i in node.args]
+        line: dict[str, Any] = {
+            "kind": node.cell.value,
+            "name": self.declare(name, width),
+            "width": width,
+            "part": node.part,
+            "comment": f"{node.part}  {node.fmt}",
+        }
+        match node.cell:
+            case Cell.CONSTANT:
+                line["code"] = node.parameter
+            case Cell.ADD | Cell.SUB | Cell.MIN | Cell.MAX:
+                frac = max(f.frac for f in formats)
+                shifts = [frac - f.frac for f in formats]
+                line["args"] = [self.bits(a, s, width) for a, s in zip(args, shifts, strict=True)]
+                if node.cell in (Cell.MIN, Cell.MAX):
+                    both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
+                    line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
+            case Cell.MUL:
+                # Whole signed operands, as DSP inference likes them, unless the product is cut.
+                cut = any(self.widths[a] > width for a in args)
+                line["args"] = [self.bits(a, 0, width if cut else self.widths[a]) for a in args]
+            case Cell.NEG | Cell.SHIFT:
+                line["args"] = [self.bits(args[0], 0, width)]
+            case Cell.ABS | Cell.NEGATE_IF:
+                line["args"] = [self.bits(args[0], 0, width)]
+                line["sign"] = self.bits(args[-1], 1 - self.widths[args[-1]], 1)
+            case Cell.RESIZE:
+                line |= self.resize(node, name, args[0], formats[0].frac - node.fmt.frac)
+            case Cell.TABLE:
+                if len(node.table) == 1:
+                    return line | {"kind": "constant", "code": node.table[0]}
+                address = (len(node.table) - 1).bit_length()
+                line["table"] = node.table
+                line["address_width"] = address
+                line["args"] = [self.bits(args[0], -node.parameter, address)]
+            case Cell.LOW_BITS:
+                low = min(node.parameter, width)
+                if low == 0:
+                    return line | {"kind": "constant", "code": 0}
+                line["zeros"] = width - low
+                line["args"] = [self.bits(args[0], 0, low)]
+            case _:
+                raise AssertionError(node.cell)
+        return line
+
+    def resize(self, node: Node, name: str, source: str, drop: int) -> dict[str, Any]:
+        """Floor or round half up, then saturate or wrap, as bits.
+
+        ``floor(v / 2**drop + 1/2)`` is ``floor(v / 2**drop)`` plus the highest dropped bit.
+        """
+        width = node.fmt.width
+        rounds = node.rounding == "rnd" and drop > 0
+        # Wide enough for every value after rounding.
+        exact = max(self.widths[source] - drop, 1) + rounds
+        saturates = node.overflow == "sat" and exact > width
+        kept = exact if saturates else width
+        return {
+            "args": [self.bits(source, -drop, kept)],
+            "half": self.bits(source, 1 - drop, 1) if rounds else None,
+            "wide": self.wide(name, exact) if saturates else None,
+            "wide_format": f"s{exact}f{node.fmt.frac}",
+            "kept": kept,
+        }
+
+    def wide(self, name: str, exact: int) -> Operand:
+        """The helper signal of a saturating resize, all of whose bits are looked at."""
+        helper = self.declare(self.names.take(f"{name}_wide"), exact)
+        return self.bits(helper, 0, exact)
+
+    def stages(self) -> list[Stage]:
+        """The cells and registers of each stage, in order."""
+        nodes, lifetimes = self.datapath.nodes, self.datapath.lifetimes()
+        stages = []
+        for number in range(self.datapath.latency):
+            cells = [
+                self.cell(node, self.signals[i])
+                for i, node in enumerate(nodes)
+                if node.stage == number and node.cell not in (Cell.INPUT, Cell.CONSTANT)
+            ]
+            registers = []
+            for i, node in enumerate(nodes):
+                if node.stage <= number < node.stage + lifetimes[i]:
+                    source = self.at(i, number)
+                    delayed = self.declare(
+                        self.names.take(f"{self.signals[i]}_r{number + 1}"), node.fmt.width
+                    )
+                    self.carried[i, number + 1] = delayed
+                    self.used[source].update(range(node.fmt.width))
+                    registers.append(Register(delayed, source, node.fmt.width, f"{node.part}  {node.fmt}"))
+            stages.append(Stage(number, cells, registers))
+        return stages
+
+
+def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
+    """Everything that ``verilog/kernel.v.j2`` says about the core.
+
+    Raises:
+        ValueError: the datapath has no stage; a kernel's result is registered.
+    """
+    if datapath.latency < 1:
+        raise ValueError(f"{top}: latency {datapath.latency}; a kernel's result is registered: at least 1")
+    core = _Core(datapath, top)
+    constants = [
+        core.cell(node, core.signals[i])
+        for i, node in enumerate(datapath.nodes)
+        if node.cell is Cell.CONSTANT
+    ]
+    stages = core.stages()
+    result = core.at(len(datapath.nodes) - 1, datapath.latency)
+    core.used[result].update(range(core.widths[result]))
+    return {
+        "constants": constants,
+        "stages": stages,
+        "result": result,
+        "unused": [part for name in core.used for part in _unread(name, core.widths[name], core.used[name])],
+    }
+
+
+def _unread(name: str, width: int, used: set[int]) -> list[Operand]:
+    """The maximal runs of bits that are not in ``used``."""
+    runs, start = [], None
+    for bit in range(width + 1):
+        free = bit < width and bit not in used
+        if free and start is None:
+            start = bit
+        elif not free and start is not None:
+            runs.append(Operand(name, width, bit - 1, start, 0, 0))
+            start = None
+    return runs

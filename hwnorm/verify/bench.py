@@ -1,0 +1,223 @@
+"""Verilator through cocotb: one model of all kernels, built once for its content, and what it shows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocotb_tools.runner import Verilator
+
+from hwnorm.emit.package import byte_bits
+from hwnorm.emit.render import render
+from hwnorm.files import digest
+from hwnorm.resources import resource
+from hwnorm.verify.kernel import USER_WIDTH, Kernel, tdata, words
+from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
+
+_TOP = "hwnorm_bench"
+# The model runs for a second or two: time spent on optimizing Verilator's run-time library is lost.
+_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast")
+_MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What Verilator showed of one kernel; ``results`` has a row a beat, None where none came."""
+
+    results: list[int | None]
+    first_result: int
+    last_result: int
+    faults: list[str]
+
+
+class _Runner(Verilator):  # type: ignore[misc]
+    """cocotb's runner for Verilator, with the toolchain's environment and a lean model."""
+
+    def __init__(self, toolchain: Toolchain, jobs: int) -> None:
+        super().__init__()
+        self.toolchain, self.jobs = toolchain, jobs
+        self.log.setLevel(logging.WARNING)
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self.toolchain.verilator)
+
+    def _set_env_common(self) -> None:
+        super()._set_env_common()
+        for name in ("VERILATOR_ROOT", "PATH"):
+            self.env[name] = self.toolchain.environment[name]
+        self.env["PYTHONPATH"] = os.pathsep.join([str(resource("sim")), *filter(None, sys.path)])
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = (list(command) for command in super()._build_command())
+        # Public signals everywhere would keep Verilator from optimizing; the .vlt file names the few.
+        verilate.remove("--public-flat-rw")
+        make[make.index("-j") + 1] = str(self.jobs)
+        return [verilate, [*make, *_MAKE]]
+
+
+def simulate(
+    kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, *, seed: int, jobs: int
+) -> dict[str, Simulation]:
+    """Sweep every kernel's codes and test its AXI4-Stream contract, all in one model.
+
+    Args:
+        kernels: of one group (:func:`hwnorm.verify.kernel.groups`).
+        toolchain: where the tools are.
+        folder: for the files and logs of this run.
+        seed: of the stalls and of the beats in the protocol test.
+        jobs: C++ compilers at a time.
+
+    Raises:
+        ToolError: Verilator, g++ or the simulation itself failed.
+    """
+    model = build_model(kernels, toolchain, jobs=jobs)
+    for kernel in kernels:
+        width = kernel.bench_context()["s_width"]
+        (folder / f"{kernel.top}.codes.hex").write_text(words(kernel.beats_in(), width), encoding="ascii")
+    plan = {"seed": seed, "kernels": [kernel.plan(seed, f"{kernel.top}_") for kernel in kernels]}
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    log = folder / "simulation.log"
+    runner = _Runner(toolchain, jobs)
+    # A test that fails ends the runner so; what it wrote down says which kernel and why.
+    with suppress(RuntimeError, SystemExit):
+        runner.test(
+            test_module=["test_sweep", "test_axis"],
+            hdl_toplevel=_TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=model,
+            test_dir=folder,
+            results_xml=str(folder / "results.xml"),
+            log_file=log,
+            seed=seed,
+            extra_env={"COCOTB_LOG_LEVEL": "WARNING", "NO_COLOR": "1"},
+        )
+    try:
+        swept = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+        faults = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))
+        if any(len(found) != 3 for found in faults.values()):
+            raise ValueError("a test did not end")
+        return {k.top: _collect(k, folder, swept[k.top], faults[k.top]) for k in kernels}
+    except (OSError, ValueError, KeyError) as error:
+        output = log.read_text(encoding="utf-8") if log.exists() else ""
+        names = ", ".join(str(kernel.folder) for kernel in kernels)
+        raise ToolError(
+            f"{names}: the simulation broke off ({error}); see {log}",
+            output,
+            f"cd {folder} && {model / _TOP}",
+        ) from None
+
+
+def _collect(kernel: Kernel, folder: Path, swept: dict[str, int], faults: list[list[str]]) -> Simulation:
+    text = (folder / f"{kernel.top}.results.hex").read_text(encoding="ascii")
+    got = [int(word, 16) for word in text.split() if not word.startswith(("//", "@"))]
+    received = swept["received"]
+    results: list[int | None] = [*got[:received], *[None] * (len(kernel.codes) - received)]
+    return Simulation(
+        results, swept["first_result"], swept["last_result"], [fault for test in faults for fault in test]
+    )
+
+
+def mismatches(kernel: Kernel, simulation: Simulation) -> tuple[int, tuple[int, int, int | None] | None]:
+    """How many results differ from the datapath's, and the first: input code, expected, got.
+
+    A lane whose code is right but wrongly sign-extended in TDATA counts as different.
+    """
+    bits = byte_bits(kernel.datapath.output)
+    expected = tdata(kernel.results, kernel.datapath.output)
+    wrong, first = 0, None
+    for beat, (one, other) in enumerate(zip(simulation.results, expected, strict=True)):
+        if one == other:
+            continue
+        for lane in range(kernel.lanes):
+            a = None if one is None else _signed(one >> (bits * lane), bits)
+            b = int(kernel.results[beat, lane])
+            if a != b:
+                wrong += 1
+                first = first or (int(kernel.codes[beat, lane]), b, a)
+    return wrong, first
+
+
+def _signed(word: int, bits: int) -> int:
+    word &= (1 << bits) - 1
+    return word - (1 << bits) if word >> (bits - 1) else word
+
+
+def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -> Path:
+    """The folder with the Verilated model of all ``kernels``: from the cache, or built into it.
+
+    The name is a hash of all sources, flags and tool versions. A model is built in a folder of its
+    own and renamed into place, so an interrupted build leaves nothing and two at once do no harm.
+
+    Raises:
+        ToolError: Verilator or the C++ compiler failed; nothing is cached.
+    """
+    bench = render(
+        "verify/bench.v.j2", {"kernels": [k.bench_context() for k in kernels], "user_width": USER_WIDTH}
+    )
+    sources = [
+        resource("sim") / "hwnorm_bench.vlt",
+        resource("sim") / "hwnorm_sweep.v",
+        *kernels[0].shared_rtl,
+        *(source for kernel in kernels for source in kernel.rtl),
+    ]
+    key = digest(bench.encode(), *sources, [*_FLAGS, *_MAKE], toolchain.versions)
+    ready = cache_folder() / "models" / key
+    if (ready / _TOP).exists():
+        return ready
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".building.", dir=ready.parent))
+    failed = cache_folder() / "failed" / key
+    try:
+        (building / f"{_TOP}.v").write_text(bench, encoding="utf-8")
+        log = building / "build.log"
+        runner = _Runner(toolchain, jobs)
+        try:
+            runner.build(
+                sources=[*sources, building / f"{_TOP}.v"],
+                hdl_toplevel=_TOP,
+                build_dir=building / "model",
+                build_args=list(_FLAGS),
+                timescale=("1ns", "1ps"),
+                log_file=log,
+            )
+        except (RuntimeError, SystemExit):
+            shutil.rmtree(failed, ignore_errors=True)
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(building, failed)
+            raise _build_error(kernels, failed) from None
+        done = building / "ready"
+        done.mkdir()
+        os.replace(building / "model" / _TOP, done / _TOP)
+        os.replace(log, done / "build.log")
+        if not (ready / _TOP).exists():
+            try:
+                os.rename(done, ready)
+            except OSError:
+                if not (ready / _TOP).exists():
+                    raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return ready
+
+
+def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:
+    log = failed / "build.log"
+    output = log.read_text(encoding="utf-8") if log.exists() else ""
+    blamed = [k.folder for k in kernels if any(f"{source}:" in output for source in k.rtl)] or [
+        k.folder for k in kernels
+    ]
+    names = ", ".join(map(str, blamed))
+    sources = " ".join(str(source) for kernel in kernels for source in [*kernel.rtl, *kernel.shared_rtl])
+    return ToolError(
+        f"{names}: Verilator could not build the model; see {log}",
+        output,
+        f"verilator --lint-only -Wall {sources}",
+    )

@@ -1,0 +1,155 @@
+"""A package as verification sees it: its files, its datapath, and the beats to send through it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.serial import from_json
+from hwnorm.emit.package import RTL_PARTS, byte_bits
+from hwnorm.errors import InputError
+from hwnorm.files import digest, read_artefact
+from hwnorm.fixed import FixedFormat
+
+#: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
+EXHAUSTIVE_WIDTH = 16
+
+#: Beats of the protocol test, and the width of TUSER in it.
+PROTOCOL_BEATS = 120
+USER_WIDTH = 5
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A package's manifest and datapath, and the input codes that verification runs through it.
+
+    ``codes`` is int64 of shape (beats, lanes): all codes in every lane, each lane starting elsewhere.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    datapath: Datapath
+    codes: np.ndarray
+
+    @property
+    def top(self) -> str:
+        return str(self.manifest["top"])
+
+    @property
+    def lanes(self) -> int:
+        return int(self.manifest["lanes"])
+
+    @property
+    def latency(self) -> int:
+        return int(self.manifest["latency"])
+
+    @property
+    def rtl(self) -> list[Path]:
+        """The kernel's own Verilog."""
+        return [self.folder / "rtl" / f"{self.top}{part}.v" for part in ("", "_core")]
+
+    @property
+    def shared_rtl(self) -> list[Path]:
+        """The hand-written Verilog that it instantiates."""
+        return [self.folder / "rtl" / part for part in RTL_PARTS]
+
+    @cached_property
+    def results(self) -> np.ndarray:
+        """What must come out for ``codes``: int64, same shape."""
+        return self.datapath.evaluate(self.codes)
+
+    def bench_context(self) -> dict[str, Any]:
+        """What the bench's template says about it."""
+        beats = len(self.codes)
+        return {
+            "top": self.top,
+            "lanes": self.lanes,
+            "s_width": self.lanes * byte_bits(self.datapath.input),
+            "m_width": self.lanes * byte_bits(self.datapath.output),
+            "beats": beats,
+            "limit": 2 * beats + 1000,
+        }
+
+    def beats_in(self) -> list[int]:
+        """TDATA of every beat to send."""
+        return tdata(self.codes, self.datapath.input)
+
+    def plan(self, seed: int, prefix: str) -> dict[str, Any]:
+        """What the protocol test sends and expects: beats in frames of random length."""
+        rng = np.random.default_rng([seed, *self.top.encode()])
+        codes = self.codes[rng.integers(len(self.codes), size=PROTOCOL_BEATS)]
+        last = rng.random(PROTOCOL_BEATS) < 0.2
+        last[-1] = True
+        users = rng.integers(1 << USER_WIDTH, size=PROTOCOL_BEATS)
+        sent = tdata(codes, self.datapath.input)
+        back = tdata(self.datapath.evaluate(codes), self.datapath.output)
+        beats = zip(sent, back, users.tolist(), last.tolist(), strict=True)
+        return {
+            "top": self.top,
+            "prefix": prefix,
+            "latency": self.latency,
+            "limit": self.bench_context()["limit"],
+            "beats": [list(beat) for beat in beats],
+        }
+
+
+def tdata(codes: np.ndarray, fmt: FixedFormat) -> list[int]:
+    """Codes of shape (beats, lanes) as TDATA words: elements of whole bytes, lane 0 lowest."""
+    bits = byte_bits(fmt)
+    mask = (1 << bits) - 1
+    if codes.shape[1] == 1:
+        return [int(word) for word in (codes[:, 0] & mask).tolist()]
+    return [sum((code & mask) << (bits * lane) for lane, code in enumerate(row)) for row in codes.tolist()]
+
+
+def words(values: Sequence[int], width: int) -> str:
+    """TDATA words as ``$readmemh`` reads them."""
+    digits = (width + 3) // 4
+    return "".join(f"{value:0{digits}x}\n" for value in values)
+
+
+def load_kernel(folder: Path, seed: int) -> Kernel:
+    """Read a package.
+
+    Raises:
+        InputError: the folder holds no package, or a file of it is missing or damaged.
+    """
+    manifest = read_artefact(folder / "manifest.json", "package")
+    try:
+        datapath = from_json(json.loads((folder / "datapath.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'datapath.json'}: cannot be read as a datapath ({error})") from None
+    for name in manifest["files"]:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: {name} is missing, which its manifest names; emit it again")
+    return Kernel(folder, manifest, datapath, _codes(datapath.input, int(manifest["lanes"]), seed))
+
+
+def _codes(fmt: FixedFormat, lanes: int, seed: int) -> np.ndarray:
+    if fmt.width <= EXHAUSTIVE_WIDTH:
+        one = fmt.codes()
+    else:
+        rng = np.random.default_rng(seed)
+        one = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << EXHAUSTIVE_WIDTH)
+        one[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
+    return np.stack([np.roll(one, -lane) for lane in range(lanes)], axis=1)
+
+
+def groups(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
+    """Kernels that can share one model and one program.
+
+    The same hand-written parts, no module twice; the packages of one run make a single group.
+    """
+    made: dict[tuple[str, int], list[Kernel]] = {}
+    for kernel in kernels:
+        parts = digest(*kernel.shared_rtl, kernel.folder / "hls" / "hwnorm_cells.h")
+        again = sum(k.top == kernel.top for (p, _), group in made.items() if p == parts for k in group)
+        made.setdefault((parts, again), []).append(kernel)
+    return list(made.values())

