@@ -112,6 +112,9 @@ class ExpressionModule(nn.Module):
 #: The variable.
 X = Expression("x")
 
+#: Constants are smaller than this: larger ones have no fixed-point form.
+TOO_LARGE = 1e30
+
 
 def constant(value: float) -> Expression:
     """A constant; negative zero becomes zero."""
@@ -121,8 +124,8 @@ def constant(value: float) -> Expression:
 def apply(name: str, *args: Expression) -> Expression:
     """The operator ``name`` applied to ``args``.
 
-    Constants are folded; a constant factor stands first, and a constant is added last (subtracting
-    one is adding its negative), so that equal formulas are more often equal expressions.
+    Constants are folded and merged; a constant factor stands first, and a constant is added last
+    (subtracting one is adding its negative), so that equal formulas are more often equal expressions.
 
     Raises:
         InputError: unknown operator, wrong number of arguments, or an argument it does not allow.
@@ -139,15 +142,48 @@ def apply(name: str, *args: Expression) -> Expression:
     if complaint is not None:
         raise InputError(complaint)
     if all(arg.is_constant for arg in args):
-        return constant(float(op.numpy(*(arg.value for arg in args))))
+        with np.errstate(all="ignore"):
+            value = float(op.numpy(*(arg.value for arg in args)))
+        if not abs(value) < TOO_LARGE:
+            texts = ", ".join(str(arg) for arg in args)
+            raise InputError(f"{name}({texts}) is {value:g}; a number this large has no fixed-point form")
+        return constant(value)
     if name == "sub" and args[1].is_constant:
         return apply("add", args[0], constant(-args[1].value))
     if name in ("add", "mul") and args[0 if name == "add" else 1].is_constant:
         args = (args[1], args[0])
-    return Expression(name, tuple(args))
+    return _merged(name, args) or Expression(name, tuple(args))
+
+
+def _merged(name: str, args: tuple[Expression, ...]) -> Expression | None:
+    """The simpler expression where a constant meets another one or the neutral element, if so."""
+    match name, args:
+        case "mul", (Expression(kind="constant", value=c), inner):
+            if c == 0.0:
+                return constant(0.0)
+            if c == 1.0:
+                return inner
+            if inner.kind == "neg":
+                return apply("mul", constant(-c), inner.args[0])
+            if inner.kind == "mul" and inner.args[0].is_constant:
+                return apply("mul", apply("mul", args[0], inner.args[0]), inner.args[1])
+        case "add", (inner, Expression(kind="constant", value=c)):
+            if c == 0.0:
+                return inner
+            if inner.kind == "add" and inner.args[1].is_constant:
+                return apply("add", inner.args[0], apply("add", inner.args[1], args[1]))
+        case "neg", (inner,):
+            if inner.kind == "neg":
+                return inner.args[0]
+            if inner.kind == "mul" and inner.args[0].is_constant:
+                return apply("mul", constant(-inner.args[0].value), inner.args[1])
+    return None
 
 
 # --- reading -------------------------------------------------------------------------------------
+
+#: The deepest nesting that is read; the code that walks expressions is recursive.
+MAX_DEPTH = 150
 
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 
@@ -160,14 +196,27 @@ def parse(text: str) -> Expression:
     Raises:
         InputError: with the text and a caret under the first place that is wrong.
     """
+    text = " ".join(text.split())
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         # A broken string or bracket is reported where Python's own parser stops.
-        raise _complaint(text.strip(), max((error.offset or 1) - 1, 0), error.msg) from None
+        raise _complaint(text, max((error.offset or 1) - 1, 0), error.msg) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"expression of {len(text)} characters cannot be read: {error}") from None
-    return _convert(tree, text.strip())
+    depth = _depth(tree)
+    if depth > MAX_DEPTH:
+        raise InputError(f"expression: nested {depth} deep; at most {MAX_DEPTH} can be read")
+    return _convert(tree, text)
+
+
+def _depth(tree: ast.expr) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        children = [child for node in level for child in ast.iter_child_nodes(node)]
+        level = [child for child in children if isinstance(child, ast.expr)]
+    return depth
 
 
 def _complaint(text: str, column: int, what: str) -> InputError:
@@ -191,7 +240,7 @@ def _convert(node: ast.expr, text: str) -> Expression:
             return X
         case ast.Constant(value=bool()):
             pass
-        case ast.Constant(value=int() | float() as value) if abs(value) < 1e30:
+        case ast.Constant(value=int() | float() as value) if abs(value) < TOO_LARGE:
             return constant(float(value))
         case ast.Constant(value=int() | float()):
             raise wrong("a number this large has no fixed-point form")
@@ -203,7 +252,7 @@ def _convert(node: ast.expr, text: str) -> Expression:
             return build(_BINARY[type(op)], left, right)
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             divisor = _convert(right, text)
-            if not divisor.is_constant or divisor.value == 0:
+            if not divisor.is_constant or abs(divisor.value) <= 1.0 / TOO_LARGE:
                 raise wrong("only division by a number other than zero is known", right)
             return apply("mul", constant(1.0 / divisor.value), _convert(left, text))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hwnorm.errors import InputError
-from hwnorm.files import read_artefact, write_artefact
+from hwnorm.files import read_artefact
 
 QUANTILE_BINS = 1024
 #: Each tail bin is wider than its inner neighbour by this factor ...
@@ -164,25 +164,14 @@ class LayerProfile:
         return cls(edges=edges, **arrays, **limits, **counts)  # type: ignore[arg-type]
 
 
-def write_profiles(path: Path, profiles: dict[str, LayerProfile], made_from: str) -> None:
-    """Write the profiles of a model, by layer in the order of execution, as one artefact."""
-    layers = {name: profile.to_json() for name, profile in profiles.items()}
-    write_artefact(path, "profile", None, made_from, {"layers": layers})
-
-
-def read_profiles(path: Path) -> dict[str, LayerProfile]:
-    """Read what :func:`write_profiles` wrote.
+def read_profile(path: Path) -> LayerProfile:
+    """Read a layer's artefact of the kind ``profile``.
 
     Raises:
-        InputError: it is no such artefact, or a layer of it is damaged (names the layer).
+        InputError: it is no such artefact, or it is damaged.
     """
-    layers = read_artefact(path, "profile").get("layers")
-    if not isinstance(layers, dict):
-        raise InputError(f"{path}: no field 'layers' with a profile for each layer")
-    profiles = {}
-    for name, data in layers.items():
-        try:
-            profiles[name] = LayerProfile.from_json(data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: layer {name!r} is damaged ({error}); capture it again") from None
-    return profiles
+    data = read_artefact(path, "profile")
+    try:
+        return LayerProfile.from_json(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({error!r}); capture it again") from None

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnorm.errors import InputError
-from hwnorm.profile import LayerProfile, bin_edges, read_profiles, write_profiles
+from hwnorm.files import write_artefact
+from hwnorm.profile import LayerProfile, bin_edges, read_profile
 
 
 def points(seed: int, tokens: int, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,22 +90,22 @@ def test_batches_and_merged_profiles_are_the_same_as_all_at_once():
 def test_profiles_come_back_from_disk_exactly(tmp_path):
     x, y = points(0, 300)
     profile = profile_of(x, y, bin_edges(x))
-    write_profiles(tmp_path / "p.json", {"norm": profile}, "0123")
-    back = read_profiles(tmp_path / "p.json")["norm"]
+    write_artefact(tmp_path / "p.json", "profile", 0, "0123", profile.to_json())
+    back = read_profile(tmp_path / "p.json")
     for name, value in vars(profile).items():
         np.testing.assert_array_equal(getattr(back, name), value)
 
 
-def test_a_damaged_layer_is_named(tmp_path):
+def test_a_damaged_profile_is_named(tmp_path):
     x, y = points(0, 30)
     path = tmp_path / "p.json"
-    write_profiles(path, {"norm": profile_of(x, y, bin_edges(x))}, "0123")
+    write_artefact(path, "profile", 0, "0123", profile_of(x, y, bin_edges(x)).to_json())
     data = json.loads(path.read_text())
-    data["layers"]["norm"]["sum_x"].pop()
+    data["sum_x"].pop()
     path.write_text(json.dumps(data))
-    with pytest.raises(InputError, match="layer 'norm' is damaged"):
-        read_profiles(path)
-    del data["layers"]
+    with pytest.raises(InputError, match=r"p\.json: is damaged"):
+        read_profile(path)
+    del data["count"]
     path.write_text(json.dumps(data))
-    with pytest.raises(InputError, match="no field 'layers'"):
-        read_profiles(path)
+    with pytest.raises(InputError, match="'count'"):
+        read_profile(path)

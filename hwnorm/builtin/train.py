@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the built-in model on Fashion-MNIST.")
     parser.add_argument("--data", type=Path, required=True, help="folder with the four idx files")
     parser.add_argument("--out", type=Path, default=builtin.WEIGHTS, help="safetensors file to write")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -100,21 +100,22 @@ class Datapath:
         """
         return run_nodes(self.nodes, codes)
 
-    def register_bits(self) -> int:
-        """Pipeline flip-flops of one lane: every signal, in every stage that it must outlive."""
-        return sum(self.nodes[i].fmt.width * n for i, n in enumerate(self.lifetimes()))
-
     def lifetimes(self) -> list[int]:
         """For each node, the number of register stages that carry its signal."""
-        last = [node.stage for node in self.nodes]
-        for node in self.nodes:
-            for arg in node.args:
-                last[arg] = max(last[arg], node.stage)
-        last[-1] = self.latency
-        return [
-            0 if node.cell is Cell.CONSTANT else last[i] - node.stage
-            for i, node in enumerate(self.nodes)
-        ]
+        return lifetimes(self.nodes, self.latency)
+
+
+def lifetimes(nodes: Sequence[Node], latency: int) -> list[int]:
+    """For each scheduled node, the number of register stages that carry its signal.
+
+    A signal lives until the last stage that reads it; the output until the end of the pipeline.
+    """
+    last = [node.stage for node in nodes]
+    for node in nodes:
+        for arg in node.args:
+            last[arg] = max(last[arg], node.stage)
+    last[-1] = latency
+    return [0 if node.cell is Cell.CONSTANT else last[i] - node.stage for i, node in enumerate(nodes)]
 
 
 def run_nodes(nodes: Sequence[Node], codes: np.ndarray) -> np.ndarray:
@@ -173,5 +174,5 @@ def resize(
     else:
         codes = codes << -drop
     if overflow == "sat":
-        return np.clip(codes, to.min_code, to.max_code)
-    return ((codes - to.min_code) & ((1 << to.width) - 1)) + to.min_code
+        return np.asarray(np.clip(codes, to.min_code, to.max_code))
+    return np.asarray(((codes - to.min_code) & ((1 << to.width) - 1)) + to.min_code)

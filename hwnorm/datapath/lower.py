@@ -13,7 +13,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
 from hwnorm.operators import operator
-from hwnorm.targets.cost import area, cell_costs
+from hwnorm.targets.cost import cell_costs, resources
 from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs are refused.
@@ -51,18 +51,30 @@ def lower(
             f"input format {input_format}: {input_format.width} bits; "
             f"at most {EXHAUSTIVE_BITS} can be checked code by code in this version"
         )
-    best: tuple[float, list[Node], Certificate] | None = None
+    best: tuple[float, Datapath] | None = None
     least_error, tries_left = float("inf"), FURTHER_GUARD_BITS
     exact = reference(expression, input_format, output_format)
     for guard in GUARD_BITS:
-        builder = _build(expression, input_format, output_format, guard, exhaustive=True)
+        try:
+            builder = _build(expression, input_format, output_format, guard, exhaustive=True)
+        except InputError:
+            if guard == GUARD_BITS[0]:
+                raise
+            break  # no room for more guard bits; what was found with fewer stands
         certificate = _certify(builder, exact, input_format)
         least_error = min(least_error, certificate.max_error_ulp)
         if certificate.max_error_ulp < max_error_ulp:
-            nodes = _prune(builder.nodes)
-            size = area(cell_costs(nodes, target), target)
-            if best is None or size < best[0]:
-                best = size, nodes, certificate
+            try:
+                nodes, latency = _stage(builder, clock_mhz, target)
+            except InputError:
+                if best is None:
+                    raise
+                break  # wider cells miss the clock
+            cost = resources(nodes, latency, target).cost
+            if best is None or cost < best[0]:
+                formats = input_format, output_format
+                technology = target.name, clock_mhz
+                best = cost, Datapath(str(expression), *formats, nodes, latency, *technology, certificate)
         if best is not None:
             if tries_left == 0:
                 break
@@ -72,27 +84,31 @@ def lower(
             f"{expression}: the largest error is {least_error:.3g} ulp of {output_format} at best; "
             f"below {max_error_ulp:g} was asked for: allow more, or choose fewer fractional bits"
         )
-    _, nodes, certificate = best
-    if not any(node.cell is Cell.INPUT for node in nodes):
-        raise InputError(f"{expression}: has one value over all of {input_format}; it must depend on x")
-    staged, latency = schedule(nodes, cell_costs(nodes, target), clock_mhz, target)
-    return Datapath(
-        str(expression), input_format, output_format, staged, latency, target.name, clock_mhz, certificate
-    )
+    return best[1]
 
 
-def sketch(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> list[Node]:
-    """The cells at a usual precision, bounded by intervals: quick enough for the search's cost.
+def sketch(
+    expression: Expression,
+    input_format: FixedFormat,
+    output_format: FixedFormat,
+    target: Target,
+    clock_mhz: float,
+) -> tuple[tuple[Node, ...], int]:
+    """Scheduled cells and latency at a usual precision, bounded by intervals: quick, for the search.
 
-    Two guard bits, as most kernels end up with; nothing is evaluated, scheduled or certified.
+    Two guard bits, as most kernels end up with; nothing is evaluated or certified.
+
+    Raises:
+        InputError: as :func:`lower` does.
     """
-    return _prune(_build(expression, input_format, output_format, guard=2, exhaustive=False).nodes)
+    builder = _build(expression, input_format, output_format, guard=2, exhaustive=False)
+    return _stage(builder, clock_mhz, target)
 
 
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
     """The expression at every input code, clamped to the output's range, in output steps (float64)."""
     exact = expression.numpy(input_format.to_float(input_format.codes()))
-    return np.clip(exact, output_format.low, output_format.high) * 2.0**output_format.frac
+    return np.asarray(np.clip(exact, output_format.low, output_format.high) * 2.0**output_format.frac)
 
 
 def _build(
@@ -133,6 +149,13 @@ def _certify(builder: Builder, exact: np.ndarray, input_format: FixedFormat) -> 
         worst_code=worst + input_format.min_code,
         codes=len(exact),
     )
+
+
+def _stage(builder: Builder, clock_mhz: float, target: Target) -> tuple[tuple[Node, ...], int]:
+    nodes = _prune(builder.nodes)
+    if not any(node.cell is Cell.INPUT for node in nodes):
+        raise InputError(f"{nodes[-1].part}: has one value over all input codes; it must depend on x")
+    return schedule(nodes, cell_costs(nodes, target), clock_mhz, target)
 
 
 def _prune(nodes: list[Node]) -> list[Node]:

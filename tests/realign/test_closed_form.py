@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hwnorm.builtin import model as builtin
-from hwnorm.capture import capture
+from hwnorm.capture.hooks import capture
 from hwnorm.data.images import ImageSet, load_images
 from hwnorm.evaluate import top1
 from hwnorm.models import load_model

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hwnorm.capture import capture
+from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
 from hwnorm.norms import find_norms

@@ -1,0 +1,1 @@
+"""Capture what each norm of a model does: forward hooks, streaming into profiles."""

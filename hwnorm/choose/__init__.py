@@ -1,0 +1,1 @@
+"""Choose one function a layer from the fronts."""

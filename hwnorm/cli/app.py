@@ -1,0 +1,255 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnorm.errors import InputError
+from hwnorm.progress import out
+from hwnorm.version import VERSION
+
+app = typer.Typer(
+    help="Evolve streaming stand-ins for the norm layers of a trained vision transformer, down to verified RTL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
+OutOption = Annotated[Path, typer.Option("--out", help="run folder to make or to go on with")]
+JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
+ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
+ModelOption = Annotated[str | None, typer.Option(help="builtin, or the name of a timm model  [default: builtin]")]
+WeightsOption = Annotated[Path | None, typer.Option(help=".safetensors or .pth file  [default: the model's own]")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="folder with Fashion-MNIST's idx files or one folder a class  [default: shipped images]"),
+]
+ImagesOption = Annotated[int | None, typer.Option(help="training images to look at, at most  [default: 2000]")]
+InputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' input  [default: 16]")]
+OutputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' output  [default: 8]")]
+TargetOption = Annotated[str, typer.Option(help="technology: a shipped one or a JSON file")]
+ClockOption = Annotated[float, typer.Option(help="clock in MHz")]
+LanesOption = Annotated[int, typer.Option(min=1, help="elements a beat of the stream")]
+PopulationOption = Annotated[int | None, typer.Option(help="individuals a generation  [default: 80]")]
+GenerationsOption = Annotated[int | None, typer.Option(help="generations after the first  [default: 24]")]
+WithinOption = Annotated[
+    float | None,
+    typer.Option(help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.01]"),
+]
+RidgeOption = Annotated[
+    float | None, typer.Option(help="penalty on leaving the folded weights in the refit  [default: 1e-4]")
+]
+SeedOption = Annotated[int | None, typer.Option(help="of every random choice  [default: 0]")]
+
+JOBS = os.cpu_count() or 1
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hwnorm {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Takes a trained vision transformer to verified RTL for its norm layers."""
+
+
+def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.settings import make_settings
+
+    return RunFolder.create(path, make_settings(**values), force)
+
+
+@app.command()
+def run(
+    out_folder: OutOption,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    data: DataOption = None,
+    images: ImagesOption = None,
+    input_bits: InputBitsOption = None,
+    output_bits: OutputBitsOption = None,
+    target: TargetOption = "xcup",
+    clock_mhz: Annotated[float, typer.Option("--clock", help="clock in MHz")] = 250.0,
+    lanes: LanesOption = 1,
+    population: PopulationOption = None,
+    generations: GenerationsOption = None,
+    within: WithinOption = None,
+    ridge: RidgeOption = None,
+    seed: SeedOption = None,
+    jobs: JobsOption = JOBS,
+    force: ForceOption = False,
+) -> int:
+    """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
+    values = {k: v for k, v in locals().items() if k not in ("out_folder", "jobs", "force")}
+    from hwnorm.run.main import run_all
+
+    return 0 if run_all(_run_folder(out_folder, force, values), jobs) else 1
+
+
+@app.command()
+def capture(
+    run_folder: RunArgument,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    data: DataOption = None,
+    images: ImagesOption = None,
+    input_bits: InputBitsOption = None,
+    output_bits: OutputBitsOption = None,
+    target: TargetOption = "xcup",
+    clock_mhz: Annotated[float, typer.Option("--clock", help="clock in MHz")] = 250.0,
+    lanes: LanesOption = 1,
+    population: PopulationOption = None,
+    generations: GenerationsOption = None,
+    within: WithinOption = None,
+    ridge: RidgeOption = None,
+    seed: SeedOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Make a run folder with its settings, and profile every norm of the model on the training images."""
+    values = {k: v for k, v in locals().items() if k not in ("run_folder", "force")}
+    from hwnorm.capture.stage import capture as stage
+    from hwnorm.run.inputs import Inputs
+
+    opened = _run_folder(run_folder, force, values)
+    stage(opened, Inputs(opened.settings))
+    out.print(f"profiles: {opened.path / 'profiles'}", soft_wrap=True)
+
+
+@app.command()
+def search(run_folder: RunArgument, jobs: JobsOption = JOBS) -> None:
+    """Evolve each layer's functions: fronts of error against hardware cost."""
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.search.stage import search as stage
+
+    opened = RunFolder.open(run_folder)
+    stage(opened, jobs)
+    out.print(f"fronts: {opened.path / 'fronts'}", soft_wrap=True)
+
+
+@app.command()
+def choose(run_folder: RunArgument) -> None:
+    """Choose one function a layer from the fronts, and lower it."""
+    from hwnorm.choose.choice import read_choice
+    from hwnorm.choose.stage import choose as stage
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.table import kernel_table
+
+    opened = RunFolder.open(run_folder)
+    stage(opened)
+    out.print(kernel_table(read_choice(opened.choice), []))
+
+
+@app.command()
+def realign(run_folder: RunArgument) -> None:
+    """Replace the norms, refit the linear layers around them in closed form, and measure."""
+    from hwnorm.files import read_artefact
+    from hwnorm.realign.stage import realign as stage
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.inputs import Inputs
+    from hwnorm.run.table import accuracy_table
+
+    opened = RunFolder.open(run_folder)
+    stage(opened, Inputs(opened.settings))
+    out.print(accuracy_table(read_artefact(opened.realign, "realign")))
+
+
+@app.command()
+def emit(run_folder: RunArgument) -> None:
+    """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
+    from hwnorm.emit.stage import emit as stage
+    from hwnorm.run.folder import RunFolder
+
+    opened = RunFolder.open(run_folder)
+    stage(opened)
+    out.print(f"packages: {opened.path / 'packages'}", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="run folder, or the folder of one package")],
+    jobs: JobsOption = JOBS,
+) -> int:
+    """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.verify.packages import verify_packages
+    from hwnorm.verify.stage import read_verdicts
+    from hwnorm.verify.stage import verify as stage
+
+    if (folder / "manifest.json").is_file():
+        verdicts = verify_packages([folder], jobs=jobs)
+    else:
+        opened = RunFolder.open(folder)
+        stage(opened, jobs)
+        verdicts = read_verdicts(opened)
+    return _tell(verdicts)
+
+
+@app.command()
+def report(run_folder: RunArgument) -> None:
+    """Draw the pictures and write report.html."""
+    from hwnorm.report.stage import report as stage
+    from hwnorm.run.folder import RunFolder
+
+    out.print(f"report: {stage(RunFolder.open(run_folder))}", soft_wrap=True)
+
+
+@app.command("compile")
+def compile_(
+    expression: Annotated[str, typer.Argument(help='such as "2.58*tanh(x)+0.24"')],
+    input_format: Annotated[str, typer.Option("--input", help="s16f11: signed, 16 bits, 11 fractional")],
+    output_format: Annotated[str, typer.Option("--output", help="in the same form")],
+    out_folder: Annotated[Path, typer.Option("--out", help="package folder to write")],
+    target: TargetOption = "xcup",
+    clock: ClockOption = 250.0,
+    lanes: LanesOption = 1,
+    top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
+    jobs: JobsOption = JOBS,
+    force: ForceOption = False,
+) -> int:
+    """Turn any expression into a verified package, without a model."""
+    from hwnorm.datapath.lower import lower
+    from hwnorm.emit.package import emit_package
+    from hwnorm.expression import parse
+    from hwnorm.fixed import FixedFormat
+    from hwnorm.targets.cost import resources
+    from hwnorm.targets.target import load_target
+    from hwnorm.verify.packages import verify_packages
+    from hwnorm.verify.toolchain import find_toolchain
+
+    formats = FixedFormat.parse(input_format), FixedFormat.parse(output_format)
+    technology = load_target(target)
+    if not clock > 0:
+        raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
+    if out_folder.is_dir() and any(out_folder.iterdir()) and not force:
+        raise InputError(f"option --out: {out_folder} is not empty; choose another folder, or give --force")
+    find_toolchain()
+    datapath = lower(parse(expression), *formats, technology, clock)
+    used = resources(datapath.nodes, datapath.latency, technology)
+    emit_package(datapath, top, out_folder, lanes=lanes, resources=used.to_json())
+    code = _tell(verify_packages([out_folder], jobs=jobs))
+    out.print(
+        f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, {used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
+        f"largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
+        soft_wrap=True,
+    )
+    return code
+
+
+def _tell(verdicts: list[Any]) -> int:
+    """Print a line a verdict and one for each problem; 0 if all passed, 1 otherwise."""
+    for verdict in verdicts:
+        checks = f"{verdict.codes} codes bit-exact in Verilator and HLS, stream contract kept"
+        out.print(f"{verdict.top}: {checks if verdict.passed else 'FAILED'}", soft_wrap=True)
+        for problem in verdict.problems():
+            out.print(f"  {problem}", style="red", soft_wrap=True)
+    return 0 if all(verdict.passed for verdict in verdicts) else 1

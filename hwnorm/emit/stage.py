@@ -1,0 +1,38 @@
+"""Packages for every layer of a run folder."""
+
+from __future__ import annotations
+
+import shutil
+
+from hwnorm.choose.choice import read_choice
+from hwnorm.emit.package import emit_package
+from hwnorm.files import digest, write_text
+from hwnorm.run.folder import RunFolder
+from hwnorm.version import VERSION
+
+
+def emit(run: RunFolder) -> None:
+    """Write ``packages/TOP`` for each layer of the choice; packages of other layers go.
+
+    Raises:
+        InputError: no choice.
+    """
+    chosen = read_choice(run.choice)
+    made_from = digest(run.choice, run.settings.lanes, VERSION)
+    stamp = run.path / "packages" / ".made_from"
+    tops = {c.top for c in chosen}
+    if stamp.is_file() and stamp.read_text() == made_from:
+        return
+    for c in chosen:
+        emit_package(
+            c.datapath,
+            c.top,
+            run.package(c.top),
+            lanes=run.settings.lanes,
+            resources=c.resources.to_json(),
+            note=f"Stands in for the norm {c.layer} of {run.settings.model}.",
+        )
+    for folder in (run.path / "packages").iterdir():
+        if folder.is_dir() and folder.name not in tops:
+            shutil.rmtree(folder)
+    write_text(stamp, made_from)

@@ -1,0 +1,1 @@
+"""Runs: the folder that the stages share, and the main job that calls them all."""

@@ -1,0 +1,46 @@
+"""The main job: every stage in turn, on one run folder."""
+
+from __future__ import annotations
+
+from hwnorm.capture.stage import capture
+from hwnorm.choose.choice import read_choice
+from hwnorm.choose.stage import choose
+from hwnorm.emit.stage import emit
+from hwnorm.files import read_artefact
+from hwnorm.progress import out
+from hwnorm.realign.stage import realign
+from hwnorm.report.stage import report
+from hwnorm.run.folder import RunFolder
+from hwnorm.run.inputs import Inputs
+from hwnorm.run.table import accuracy_table, kernel_table
+from hwnorm.search.stage import search
+from hwnorm.targets.target import load_target
+from hwnorm.verify.stage import verify
+from hwnorm.verify.toolchain import find_toolchain
+
+
+def run_all(run: RunFolder, jobs: int) -> bool:
+    """Run every stage that is not up to date, print the tables, and say whether all kernels passed.
+
+    Raises:
+        InputError: what any of the stages raises, or a missing tool, before the first stage.
+    """
+    find_toolchain()
+    load_target(run.settings.target)
+    inputs = Inputs(run.settings)
+    capture(run, inputs)
+    search(run, jobs)
+    choose(run)
+    realign(run, inputs)
+    emit(run)
+    verify(run, jobs)
+    page = report(run)
+    verdicts = read_artefact(run.verdict, "verdict")["packages"]
+    out.print(kernel_table(read_choice(run.choice), verdicts))
+    out.print("LUT, FF and DSP are the cost model's, without the stream wrapper.", style="dim")
+    out.print(accuracy_table(read_artefact(run.realign, "realign")))
+    failed = [verdict["top"] for verdict in verdicts if not verdict["passed"]]
+    for top in failed:
+        out.print(f"FAILED: {top}; see {run.package(top) / 'verdict.json'}", style="bold red")
+    out.print(f"Run folder: {run.path}  Report: {page}", soft_wrap=True)
+    return not failed

@@ -1,0 +1,72 @@
+"""What a run ends with: a table of its kernels and one of its accuracies."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rich.table import Table
+
+from hwnorm.choose.choice import Chosen
+
+#: Field of ``realign.json`` -> what it is called for people.
+NETWORKS = {
+    "layernorm": "LayerNorm (the original)",
+    "functions_only": "functions, nothing else",
+    "realigned": "functions, re-aligned",
+    "bit_true": "re-aligned, bit-true integers",
+}
+
+
+def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
+    """One line a norm layer."""
+    found = {verdict["top"]: verdict for verdict in verdicts}
+    table = Table(title="Kernels", header_style="bold")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("expression", overflow="fold")
+    for heading in ("R2 of ceiling", "in", "out", "cycles", "LUT", "FF", "DSP", "max ulp"):
+        table.add_column(heading, justify="right")
+    for heading in ("Verilator", "HLS"):
+        table.add_column(heading)
+    for c in chosen:
+        path, used, verdict = c.datapath, c.resources, found.get(c.top)
+        table.add_row(
+            c.layer,
+            short(c.expression),
+            f"{c.r2:.3f} of {c.ceiling_r2:.3f}",
+            str(path.input),
+            str(path.output),
+            str(path.latency),
+            str(used.lut),
+            str(used.ff),
+            str(used.dsp),
+            f"{path.certificate.max_error_ulp:.3f}",
+            exactness(verdict, "verilator_bit_exact"),
+            exactness(verdict, "hls_bit_exact"),
+        )
+    return table
+
+
+def exactness(verdict: dict[str, Any] | None, field: str) -> str:
+    """A verdict's field as the word in the table."""
+    if verdict is None:
+        return "not verified"
+    return "bit-exact" if verdict[field] else "DIFFERS"
+
+
+def short(expression: str) -> str:
+    """The expression with numbers of at most four significant digits, for reading."""
+    return re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression)
+
+
+def accuracy_table(realign: dict[str, Any]) -> Table:
+    """One line a network."""
+    table = Table(title=f"Top-1 on {realign['test_images_from']}", header_style="bold")
+    table.add_column("network")
+    table.add_column("top-1", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for field, label in NETWORKS.items():
+        measured = realign["top1"][field]
+        low, high = measured["interval"]
+        table.add_row(label, f"{measured['percent']:.2f} %", f"{low:.2f} to {high:.2f}")
+    return table

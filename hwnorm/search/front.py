@@ -1,0 +1,55 @@
+"""Fronts: the non-dominated functions of a layer, and their hypervolume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One function of a front, with its lowered datapath's figures.
+
+    ``error`` is 1 - ``r2`` + ``tail``; ``r2_bit_true`` is that of the integers the hardware computes;
+    ``cost`` is in LUT-equivalents, by the target's weights.
+    """
+
+    expression: str
+    r2: float
+    r2_bit_true: float
+    tail: float
+    error: float
+    lut: int
+    ff: int
+    dsp: int
+    latency: int
+    max_error_ulp: float
+    cost: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+
+def non_dominated(items: Iterable[tuple[float, float, T]]) -> list[T]:
+    """Those (error, cost, item) that no other beats or equals in both, cheapest first."""
+    kept: list[T] = []
+    least = float("inf")
+    for error, _, item in sorted(items, key=lambda entry: (entry[1], entry[0])):
+        if error < least:
+            kept.append(item)
+            least = error
+    return kept
+
+
+def hypervolume(points: Sequence[tuple[float, float]], worst: tuple[float, float]) -> float:
+    """Area between a front of (error, cost) points and the ``worst`` corner; both are minimized."""
+    total, ceiling = 0.0, worst[0]
+    for error, cost in sorted(points, key=lambda p: (p[1], p[0])):
+        if error < ceiling and cost < worst[1]:
+            total += (ceiling - error) * (worst[1] - cost)
+            ceiling = error
+    return total
