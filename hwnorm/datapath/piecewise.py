@@ -12,6 +12,12 @@ from hwnorm.errors import InputError
 
 #: A unit may be wrong by this much of a step of its result; half a step is what rounding alone costs.
 UNIT_ERROR = 0.8
+#: Fractional bits that base and rise keep beyond the result's: each one halves what their rounding adds.
+COEFFICIENT_GUARD = (1, 2, 3)
+#: Up to so many segments a line segment's tables may be cheaper than its multiplier.
+FEW_SEGMENTS = 256
+#: What a multiplier counts at most, in LUTs: one DSP block.
+DSP_LUTS = 108.0
 #: A unit is designed over at most 2**MAX_BITS codes; more would take gigabytes.
 MAX_BITS = 22
 
@@ -36,7 +42,7 @@ class PiecewiseUnit:
 def design_unit(
     function: Callable[[np.ndarray], np.ndarray], largest: int, frac: int, result_frac: int
 ) -> PiecewiseUnit:
-    """The fewest segments that keep ``function`` within :data:`UNIT_ERROR` over codes 0..largest.
+    """The smallest unit that keeps ``function`` within :data:`UNIT_ERROR` over codes 0..largest.
 
     Args:
         function: float64 array to float64 array, flat beyond some point or ending at ``largest``.
@@ -58,16 +64,31 @@ def design_unit(
     if bits > MAX_BITS:
         raise InputError(f"a table over 2**{bits} codes; 2**{MAX_BITS} are possible: use fewer bits")
     exact = np.asarray(function(np.arange(1 << bits) * 2.0**-frac)) * 2.0**result_frac
-    for segment_bits in range(1, bits):
-        unit = _line_segments(exact, bits, segment_bits, frac, result_frac)
-        if unit is not None:
-            return unit
     direct = tuple(int(v) for v in np.floor(exact + 0.5))
-    return PiecewiseUnit((1 << bits) - 1, 0, direct, (), result_frac, 0)
+    best = PiecewiseUnit((1 << bits) - 1, 0, direct, (), result_frac, 0)
+    for guard in COEFFICIENT_GUARD:
+        for segment_bits in range(1, bits):
+            unit = _line_segments(exact, bits, segment_bits, guard, frac, result_frac)
+            if unit is not None:
+                best = min(best, unit, key=_luts)
+                if len(unit.base) > FEW_SEGMENTS:
+                    break  # twice as many cost more than a narrower multiplier saves
+    return best
+
+
+def _luts(unit: PiecewiseUnit) -> float:
+    """Roughly what a unit takes: a LUT6 holds 64 bits of a table; a product's bit takes 1.5 LUTs.
+
+    No more exact than to tell units of one function apart, for any target; a target's measured costs
+    then choose among whole datapaths.
+    """
+    base, slope = (max(map(abs, table), default=0).bit_length() + 1 for table in (unit.base, unit.slope))
+    tables = max(1.0, len(unit.base) / 64) * (base + (slope if unit.low_bits else 0))
+    return tables + min(1.5 * slope * (unit.low_bits + 1), DSP_LUTS) * (unit.low_bits > 0)
 
 
 def _line_segments(
-    exact: np.ndarray, bits: int, segment_bits: int, frac: int, result_frac: int
+    exact: np.ndarray, bits: int, segment_bits: int, guard: int, frac: int, result_frac: int
 ) -> PiecewiseUnit | None:
     """A line in each of 2**segment_bits segments, or None where they are too few.
 
@@ -75,18 +96,18 @@ def _line_segments(
     what is left after the quantized slope, so the largest error is as small as that slope allows.
     """
     low_bits = bits - segment_bits
-    slope_frac = low_bits + 1 + result_frac - frac  # half a step at most over a whole segment
-    base_frac = result_frac + 1
+    slope_frac = low_bits + guard + result_frac - frac  # 2**-(guard + 1) steps over a whole segment
+    base_frac = result_frac + guard
     rows = exact.reshape(1 << segment_bits, 1 << low_bits)
     run = np.arange(1 << low_bits, dtype=np.int64)
     rise = (rows[:, -1] - rows[:, 0]) / max(1, (1 << low_bits) - 1)  # result steps per code
-    slope = np.floor(rise * 2.0 ** (slope_frac + frac - result_frac) + 0.5).astype(np.int64)
-    moved = (slope[:, None] * run) >> (slope_frac + frac - base_frac)
-    left = rows * 2.0 ** (base_frac - result_frac) - moved
+    slope = np.floor(rise * 2.0 ** (low_bits + guard) + 0.5).astype(np.int64)
+    moved = (slope[:, None] * run) >> low_bits  # in steps of the base
+    left = rows * 2.0**guard - moved
     # The result is floored from base_frac to result_frac: half a result step makes that rounding.
-    middle = (left.max(axis=1) + left.min(axis=1)) / 2 + 2.0 ** (base_frac - result_frac) / 2
+    middle = (left.max(axis=1) + left.min(axis=1)) / 2 + 2.0**guard / 2
     base = np.floor(middle).astype(np.int64)
-    computed = (base[:, None] + moved) >> (base_frac - result_frac)
+    computed = (base[:, None] + moved) >> guard
     if np.abs(computed - rows).max() > UNIT_ERROR:
         return None
     return PiecewiseUnit(
