@@ -6,6 +6,7 @@ from typing import Any
 
 from hwnorm.datapath.ir import Cell, Datapath
 from hwnorm.emit.names import Names
+from hwnorm.fixed import FixedFormat
 
 #: Words that ap_fixed's headers or the kernel itself use.
 _TAKEN = ("x", "y", "code", "main", "rom")
@@ -31,6 +32,10 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
         }
+        if node.cell is Cell.RESIZE:
+            # ap_fixed's headers cannot round away more bits than a number has: it is widened first.
+            drop = formats[0].frac - node.fmt.frac
+            line["widened"] = FixedFormat(drop + 1, formats[0].frac) if drop >= formats[0].width else None
         if node.cell is Cell.TABLE:
             address = (len(node.table) - 1).bit_length()
             # Address bits beyond the sign are copies of it: the signal is widened to have them.

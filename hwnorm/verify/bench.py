@@ -19,7 +19,7 @@ from hwnorm.emit.package import byte_bits
 from hwnorm.emit.render import render
 from hwnorm.files import digest
 from hwnorm.resources import resource
-from hwnorm.verify.kernel import USER_WIDTH, Kernel, tdata, words
+from hwnorm.verify.kernel import USER_WIDTH, Kernel, blamed, tdata, words
 from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
 
 _TOP = "hwnorm_bench"
@@ -44,7 +44,7 @@ class _Runner(Verilator):  # type: ignore[misc]
     def __init__(self, toolchain: Toolchain, jobs: int) -> None:
         super().__init__()
         self.toolchain, self.jobs = toolchain, jobs
-        self.log.setLevel(logging.WARNING)
+        self.log.setLevel(logging.CRITICAL)
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self.toolchain.verilator)
@@ -211,13 +211,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
 def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:
     log = failed / "build.log"
     output = log.read_text(encoding="utf-8") if log.exists() else ""
-    blamed = [k.folder for k in kernels if any(f"{source}:" in output for source in k.rtl)] or [
-        k.folder for k in kernels
-    ]
-    names = ", ".join(map(str, blamed))
+    names = blamed(kernels, output)
     sources = " ".join(str(source) for kernel in kernels for source in [*kernel.rtl, *kernel.shared_rtl])
-    return ToolError(
-        f"{names}: Verilator could not build the model; see {log}",
-        output,
-        f"verilator --lint-only -Wall {sources}",
-    )
+    command = f"verilator --lint-only -Wall {sources}"
+    return ToolError(f"{names}: Verilator could not build the model; see {log}", output, command)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnorm.emit.render import render
 from hwnorm.files import digest
-from hwnorm.verify.kernel import Kernel
+from hwnorm.verify.kernel import Kernel, blamed
 from hwnorm.verify.toolchain import Toolchain, ToolError, ap_types, cache_folder, run_tool
 
 _FLAGS = ("-O1", "-std=c++14", "-w")
@@ -71,14 +71,12 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
     source.write_text(text, encoding="utf-8")
     program = folder / "csim"
     include = kernels[0].folder.resolve() / "hls"
-    names = ", ".join(str(kernel.folder) for kernel in kernels)
-    run_tool(
-        [toolchain.gxx, *_FLAGS, f"-I{include}", f"-I{headers}", source, "-o", program],
-        folder / "csim.log",
-        f"{names}: HLS C++",
-        cwd=folder,
-        environment=toolchain.environment,
-    )
+    command = [toolchain.gxx, *_FLAGS, f"-I{include}", f"-I{headers}", source, "-o", program]
+    try:
+        run_tool(command, folder / "csim.log", "HLS C++", cwd=folder, environment=toolchain.environment)
+    except ToolError as error:
+        names = blamed(kernels, error.output)
+        raise ToolError(f"{names}: {error}", error.output, error.command) from None
     beside = ready.with_name(f".{os.getpid()}.{key}")
     shutil.copy(program, beside)
     os.replace(beside, ready)

@@ -52,8 +52,8 @@ class Kernel:
 
     @property
     def rtl(self) -> list[Path]:
-        """The kernel's own Verilog."""
-        return [self.folder / "rtl" / f"{self.top}{part}.v" for part in ("", "_core")]
+        """The kernel's own Verilog (absolute)."""
+        return [self.folder.resolve() / "rtl" / f"{self.top}{part}.v" for part in ("", "_core")]
 
     @property
     def shared_rtl(self) -> list[Path]:
@@ -153,3 +153,9 @@ def groups(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
         again = sum(k.top == kernel.top for (p, _), group in made.items() if p == parts for k in group)
         made.setdefault((parts, again), []).append(kernel)
     return list(made.values())
+
+
+def blamed(kernels: Sequence[Kernel], output: str) -> str:
+    """The folders of the kernels whose files a tool's output names; all folders if it names none."""
+    named = [kernel for kernel in kernels if str(kernel.folder.resolve()) + "/" in output]
+    return ", ".join(str(kernel.folder) for kernel in named or kernels)

@@ -1,0 +1,77 @@
+"""One Verilated model for all tests of verification, kept between runs in pytest's cache folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from sample_datapaths import every_cell
+
+from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
+from hwnorm.emit import emit_package
+from hwnorm.fixed import FixedFormat
+from hwnorm.verify import Verdict, verify_packages
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(request: pytest.FixtureRequest) -> None:
+    """Models built by the tests stay out of the user's cache."""
+    os.environ["HWNORM_CACHE"] = str(request.config.cache.mkdir("hwnorm"))
+
+
+def offset_kernel() -> Datapath:
+    """y = x + 0.25, exact: an expression that PyTorch can check."""
+    narrow, wide = FixedFormat(8, 4), FixedFormat(9, 4)
+    nodes = (
+        Node(Cell.INPUT, (), narrow, "x", "x"),
+        Node(Cell.CONSTANT, (), narrow, "offset", "0.25", parameter=4),
+        Node(Cell.ADD, (0, 1), wide, "total", "x + 0.25", stage=1),
+    )
+    return Datapath("x + 0.25", narrow, wide, nodes, 2, "none", 100.0, Certificate(0.0, 0.0, 0, 256))
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Replace the one place where ``old`` stands."""
+    text = file.read_text()
+    assert text.count(old) == 1, (file, text.count(old))
+    file.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Good packages, and ones that were broken after they had been written."""
+    root = tmp_path_factory.mktemp("packages")
+    made = {
+        name: root / name
+        for name in ("cells", "lanes", "verilog", "cpp", "flow", "latency", "certificate", "untidy")
+    }
+    emit_package(every_cell(), "cells", made["cells"])
+    emit_package(offset_kernel(), "lanes", made["lanes"], lanes=3)
+    for name in ("verilog", "cpp", "flow", "latency", "certificate", "untidy"):
+        emit_package(offset_kernel(), name, made[name])
+    change(made["verilog"] / "rtl" / "verilog_core.v", "8'sd4", "8'sd5")
+    change(made["cpp"] / "hls" / "cpp.cpp", "(4LL)", "(5LL)")
+    change(made["flow"] / "rtl" / "hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
+    change(made["latency"] / "manifest.json", '"latency": 2', '"latency": 3')
+    change(made["certificate"] / "manifest.json", '"x + 0.25"', '"x + 0.3"')
+    change(made["untidy"] / "rtl" / "untidy_core.v", "endmodule", "wire nobody_reads = ce;\nendmodule")
+    return made
+
+
+@pytest.fixture(scope="session")
+def verdicts(folders: dict[str, Path]) -> dict[str, Verdict]:
+    """The verdict on each, from one call."""
+    found = verify_packages(list(folders.values()), seed=3)
+    return dict(zip(folders, found, strict=True))
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path, folders: dict[str, Path]):
+    """A package that a test may spoil."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(folders[name], tmp_path / name))
+
+    return copy

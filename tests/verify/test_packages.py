@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import Phase, given, settings
+from sample_datapaths import datapaths, every_cell
+
+from hwnorm.datapath.ir import Cell
+from hwnorm.emit import emit_package
+from hwnorm.errors import InputError
+from hwnorm.files import read_artefact
+from hwnorm.verify import verify_packages
+from hwnorm.verify.toolchain import ToolError
+
+
+@pytest.mark.parametrize("name", ["cells", "lanes"])
+def test_a_good_package_passes_every_check(name, verdicts):
+    """Verilog, HLS, protocol, lint and PyTorch: nothing is wrong with a kernel as it was emitted."""
+    assert verdicts[name].problems() == []
+    assert verdicts[name].passed
+
+
+def test_the_sample_has_every_kind_of_cell():
+    """What passes above covers the whole set of cells."""
+    assert {node.cell for node in every_cell().nodes} == set(Cell)
+
+
+def test_a_changed_constant_in_verilog_fails(verdicts):
+    """0.25 made 0.3125 in the emitted Verilog: every code differs in Verilator, none in HLS."""
+    verdict = verdicts["verilog"]
+    assert not verdict.passed
+    assert not verdict.verilator_bit_exact
+    assert verdict.verilator_mismatches == 256
+    assert verdict.first_mismatch == (-128, -124, -123)
+    assert verdict.hls_bit_exact
+
+
+def test_a_changed_constant_in_hls_fails(verdicts):
+    """The same in the emitted C++: HLS differs, Verilator does not."""
+    verdict = verdicts["cpp"]
+    assert not verdict.passed
+    assert verdict.verilator_bit_exact
+    assert verdict.hls_mismatches == 256
+    assert verdict.first_mismatch == (-128, -124, -123)
+
+
+def test_flow_control_that_ignores_back_pressure_fails(verdicts):
+    """A pipeline that advances always is bit-exact while nobody stalls; the protocol test finds it."""
+    verdict = verdicts["flow"]
+    assert verdict.verilator_bit_exact
+    assert not verdict.protocol_ok
+    assert "random stalls" in verdict.protocol_message
+    assert not verdict.passed
+
+
+def test_a_wrong_latency_in_the_manifest_fails(verdicts):
+    """The manifest's latency is measured, not believed."""
+    assert verdicts["latency"].latency_measured == 2
+    assert not verdicts["latency"].passed
+
+
+def test_a_wrong_expression_fails_against_pytorch(verdicts):
+    """x + 0.3 is 0.8 ulp from the kernel of x + 0.25, which is certified as exact."""
+    verdict = verdicts["certificate"]
+    assert verdict.torch_max_error_ulp == pytest.approx(0.8)
+    assert not verdict.torch_within_certificate
+    assert not verdict.passed
+
+
+def test_verilator_warnings_fail(verdicts):
+    """A wire that nobody reads computes nothing wrong, and is still reported."""
+    verdict = verdicts["untidy"]
+    assert "UNUSEDSIGNAL" in verdict.lint_message
+    assert verdict.verilator_bit_exact
+    assert not verdict.passed
+
+
+def test_the_verdict_is_an_artefact_of_the_package(folders, verdicts):
+    """verdict.json says what the call returned."""
+    written = read_artefact(folders["cells"] / "verdict.json", "verdict")
+    expected = json.loads(json.dumps(verdicts["cells"].to_json()))
+    assert {key: written[key] for key in expected} == expected
+
+
+def test_verilog_and_hls_equal_the_bit_true_datapath(tmp_path):
+    """The law: whatever the cells, Verilog = HLS = Datapath.evaluate for every input code.
+
+    Hypothesis draws the datapaths; all of them go into one model, for building it is what costs.
+    """
+    folders = []
+
+    @settings(max_examples=30, phases=[Phase.generate], database=None)
+    @given(datapaths())
+    def emit(datapath):
+        folders.append(tmp_path / f"k{len(folders)}")
+        emit_package(datapath, folders[-1].name, folders[-1])
+
+    emit()
+    assert [verdict.problems() for verdict in verify_packages(folders)] == [[]] * len(folders)
+
+
+def test_a_folder_without_a_package_is_named(tmp_path):
+    """One line that says which file was expected."""
+    with pytest.raises(InputError, match=r"manifest\.json: not there"):
+        verify_packages([tmp_path])
+
+
+def test_a_missing_file_is_named(copy_of):
+    """A package that lost a file is refused before anything is built."""
+    folder = copy_of("lanes")
+    (folder / "rtl" / "lanes_core.v").unlink()
+    with pytest.raises(InputError, match=r"rtl/lanes_core\.v is missing"):
+        verify_packages([folder])
+
+
+def test_verilog_that_is_none_is_a_tool_error(copy_of):
+    """Verilator's own message and a command to repeat come with one line that names the package."""
+    folder = copy_of("lanes")
+    (folder / "rtl" / "lanes_core.v").write_text("module lanes_core (;\n")
+    with pytest.raises(ToolError, match="lanes: Verilator could not build the model") as caught:
+        verify_packages([folder])
+    assert "syntax error" in caught.value.output
+    assert caught.value.command.startswith("verilator --lint-only")
+    assert "\n" not in str(caught.value)
+
+
+def test_cpp_that_is_none_is_a_tool_error(copy_of):
+    """g++'s own message comes along, and the line names the package at fault."""
+    folder = copy_of("lanes")
+    (folder / "hls" / "lanes.cpp").write_text("this is not C++\n")
+    with pytest.raises(
+        ToolError, match=r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
+    ) as caught:
+        verify_packages([folder])
+    assert "error" in caught.value.output
