@@ -17,10 +17,10 @@ from hwnorm.datapath.serial import to_json
 from hwnorm.emit.hls import hls_context
 from hwnorm.emit.names import is_identifier
 from hwnorm.emit.render import render
+from hwnorm.emit.stimulus import byte_bits, protocol_plan
 from hwnorm.emit.verilog import core_context
 from hwnorm.errors import InputError
 from hwnorm.files import SCHEMA, digest
-from hwnorm.fixed import FixedFormat
 from hwnorm.resources import resource
 from hwnorm.version import VERSION
 
@@ -32,11 +32,6 @@ SIM_PARTS = ("hwnorm_sweep.v", "test_axis.py")
 
 #: Up to this input width a package carries the result of every code, for its self-checking testbench.
 GOLDEN_WIDTH = 16
-
-
-def byte_bits(fmt: FixedFormat) -> int:
-    """Bits that one element takes in TDATA: whole bytes."""
-    return 8 * ((fmt.width + 7) // 8)
 
 
 def kernel_context(datapath: Datapath, top: str, lanes: int, note: str) -> dict[str, Any]:
@@ -147,6 +142,10 @@ def _fill(
     for name, source in copied.items():
         shutil.copyfile(source, folder / name)
     (folder / "datapath.json").write_text(json.dumps(to_json(datapath), indent=1) + "\n", encoding="utf-8")
+    plan = protocol_plan(datapath, top, lanes, datapath.latency, prefix="", seed=0)
+    (folder / "sim" / "plan.json").write_text(
+        json.dumps({"seed": 0, "kernels": [plan]}) + "\n", encoding="utf-8"
+    )
     if context["golden"]:
         _write_golden(folder / "sim" / "golden.hex", datapath)
     manifest = _manifest(folder, datapath, top, lanes, resources)

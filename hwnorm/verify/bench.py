@@ -15,11 +15,11 @@ from pathlib import Path
 
 from cocotb_tools.runner import Verilator
 
-from hwnorm.emit.package import byte_bits
 from hwnorm.emit.render import render
+from hwnorm.emit.stimulus import USER_WIDTH, byte_bits, tdata
 from hwnorm.files import digest
 from hwnorm.resources import resource
-from hwnorm.verify.kernel import USER_WIDTH, Kernel, blamed, tdata, words
+from hwnorm.verify.kernel import Kernel, blamed, words
 from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
 
 _TOP = "hwnorm_bench"
@@ -82,7 +82,7 @@ def simulate(
     for kernel in kernels:
         width = kernel.bench_context()["s_width"]
         (folder / f"{kernel.top}.codes.hex").write_text(words(kernel.beats_in(), width), encoding="ascii")
-    plan = {"seed": seed, "kernels": [kernel.plan(seed, f"{kernel.top}_") for kernel in kernels]}
+    plan = {"seed": seed, "kernels": [kernel.plan(seed) for kernel in kernels]}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     log = folder / "simulation.log"
     runner = _Runner(toolchain, jobs)

@@ -71,7 +71,15 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
     source.write_text(text, encoding="utf-8")
     program = folder / "csim"
     include = kernels[0].folder.resolve() / "hls"
-    command = [toolchain.gxx, *_FLAGS, f"-I{include}", f"-I{headers}", source, "-o", program]
+    command: list[str | Path] = [
+        toolchain.gxx,
+        *_FLAGS,
+        f"-I{include}",
+        f"-I{headers}",
+        source,
+        "-o",
+        program,
+    ]
     try:
         run_tool(command, folder / "csim.log", "HLS C++", cwd=folder, environment=toolchain.environment)
     except ToolError as error:

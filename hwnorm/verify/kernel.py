@@ -13,17 +13,14 @@ import numpy as np
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json
-from hwnorm.emit.package import RTL_PARTS, byte_bits
+from hwnorm.emit.package import RTL_PARTS
+from hwnorm.emit.stimulus import byte_bits, protocol_plan, tdata
 from hwnorm.errors import InputError
 from hwnorm.files import digest, read_artefact
 from hwnorm.fixed import FixedFormat
 
 #: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
 EXHAUSTIVE_WIDTH = 16
-
-#: Beats of the protocol test, and the width of TUSER in it.
-PROTOCOL_BEATS = 120
-USER_WIDTH = 5
 
 
 @dataclass(frozen=True)
@@ -81,32 +78,12 @@ class Kernel:
         """TDATA of every beat to send."""
         return tdata(self.codes, self.datapath.input)
 
-    def plan(self, seed: int, prefix: str) -> dict[str, Any]:
-        """What the protocol test sends and expects: beats in frames of random length."""
-        rng = np.random.default_rng([seed, *self.top.encode()])
-        codes = self.codes[rng.integers(len(self.codes), size=PROTOCOL_BEATS)]
-        last = rng.random(PROTOCOL_BEATS) < 0.2
-        last[-1] = True
-        users = rng.integers(1 << USER_WIDTH, size=PROTOCOL_BEATS)
-        sent = tdata(codes, self.datapath.input)
-        back = tdata(self.datapath.evaluate(codes), self.datapath.output)
-        beats = zip(sent, back, users.tolist(), last.tolist(), strict=True)
-        return {
-            "top": self.top,
-            "prefix": prefix,
-            "latency": self.latency,
-            "limit": self.bench_context()["limit"],
-            "beats": [list(beat) for beat in beats],
-        }
-
-
-def tdata(codes: np.ndarray, fmt: FixedFormat) -> list[int]:
-    """Codes of shape (beats, lanes) as TDATA words: elements of whole bytes, lane 0 lowest."""
-    bits = byte_bits(fmt)
-    mask = (1 << bits) - 1
-    if codes.shape[1] == 1:
-        return [int(word) for word in (codes[:, 0] & mask).tolist()]
-    return [sum((code & mask) << (bits * lane) for lane, code in enumerate(row)) for row in codes.tolist()]
+    def plan(self, seed: int) -> dict[str, Any]:
+        """What the protocol test and the sweep must know about it in the bench."""
+        plan = protocol_plan(
+            self.datapath, self.top, self.lanes, self.latency, prefix=f"{self.top}_", seed=seed
+        )
+        return plan | {"limit": self.bench_context()["limit"]}
 
 
 def words(values: Sequence[int], width: int) -> str:

@@ -20,6 +20,12 @@ def package(tmp_path_factory):
     return folder, emit_package(every_cell(), "cells", folder, lanes=2, note="Stands in for block 3.")
 
 
+def icarus(folder):
+    """Run the package's own testbench in Icarus."""
+    command = ["make", "-C", folder / "sim", "icarus"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_manifest_names_every_file_with_its_hash(package):
     """The manifest is complete, and so a damaged package can be told."""
     folder, manifest = package
