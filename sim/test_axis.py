@@ -91,18 +91,14 @@ async def _start(dut):
     cocotb.start_soon(Clock(dut.aclk, 10, "ns").start())
     if hasattr(dut, "sweep"):
         dut.sweep.value = 0
-    dut.aresetn.value = 1
-    kernels = [Kernel(dut, plan) for plan in PLAN["kernels"]]
-    await ClockCycles(dut.aclk, 1)
-    await _reset(dut)
-    return kernels
-
-
-async def _reset(dut):
+    # Reset first: until then a four-state simulator has x on every handshake.
     dut.aresetn.value = 0
     await ClockCycles(dut.aclk, 3)
+    kernels = [Kernel(dut, plan) for plan in PLAN["kernels"]]
+    await ClockCycles(dut.aclk, 1)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 2)
+    return kernels
 
 
 async def _drain(dut, kernels):
