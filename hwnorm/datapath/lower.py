@@ -54,6 +54,11 @@ def lower(
     best: tuple[float, Datapath] | None = None
     least_error, tries_left = float("inf"), FURTHER_GUARD_BITS
     exact = reference(expression, input_format, output_format)
+    if exact.min() == exact.max():
+        raise InputError(
+            f"{expression}: has one value over all codes of {input_format} to {output_format}; "
+            "it must depend on x"
+        )
     for guard in GUARD_BITS:
         try:
             builder = _build(expression, input_format, output_format, guard, exhaustive=True)
