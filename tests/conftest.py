@@ -1,4 +1,4 @@
-"""Small models that several tests share."""
+"""Small models that several tests share, and how hypothesis runs: repeatably, and never against a clock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from hwnorm.timm_compat import import_timm
+
+settings.register_profile("hwnorm", deadline=None, derandomize=True)
+settings.load_profile("hwnorm")
 
 SMALL: dict[str, Any] = {
     "img_size": 28,

@@ -1,0 +1,113 @@
+"""Each cell is what its definition says, in exact arithmetic, for random formats and codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracle import cell, resized, value
+from strategies import formats
+
+from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, lifetimes, resize, run_cell
+from hwnorm.fixed import FixedFormat
+
+BINARY = (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL)
+UNARY = (Cell.NEG, Cell.ABS, Cell.SHIFT, Cell.NEGATE_IF)
+
+
+def some_codes(fmt: FixedFormat) -> st.SearchStrategy[list[int]]:
+    """Eight codes, the ends among them more often than by chance."""
+    ends = st.sampled_from([fmt.min_code, fmt.max_code, 0, -1])
+    return st.lists(ends | st.integers(fmt.min_code, fmt.max_code), min_size=8, max_size=8)
+
+
+def agrees(node: Node, args: list[list[int]], arg_formats: list[FixedFormat]) -> None:
+    got = run_cell(node, [np.array(codes) for codes in args], arg_formats)
+    want = [cell(node, codes, arg_formats) for codes in zip(*args, strict=True)]
+    assert got.dtype == np.int64
+    assert got.tolist() == want
+
+
+@pytest.mark.parametrize("kind", BINARY)
+@given(data=st.data())
+def test_cells_of_two_signals(kind, data):
+    """Sums, differences, choices and products are exact, whatever the two binary points are."""
+    arg_formats = [data.draw(formats()) for _ in range(2)]
+    args = [data.draw(some_codes(fmt)) for fmt in arg_formats]
+    fracs = [fmt.frac for fmt in arg_formats]
+    fmt = FixedFormat(60, sum(fracs) if kind is Cell.MUL else max(fracs))
+    agrees(Node(kind, (0, 1), fmt, "n", "n"), args, arg_formats)
+
+
+@pytest.mark.parametrize("kind", UNARY)
+@given(data=st.data(), places=st.integers(-9, 9))
+def test_cells_of_one_value(kind, data, places):
+    """Signs, magnitudes and shifts are exact; a shift moves the binary point and no bit."""
+    fmt, sign = data.draw(formats()), data.draw(formats())
+    arg_formats = [fmt, sign] if kind is Cell.NEGATE_IF else [fmt]
+    args = [data.draw(some_codes(f)) for f in arg_formats]
+    shift = places if kind is Cell.SHIFT else 0
+    node = Node(kind, (0, 1)[: len(args)], FixedFormat(60, fmt.frac - shift), "n", "n", parameter=shift)
+    agrees(node, args, arg_formats)
+
+
+@given(data=st.data(), width=st.integers(6, 20), address_bits=st.integers(0, 5), low_bits=st.integers(0, 6))
+def test_tables_and_low_bits(data, width, address_bits, low_bits):
+    """A table reads the bits from ``parameter`` up as an unsigned address, negative codes too."""
+    fmt = FixedFormat(width, 3)
+    size = 2**address_bits
+    table = tuple(data.draw(st.lists(st.integers(-100, 100), min_size=size, max_size=size)))
+    codes = data.draw(some_codes(fmt))
+    agrees(Node(Cell.TABLE, (0,), FixedFormat(9, 0), "n", "n", low_bits, table), [codes], [fmt])
+    agrees(Node(Cell.LOW_BITS, (0,), FixedFormat(9, 3), "n", "n", low_bits), [codes], [fmt])
+
+
+@pytest.mark.parametrize("rounding", ["trn", "rnd"])
+@pytest.mark.parametrize("overflow", ["sat", "wrap"])
+@given(source=formats(), to=formats(), data=st.data())
+def test_resize_is_the_assignment_of_ap_fixed(rounding, overflow, source, to, data):
+    """TRN or RND, then SAT or WRAP, equals the definition of ap_fixed on exact values."""
+    codes = data.draw(some_codes(source))
+    got = resize(np.array(codes), source, to, rounding, overflow)
+    assert got.tolist() == [resized(value(code, source), to, rounding, overflow) for code in codes]
+    agrees(Node(Cell.RESIZE, (0,), to, "n", "n", rounding=rounding, overflow=overflow), [codes], [source])
+
+
+@given(code=st.integers(-(2**61), 2**61 - 1))
+@example(code=-(2**61))
+@example(code=2**61 - 1)
+def test_the_widest_signals_do_not_overflow(code):
+    """Rounding and wrapping a signal of 62 bits stays within NumPy's int64."""
+    source, to = FixedFormat(62, 30), FixedFormat(62, 29)
+    for overflow in ("sat", "wrap"):
+        got = resize(np.array([code]), source, to, "rnd", overflow)
+        assert got.tolist() == [resized(value(code, source), to, "rnd", overflow)]
+
+
+def double(stage_of_output: int) -> Datapath:
+    fmt = FixedFormat(6, 2)
+    nodes = (
+        Node(Cell.INPUT, (), fmt, "x", "x"),
+        Node(Cell.CONSTANT, (), fmt, "c", "1", parameter=4),
+        Node(Cell.ADD, (0, 1), FixedFormat(7, 2), "sum", "x + 1"),
+        Node(Cell.ADD, (2, 0), FixedFormat(8, 2), "y", "x + 1 + x", stage=stage_of_output),
+    )
+    certificate = Certificate(0.0, 0.0, 0, 64)
+    return Datapath("x + 1 + x", fmt, nodes[-1].fmt, nodes, stage_of_output + 1, "any", 100.0, certificate)
+
+
+def test_evaluate_keeps_the_shape():
+    """Codes of any shape, and one code alone, give results of the same shape."""
+    datapath = double(0)
+    codes = np.arange(-32, 32).reshape(4, 2, 8)
+    np.testing.assert_array_equal(datapath.evaluate(codes), 2 * codes + 4)
+    assert datapath.evaluate(np.int64(3)).shape == ()
+    assert datapath.evaluate(codes.astype(np.int8)).dtype == np.int64
+
+
+def test_a_signal_is_registered_until_its_last_use():
+    """x and the sum live to the stage that reads them last, the output to the end; constants are wires."""
+    datapath = double(2)
+    assert datapath.lifetimes() == [2, 0, 2, 1]
+    assert lifetimes(double(0).nodes, 1) == [0, 0, 0, 1]

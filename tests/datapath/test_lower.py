@@ -1,0 +1,165 @@
+"""Lowered datapaths: what their certificates say is true, and no signal ever overflows."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from oracle import run
+from strategies import expressions
+
+from hwnorm.datapath.ir import Cell, Datapath
+from hwnorm.datapath.lower import lower, sketch
+from hwnorm.errors import InputError
+from hwnorm.expression import parse
+from hwnorm.fixed import FixedFormat
+from hwnorm.targets.cost import cell_costs
+from hwnorm.targets.target import load_target
+
+XCUP = load_target("xcup")
+MATH = {
+    "tanh": math.tanh,
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "clip": lambda x, limit: max(-limit, min(limit, x)),
+    "square": lambda x: x * x,
+    "abs": abs,
+    "min": min,
+    "max": max,
+}
+CASES = [
+    ("2.58*tanh(x)+0.24", "s16f11", "s16f11"),
+    ("2.58*tanh(x)+0.24", "s16f11", "s8f5"),
+    ("clip(0.7491*x, 3)", "s12f8", "s8f4"),
+    ("square(x) - 1.5*abs(x)", "s8f4", "s10f5"),
+    ("x*sigmoid(1.7*x)", "s10f6", "s10f6"),
+    ("max(0.3*x, x) - min(x, 0.1)", "s9f5", "s12f8"),
+    ("0.5*x", "s8f0", "s8f0"),
+    ("tanh(64*x)", "s8f0", "s8f7"),
+    ("tanh(3*x)*tanh(0.5*x)", "s8f5", "s16f14"),
+    ("-x", "s8f7", "s8f7"),
+]
+
+
+def lowered(text: str, source: str, to: str, clock_mhz: float = 200.0, bound: float = 1.0) -> Datapath:
+    return lower(parse(text), FixedFormat.parse(source), FixedFormat.parse(to), XCUP, clock_mhz, bound)
+
+
+@pytest.mark.parametrize(("text", "source", "to"), CASES)
+def test_the_certificate_is_true(text, source, to):
+    """Largest and mean error and the worst code, computed again with Python's own math at every code."""
+    datapath = lowered(text, source, to)
+    codes = datapath.input.codes()
+    ulp, low, high = datapath.output.ulp, datapath.output.low, datapath.output.high
+    compiled = compile(text, "expression", "eval")
+    errors = []
+    for code, result in zip(codes.tolist(), datapath.evaluate(codes).tolist(), strict=True):
+        exact = eval(compiled, MATH | {"x": code * datapath.input.ulp})
+        errors.append(abs(result - min(max(exact, low), high) / ulp))
+    certificate = datapath.certificate
+    assert certificate.codes == len(codes)
+    assert certificate.max_error_ulp == pytest.approx(max(errors), abs=1e-9)
+    assert certificate.mean_error_ulp == pytest.approx(math.fsum(errors) / len(errors), abs=1e-9)
+    assert errors[certificate.worst_code - datapath.input.min_code] == pytest.approx(max(errors), abs=1e-9)
+    assert max(errors) < 1.0
+
+
+def check_signals(datapath: Datapath, codes: list[int]) -> None:
+    for code in codes:
+        signals = run(datapath.nodes, code)
+        for node, signal in zip(datapath.nodes, signals, strict=True):
+            assert node.fmt.min_code <= signal <= node.fmt.max_code, f"{node.name} at code {code}"
+        assert signals[-1] == datapath.evaluate(np.int64(code))
+
+
+@pytest.mark.parametrize(("text", "source", "to"), CASES)
+def test_no_signal_overflows_and_evaluate_is_exact(text, source, to):
+    """Every signal in exact arithmetic fits its format, and the last one is what evaluate gives."""
+    datapath = lowered(text, source, to)
+    codes = datapath.input.codes().tolist()
+    if len(codes) > 1024:
+        codes = [*codes[:5], *codes[-5:], -1, 0, 1, *random.Random(0).sample(codes, 200)]
+    check_signals(datapath, codes)
+
+
+@settings(max_examples=40)
+@given(expression=expressions(5))
+def test_random_expressions_meet_their_bound_or_are_refused(expression):
+    """Whatever is lowered is within the bound, holds its signals and keeps the clock; else InputError."""
+    try:
+        datapath = lower(expression, FixedFormat(6, 3), FixedFormat(8, 4), XCUP, 100.0)
+    except InputError:
+        assume(False)
+    codes = datapath.input.codes()
+    exact = np.clip(expression.numpy(codes / 8), -8, 127 / 16) * 16
+    assert np.abs(datapath.evaluate(codes) - exact).max() < 1.0
+    check_signals(datapath, codes.tolist())
+    check_pipeline(datapath)
+
+
+def check_pipeline(datapath: Datapath) -> None:
+    nodes = datapath.nodes
+    costs = cell_costs(nodes, XCUP)
+    arrival: list[float] = []
+    for node, cost in zip(nodes, costs, strict=True):
+        args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
+        assert all(nodes[a].stage <= node.stage for a in node.args)
+        before = max((arrival[a] for a in args if nodes[a].stage == node.stage), default=0.0)
+        arrival.append(before + cost.delay_ns)
+    assert max(arrival) + XCUP.register_ns <= 1000 / datapath.clock_mhz + 1e-9
+    assert datapath.latency == nodes[-1].stage + 1
+    assert max(node.stage for node in nodes) == nodes[-1].stage
+
+
+@pytest.mark.parametrize("clock_mhz", [50.0, 200.0, 300.0])
+@pytest.mark.parametrize(("text", "source", "to"), CASES[:5])
+def test_every_stage_fits_the_clock(text, source, to, clock_mhz):
+    """No signal is read before it is there, and no path within a stage is longer than the period."""
+    check_pipeline(lowered(text, source, to, clock_mhz))
+
+
+@pytest.mark.parametrize(("text", "source", "to"), CASES)
+def test_the_sketch_is_a_datapath_too(text, source, to):
+    """What the search prices is scheduled like the final kernel and reads x."""
+    formats = FixedFormat.parse(source), FixedFormat.parse(to)
+    nodes, latency = sketch(parse(text), *formats, XCUP, 200.0)
+    assert latency == nodes[-1].stage + 1
+    assert nodes[-1].fmt == formats[1]
+    assert any(node.cell is Cell.INPUT for node in nodes)
+
+
+def test_a_tighter_bound_is_kept():
+    """A bound near the half ulp that rounding costs makes the inside more precise."""
+    assert lowered("1.3*tanh(x)", "s10f6", "s10f7", bound=0.52).certificate.max_error_ulp < 0.52
+
+
+def test_lowering_is_repeatable():
+    """The same expression, formats, target and clock give the same datapath."""
+    assert lowered(*CASES[0]) == lowered(*CASES[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("x", "s17f8", "s8f4"), "input format s17f8: 17 bits; at most 16"),
+        (("2*3", "s8f4", "s8f4"), "6: has one value over all codes"),
+        (("x - x", "s8f4", "s8f4"), "x - x: has one value over all codes of s8f4 to s8f4; it must"),
+        (("100 + x", "s8f4", "s8f4"), r"x \+ 100: has one value over all codes"),
+        (("0.001*x", "s8f4", "s8f4"), "0.001[*]x: has one value over all input codes"),
+        (("0.5*x", "s8f4", "s8f4", 200.0, 0.4), "error is 0.5 ulp of s8f4 at best; below 0.4 was"),
+        (("x", "s8f4", "s8f4", 5000.0), r"clock 5000 MHz: .* at most \d+ MHz is possible"),
+        (("tanh(x)", "s8f4", "s8f4", 1500.0), r"clock 1500 MHz: .*\(tanh\(x\)\) .* on xcup"),
+        (("x", "s8f4", "s8f4", 0.0), "clock 0 MHz: it must be a positive number"),
+        (("x", "s8f4", "s8f4", -5.0), "clock -5 MHz"),
+        (("x", "s8f4", "s8f4", float("nan")), "clock nan MHz"),
+        (("square(square(square(x)))", "s16f0", "s16f0"), r"needs \d+ bits; 62 are possible"),
+        (("tanh(1.3*x)", "s16f11", "s32f28"), r"tanh\(1.3\*x\): a table over 2\*\*\d+ codes"),
+    ],
+)
+def test_what_cannot_be_lowered_is_said_in_one_line(arguments, complaint):
+    """Too wide, constant, too precise or too fast: an InputError that says what would be possible."""
+    with pytest.raises(InputError, match=complaint) as caught:
+        lowered(*arguments)
+    assert "\n" not in str(caught.value)

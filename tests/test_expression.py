@@ -1,0 +1,163 @@
+"""Expressions: text in and out, the same values in NumPy and PyTorch, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import expressions
+
+from hwnorm.errors import InputError
+from hwnorm.expression import X, apply, constant, parse
+
+POINTS = np.concatenate([np.linspace(-4, 4, 41), [-7.3, 0.01, 6.9]])
+
+
+@given(expression=expressions())
+def test_printed_text_reads_back_as_the_same_expression(expression):
+    """parse(str(e)) == e, with the same hash, over all registered operators."""
+    again = parse(str(expression))
+    assert again == expression
+    assert hash(again) == hash(expression)
+
+
+@given(expression=expressions())
+def test_torch_module_equals_numpy(expression):
+    """The module gives the float64 reference's values, in the shape that it is given."""
+    x = torch.from_numpy(POINTS).reshape(4, 11)
+    want = torch.tensor(expression.numpy(POINTS)).reshape(4, 11)
+    torch.testing.assert_close(expression.to_module()(x), want, rtol=1e-9, atol=1e-9)
+
+
+@given(expression=expressions(), low=st.floats(-8, 8), width=st.floats(0, 8))
+def test_intervals_hold_every_subexpression(expression, low, width):
+    """The interval of each subexpression holds its values at points of the interval of x."""
+    bounds = expression.intervals((low, low + width))
+    x = low + width * np.linspace(0, 1, 17)
+    for part in expression.walk():
+        values, (least, most) = part.numpy(x), bounds[part]
+        slack = 1e-9 * (1 + max(abs(least), abs(most)))
+        assert least - slack <= values.min()
+        assert values.max() <= most + slack
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "value"),
+    [
+        ("2.58*tanh(x)+0.24", 0.5, 2.58 * math.tanh(0.5) + 0.24),
+        ("-x*x", 3.0, -9.0),
+        ("-(x - 2)*x", 3.0, -3.0),
+        ("1 - x - 2 - (x - 1)", 3.0, -6.0),
+        ("+x/4", 3.0, 0.75),
+        ("2*3*x + 1e-3", 3.0, 18.001),
+        (" max( x ,\n 1 ) ", -3.0, 1.0),
+        ("clip(x, 2.5)", -3.0, -2.5),
+    ],
+)
+def test_text_means_what_arithmetic_says(text, at, value):
+    """Precedence, signs, division by a number, blanks and line breaks are read as usual."""
+    assert parse(text).numpy(np.array([at])) == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x*2", "2*x"),
+        ("x - 2", "x + -2"),
+        ("2 + x", "x + 2"),
+        ("x + 2*3", "x + 6"),
+        ("x - 0", "x + 0"),
+        ("x/4", "0.25*x"),
+        ("3*(2*x)", "6*x"),
+        ("1*x", "x"),
+    ],
+)
+def test_equal_formulas_become_equal_expressions(one, other):
+    """Constants are folded and stand in one place, so that equal parts are shared."""
+    assert parse(one) == parse(other)
+
+
+def test_shared_parts_are_walked_once():
+    """A part that is used twice is one node, and arguments come before what uses them."""
+    expression = parse("tanh(x)*tanh(x) + tanh(x)")
+    nodes = list(expression.walk())
+    assert [str(node) for node in nodes] == ["x", "tanh(x)", "tanh(x)*tanh(x)", str(expression)]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint", "marked"),
+    [
+        ("2*tanh(x", "'(' was never closed", "("),
+        ("x +* 2", "invalid syntax", "*"),
+        ("", "invalid syntax", ""),
+        ("x + foo(x)", "unknown operator 'foo'", "foo"),
+        ("0.5*y", "unknown name 'y'; the variable is x", "y"),
+        ("x + tanh(x, x)", "tanh takes 1 argument", "tanh"),
+        ("x + clip(x, x)", "argument 2 of clip must be a number", "clip"),
+        ("x + clip(x, 0)", "clip's limit is 0; it must be positive", "clip"),
+        ("x/x", "only division by a number other than zero", "x"),
+        ("1 + x/0", "only division by a number other than zero", "0"),
+        ("x ** 2", "is not known", "x ** 2"),
+        ("x + True", "is not known", "True"),
+        ("x + 1e30", "no fixed-point form", "1e30"),
+        ("x + 1e20*1e20", "no fixed-point form", "1e20*1e20"),
+        ("tanh(*x)", "is not known", "*x"),
+        ("x.real", "is not known", "x.real"),
+        ("tanh(x=1)", "is not known", "tanh"),
+        ("ü + 2*z", "unknown name 'ü'", "ü"),
+        ("x + 'ü' + z", "is not known", "'ü'"),
+    ],
+)
+def test_a_mistake_is_shown_with_a_caret_under_it(text, complaint, marked):
+    """The text is shown, and the caret stands under the first character of what is wrong."""
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    message, shown, caret = str(caught.value).split("\n")
+    assert complaint in message
+    assert shown == f"  {text}"
+    column = caret.index("^") - 2
+    assert caret.strip() == "^"
+    assert text[column:].startswith(marked)
+
+
+@pytest.mark.parametrize("text", ["-" * 400 + "x", "+".join(["x"] * 400), "abs(" * 160 + "x" + ")" * 160])
+def test_what_is_nested_too_deeply_is_refused(text):
+    """Deep nesting is an InputError, never a RecursionError."""
+    with pytest.raises(InputError):
+        parse(text)
+
+
+@pytest.mark.parametrize("shape", ["-(1 - {})", "abs({})", "x + ({})", "tanh(0.5*{})"])
+def test_what_may_be_read_can_be_walked_and_printed(shape):
+    """At the deepest nesting that is read, nothing else runs out of stack."""
+    text, expression = "x", X
+    while True:
+        text = shape.format(text)
+        try:
+            expression = parse(text)
+        except InputError:
+            break
+    assert parse(str(expression)) == expression
+    assert len(expression.numpy(POINTS)) == len(POINTS)
+
+
+def test_apply_checks_its_arguments():
+    """Built without text, an expression is checked as well."""
+    with pytest.raises(InputError, match="unknown operator 'foo'"):
+        apply("foo", X)
+    with pytest.raises(InputError, match=r"add takes 2 argument\(s\); 1 given"):
+        apply("add", X)
+    assert apply("square", constant(3.0)) == constant(9.0)
+
+
+@pytest.mark.parametrize("text", ["3", "2*3 + 1"])
+def test_a_constant_expression_still_has_the_shape_of_x(text):
+    """A constant evaluates, in both renderings, to an array of x's shape."""
+    expression = parse(text)
+    assert expression.is_constant
+    assert expression.numpy(POINTS).shape == POINTS.shape
+    assert expression.to_module()(torch.zeros(2, 3)).shape == (2, 3)
