@@ -71,3 +71,13 @@ def test_too_fine_an_argument_is_refused_before_it_takes_memory():
     """A domain of gigabytes is an InputError that says how many codes it has."""
     with pytest.raises(InputError, match=rf"2\*\*31 codes; 2\*\*{MAX_BITS} are possible"):
         design_unit(np.tanh, 2**40, 27, 27)
+
+
+@pytest.mark.parametrize("frac", [3, 6, 9])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_quick_builders_range_holds_the_units_results(name, frac):
+    """Without evaluating, the range of the unit's result is as wide as what occurs, in both signs."""
+    quick, full = (Builder(FixedFormat(10, 6), frac, exhaustive) for exhaustive in (False, True))
+    bounds, occurs = (builder.piecewise_odd(builder.x, FUNCTIONS[name]) for builder in (quick, full))
+    assert bounds.frac == occurs.frac
+    assert bounds.low <= occurs.low < 0 < occurs.high <= bounds.high
