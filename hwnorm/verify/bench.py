@@ -179,6 +179,9 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
         (building / f"{_TOP}.v").write_text(bench, encoding="utf-8")
         log = building / "build.log"
         runner = _Runner(toolchain, jobs)
+        library = cache_folder() / "library" / digest([*_FLAGS, *_MAKE], toolchain.versions)
+        if library.is_dir():
+            shutil.copytree(library, building / "model", copy_function=shutil.copyfile)
         try:
             runner.build(
                 sources=[*sources, building / f"{_TOP}.v"],
@@ -193,19 +196,35 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
             failed.parent.mkdir(parents=True, exist_ok=True)
             os.replace(building, failed)
             raise _build_error(kernels, failed) from None
+        _keep_library(building / "model", library)
         done = building / "ready"
         done.mkdir()
         os.replace(building / "model" / _TOP, done / _TOP)
         os.replace(log, done / "build.log")
-        if not (ready / _TOP).exists():
-            try:
-                os.rename(done, ready)
-            except OSError:
-                if not (ready / _TOP).exists():
-                    raise
+        _install(done, ready)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return ready
+
+
+def _keep_library(model: Path, library: Path) -> None:
+    """Keep the objects of Verilator's own run-time library: half of a build, the same for every model."""
+    if not library.is_dir():
+        kept = model.parent / "library"
+        kept.mkdir()
+        for made in model.glob("verilated*.o"):
+            shutil.copyfile(made, kept / made.name)
+        library.parent.mkdir(parents=True, exist_ok=True)
+        _install(kept, library)
+
+
+def _install(made: Path, place: Path) -> None:
+    """Rename a finished folder into place, unless another process was quicker."""
+    try:
+        os.rename(made, place)
+    except OSError:
+        if not place.is_dir():
+            raise
 
 
 def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:

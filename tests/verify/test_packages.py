@@ -11,7 +11,9 @@ from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
 from hwnorm.verify import verify_packages
-from hwnorm.verify.toolchain import ToolError
+from hwnorm.verify.csim import run_csim
+from hwnorm.verify.kernel import load_kernel
+from hwnorm.verify.toolchain import ToolError, find_toolchain
 
 
 @pytest.mark.parametrize("name", ["cells", "lanes"])
@@ -125,12 +127,11 @@ def test_verilog_that_is_none_is_a_tool_error(copy_of):
     assert "\n" not in str(caught.value)
 
 
-def test_cpp_that_is_none_is_a_tool_error(copy_of):
+def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     """g++'s own message comes along, and the line names the package at fault."""
     folder = copy_of("lanes")
     (folder / "hls" / "lanes.cpp").write_text("this is not C++\n")
-    with pytest.raises(
-        ToolError, match=r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
-    ) as caught:
-        verify_packages([folder])
+    message = r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
+    with pytest.raises(ToolError, match=message) as caught:
+        run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)
     assert "error" in caught.value.output
