@@ -10,6 +10,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Abs(Operator):
+    """``abs(x)``."""
+
     name = "abs"
     arity = (1, 1)
 

@@ -8,6 +8,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Add(Operator):
+    """``a + b``."""
+
     name = "add"
     arity = (2, 2)
 

@@ -10,6 +10,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Clip(Operator):
+    """``clip(x, c)``, c a positive number."""
+
     name = "clip"
     arity = (2, 2)
     constant_arguments = frozenset({1})

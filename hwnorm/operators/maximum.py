@@ -11,6 +11,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Max(Operator):
+    """``max(a, b)``."""
+
     name = "max"
     arity = (2, 2)
 

@@ -11,6 +11,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Min(Operator):
+    """``min(a, b)``."""
+
     name = "min"
     arity = (2, 2)
 

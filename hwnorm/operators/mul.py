@@ -8,6 +8,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Mul(Operator):
+    """``a*b``."""
+
     name = "mul"
     arity = (2, 2)
 

@@ -8,6 +8,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Neg(Operator):
+    """``-x``."""
+
     name = "neg"
     arity = (1, 1)
 

@@ -14,6 +14,8 @@ def _odd_part(x: np.ndarray) -> np.ndarray:
 
 
 class Sigmoid(Operator):
+    """``sigmoid(x)``."""
+
     name = "sigmoid"
     arity = (1, 1)
 

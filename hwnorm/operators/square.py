@@ -8,6 +8,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Square(Operator):
+    """``square(x)``."""
+
     name = "square"
     arity = (1, 1)
 

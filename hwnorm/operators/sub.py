@@ -8,6 +8,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Sub(Operator):
+    """``a - b``."""
+
     name = "sub"
     arity = (2, 2)
 

@@ -10,6 +10,8 @@ from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal,
 
 
 class Tanh(Operator):
+    """``tanh(x)``."""
+
     name = "tanh"
     arity = (1, 1)
 
