@@ -48,12 +48,13 @@ def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         h, w = rng.integers(4, 15, 2)
         top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
         out[i, top : top + h, left : left + w] = rng.integers(0, 256)
-    return out
+    return np.asarray(out)
 
 
 def make_optimizers(net: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for embeddings, biases, norms and the head."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in net.named_parameters():
         (matrices if name.startswith("blocks.") and parameter.ndim == 2 else others).append(parameter)
     return [
@@ -107,7 +108,7 @@ def train(data: Path, epochs: int, batch: int, seed: int, log_every: int = 2) ->
                 logits.float(), torch.from_numpy(labels[picked]), label_smoothing=LABEL_SMOOTHING
             )
             net.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             for optimizer in optimizers:
                 optimizer.step()
             losses += float(loss.detach())
@@ -120,6 +121,7 @@ def train(data: Path, epochs: int, batch: int, seed: int, log_every: int = 2) ->
 
 
 def main() -> None:
+    """Train, store the weights in half precision, and tell what the stored ones reach."""
     parser = argparse.ArgumentParser(description="Train the built-in model on Fashion-MNIST.")
     parser.add_argument("--data", type=Path, required=True, help="folder with the four idx files")
     parser.add_argument("--out", type=Path, default=builtin.WEIGHTS, help="safetensors file to write")

@@ -23,8 +23,8 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     kept = [site.name for site in found if not site.consumers]
     if not sites:
         raise InputError(
-            f"model {run.settings.model!r}: none of its norms ({', '.join(kept)}) is read by linear layers alone; "
-            "there is nothing that its weight and bias could fold into"
+            f"model {run.settings.model!r}: none of its norms ({', '.join(kept)}) is read by linear layers "
+            "alone; there is nothing that its weight and bias could fold into"
         )
     if kept:
         err.print(f"left as they are, for others than linear layers read them: {', '.join(kept)}")

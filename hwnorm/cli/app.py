@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from hwnorm.cli.group import Commands
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.version import VERSION
 
 app = typer.Typer(
-    help="Evolve streaming stand-ins for the norm layers of a trained vision transformer, down to verified RTL.",
+    cls=Commands,
+    help="Streaming stand-ins for the norm layers of a trained vision transformer, down to verified RTL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,13 +25,21 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
 OutOption = Annotated[Path, typer.Option("--out", help="run folder to make or to go on with")]
 JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
 ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
-ModelOption = Annotated[str | None, typer.Option(help="builtin, or the name of a timm model  [default: builtin]")]
-WeightsOption = Annotated[Path | None, typer.Option(help=".safetensors or .pth file  [default: the model's own]")]
+ModelOption = Annotated[
+    str | None, typer.Option(help="builtin, or the name of a timm model  [default: builtin]")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help=".safetensors or .pth file  [default: the model's own]")
+]
 DataOption = Annotated[
     Path | None,
-    typer.Option(help="folder with Fashion-MNIST's idx files or one folder a class  [default: shipped images]"),
+    typer.Option(
+        help="folder with Fashion-MNIST's idx files or one folder a class  [default: shipped images]"
+    ),
 ]
-ImagesOption = Annotated[int | None, typer.Option(help="training images to look at, at most  [default: 2000]")]
+ImagesOption = Annotated[
+    int | None, typer.Option(help="training images to look at, at most  [default: 2000]")
+]
 InputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' input  [default: 16]")]
 OutputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' output  [default: 8]")]
 TargetOption = Annotated[str, typer.Option(help="technology: a shipped one or a JSON file")]
@@ -39,7 +49,9 @@ PopulationOption = Annotated[int | None, typer.Option(help="individuals a genera
 GenerationsOption = Annotated[int | None, typer.Option(help="generations after the first  [default: 24]")]
 WithinOption = Annotated[
     float | None,
-    typer.Option(help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.01]"),
+    typer.Option(
+        help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.01]"
+    ),
 ]
 RidgeOption = Annotated[
     float | None, typer.Option(help="penalty on leaving the folded weights in the refit  [default: 1e-4]")
@@ -88,12 +100,13 @@ def run(
     seed: SeedOption = None,
     jobs: JobsOption = JOBS,
     force: ForceOption = False,
-) -> int:
+) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
     values = {k: v for k, v in locals().items() if k not in ("out_folder", "jobs", "force")}
     from hwnorm.run.main import run_all
 
-    return 0 if run_all(_run_folder(out_folder, force, values), jobs) else 1
+    if not run_all(_run_folder(out_folder, force, values), jobs):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -142,11 +155,11 @@ def choose(run_folder: RunArgument) -> None:
     from hwnorm.choose.choice import read_choice
     from hwnorm.choose.stage import choose as stage
     from hwnorm.run.folder import RunFolder
-    from hwnorm.run.table import kernel_table
+    from hwnorm.run.table import kernel_table, print_wide
 
     opened = RunFolder.open(run_folder)
     stage(opened)
-    out.print(kernel_table(read_choice(opened.choice), []))
+    print_wide(kernel_table(read_choice(opened.choice), []))
 
 
 @app.command()
@@ -178,7 +191,7 @@ def emit(run_folder: RunArgument) -> None:
 def verify(
     folder: Annotated[Path, typer.Argument(help="run folder, or the folder of one package")],
     jobs: JobsOption = JOBS,
-) -> int:
+) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
     from hwnorm.run.folder import RunFolder
     from hwnorm.verify.packages import verify_packages
@@ -191,7 +204,7 @@ def verify(
         opened = RunFolder.open(folder)
         stage(opened, jobs)
         verdicts = read_verdicts(opened)
-    return _tell(verdicts)
+    _tell(verdicts)
 
 
 @app.command()
@@ -215,7 +228,7 @@ def compile_(
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
     jobs: JobsOption = JOBS,
     force: ForceOption = False,
-) -> int:
+) -> None:
     """Turn any expression into a verified package, without a model."""
     from hwnorm.datapath.lower import lower
     from hwnorm.emit.package import emit_package
@@ -236,20 +249,21 @@ def compile_(
     datapath = lower(parse(expression), *formats, technology, clock)
     used = resources(datapath.nodes, datapath.latency, technology)
     emit_package(datapath, top, out_folder, lanes=lanes, resources=used.to_json())
-    code = _tell(verify_packages([out_folder], jobs=jobs))
+    verdicts = verify_packages([out_folder], jobs=jobs)
     out.print(
-        f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, {used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
-        f"largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
+        f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, "
+        f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
         soft_wrap=True,
     )
-    return code
+    _tell(verdicts)
 
 
-def _tell(verdicts: list[Any]) -> int:
-    """Print a line a verdict and one for each problem; 0 if all passed, 1 otherwise."""
+def _tell(verdicts: list[Any]) -> None:
+    """Print a line a verdict and one for each problem; exit with 1 unless all passed."""
     for verdict in verdicts:
         checks = f"{verdict.codes} codes bit-exact in Verilator and HLS, stream contract kept"
         out.print(f"{verdict.top}: {checks if verdict.passed else 'FAILED'}", soft_wrap=True)
         for problem in verdict.problems():
             out.print(f"  {problem}", style="red", soft_wrap=True)
-    return 0 if all(verdict.passed for verdict in verdicts) else 1
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)

@@ -12,7 +12,7 @@ from hwnorm.realign.stage import realign
 from hwnorm.report.stage import report
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
-from hwnorm.run.table import accuracy_table, kernel_table
+from hwnorm.run.table import accuracy_table, kernel_table, print_wide
 from hwnorm.search.stage import search
 from hwnorm.targets.target import load_target
 from hwnorm.verify.stage import verify
@@ -36,7 +36,7 @@ def run_all(run: RunFolder, jobs: int) -> bool:
     verify(run, jobs)
     page = report(run)
     verdicts = read_artefact(run.verdict, "verdict")["packages"]
-    out.print(kernel_table(read_choice(run.choice), verdicts))
+    print_wide(kernel_table(read_choice(run.choice), verdicts))
     out.print("LUT, FF and DSP are the cost model's, without the stream wrapper.", style="dim")
     out.print(accuracy_table(read_artefact(run.realign, "realign")))
     failed = [verdict["top"] for verdict in verdicts if not verdict["passed"]]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from hwnorm.choose.choice import Chosen
+from hwnorm.progress import out
 
 #: Field of ``realign.json`` -> what it is called for people.
 NETWORKS = {
@@ -21,13 +25,13 @@ NETWORKS = {
 def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
     """One line a norm layer."""
     found = {verdict["top"]: verdict for verdict in verdicts}
-    table = Table(title="Kernels", header_style="bold")
+    table = Table(title="Kernels", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    table.add_column("expression", overflow="fold")
+    table.add_column("expression", no_wrap=True)
     for heading in ("R2 of ceiling", "in", "out", "cycles", "LUT", "FF", "DSP", "max ulp"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("Verilator", "HLS"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for c in chosen:
         path, used, verdict = c.datapath, c.resources, found.get(c.top)
         table.add_row(
@@ -61,7 +65,7 @@ def short(expression: str) -> str:
 
 def accuracy_table(realign: dict[str, Any]) -> Table:
     """One line a network."""
-    table = Table(title=f"Top-1 on {realign['test_images_from']}", header_style="bold")
+    table = Table(title=f"Top-1 on {realign['test_images_from']}", header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("network")
     table.add_column("top-1", justify="right")
     table.add_column("95 % interval", justify="right")
@@ -70,3 +74,10 @@ def accuracy_table(realign: dict[str, Any]) -> Table:
         low, high = measured["interval"]
         table.add_row(label, f"{measured['percent']:.2f} %", f"{low:.2f} to {high:.2f}")
     return table
+
+
+def print_wide(table: Table) -> None:
+    """Print a table at the width it needs, beyond a narrow terminal's edge: a layer stays a line."""
+    wide = Console(width=1000)
+    needed = Measurement.get(wide, wide.options, table).maximum
+    Console(width=max(needed, out.width)).print(table)

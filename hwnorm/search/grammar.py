@@ -9,7 +9,7 @@ from typing import Any
 from deap import gp
 
 from hwnorm.datapath.csd import snap
-from hwnorm.expression import X, Expression, apply, constant
+from hwnorm.expression import Expression, X, apply, constant
 
 
 class Signal:
@@ -99,8 +99,10 @@ def to_tree(expression: Expression, pset: gp.PrimitiveSetTyped) -> gp.PrimitiveT
         else:
             types = tuple(Factor if arg.is_constant else Signal for arg in part.args)
             for name, (operator, wanted) in SIGNATURES.items():
-                if operator == part.kind and len(wanted) == len(types) and all(
-                    (w is Signal) == (t is Signal) for w, t in zip(wanted, types, strict=True)
+                if (
+                    operator == part.kind
+                    and len(wanted) == len(types)
+                    and all((w is Signal) == (t is Signal) for w, t in zip(wanted, types, strict=True))
                 ):
                     nodes.append(pset.mapping[name])
                     for arg, kind_of_arg in zip(part.args, wanted, strict=True):

@@ -1,0 +1,33 @@
+# make setup   everything into .venv (once; again only when the requirements change)
+# make demo    the main job on the built-in model
+# make test    every check
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $$($(PYTHON) --version 2>&1) found; Python 3.11 or newer is needed (make PYTHON=...)" >&2; exit 2; }
+	@command -v g++ >/dev/null || \
+	  { echo "make: g++ not found; install it (Debian: apt-get install g++)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "make: $(PYTHON) cannot make a venv (Debian: apt-get install python3-venv)" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[verify,dev]'
+	@touch $(INSTALLED)
+
+demo: setup
+	$(BIN)/hwnorm run --out runs/demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+clean:
+	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
