@@ -22,7 +22,7 @@ def realign(
     functions: Mapping[str, nn.Module],
     images: ImageSet,
     *,
-    ridge: float = 1e-4,
+    ridge: float = 1e-3,
     batch: int = 100,
     progress: str | None = None,
 ) -> nn.Module:
