@@ -12,13 +12,16 @@ from hwnorm.run.inputs import Inputs
 
 
 def capture(run: RunFolder, inputs: Inputs) -> None:
-    """Write ``profiles/LAYER.json`` for each norm that can be replaced.
+    """Start the run, and write ``profiles/LAYER.json`` for each norm that can be replaced.
 
     Raises:
         InputError: a model or images that cannot be used, a model without norms, or NaN on the way.
     """
     made_from = digest(inputs.fingerprint)
-    found = find_norms(inputs.model)
+    try:
+        found = find_norms(inputs.model)
+    except InputError as error:
+        raise InputError(f"model {run.settings.model!r}: {error}") from None
     sites = [site for site in found if site.consumers]
     kept = [site.name for site in found if not site.consumers]
     if not sites:
@@ -28,9 +31,10 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
         )
     if kept:
         err.print(f"left as they are, for others than linear layers read them: {', '.join(kept)}")
-    if all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
+    if run.started and all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
         return
     profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
+    run.start()
     for position, (layer, profile) in enumerate(profiles.items()):
         body = {"layer": layer, "position": position} | profile.to_json()
         run.write(run.profile(layer), "profile", made_from, body)

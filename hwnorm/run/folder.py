@@ -18,9 +18,11 @@ from hwnorm.version import VERSION
 class RunFolder:
     """A run folder and its settings."""
 
-    def __init__(self, path: Path, settings: RunSettings) -> None:
+    def __init__(self, path: Path, settings: RunSettings, started: bool = True) -> None:
         self.path = path
         self.settings = settings
+        #: Whether ``run.json`` holds these settings; :meth:`start` writes it.
+        self.started = started
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -41,7 +43,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings, force: bool) -> RunFolder:
-        """Make a run folder, or go on with one of the same settings.
+        """A new run folder, or one to go on with that has the same settings.
+
+        Nothing is written or removed before :meth:`start`: inputs that turn out to be bad leave what
+        was there.
 
         Raises:
             InputError: the folder holds something else, or a run of other settings, and ``force`` is
@@ -61,12 +66,17 @@ class RunFolder:
             return cls(path, settings)
         if path.is_dir() and any(path.iterdir()) and not force:
             raise InputError(f"{path}: is not empty and no run folder; choose another, or give --force")
-        run = cls(path, settings)
-        if (path / "run.json").is_file():
-            run._clear()
-        body = {"settings": settings.model_dump(mode="json")}
-        write_artefact(path / "run.json", "run", settings.seed, digest(body), body)
-        return run
+        return cls(path, settings, started=False)
+
+    def start(self) -> None:
+        """Write ``run.json``, unless the run has begun; what an earlier run left there goes."""
+        if self.started:
+            return
+        if (self.path / "run.json").is_file():
+            self._clear()
+        body = {"settings": self.settings.model_dump(mode="json")}
+        write_artefact(self.path / "run.json", "run", self.settings.seed, digest(body), body)
+        self.started = True
 
     def _clear(self) -> None:
         """Remove what the stages of the earlier run made, and nothing else."""

@@ -23,11 +23,13 @@ def run_all(run: RunFolder, jobs: int) -> bool:
     """Run every stage that is not up to date, print the tables, and say whether all kernels passed.
 
     Raises:
-        InputError: what any of the stages raises, or a missing tool, before the first stage.
+        InputError: what any of the stages raises; a missing tool, an unknown target or unusable test
+            images before the first stage.
     """
     find_toolchain()
     load_target(run.settings.target)
     inputs = Inputs(run.settings)
+    _ = inputs.test_images
     capture(run, inputs)
     search(run, jobs)
     choose(run)
