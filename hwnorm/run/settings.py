@@ -12,7 +12,7 @@ from hwnorm.errors import InputError
 class RunSettings(BaseModel):
     """What the results of a run depend on. Paths are absolute, so that a stage can run anywhere."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     #: ``builtin``, or the name of a timm model.
     model: str = "builtin"
@@ -54,7 +54,5 @@ def make_settings(**values: object) -> RunSettings:
         return RunSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise InputError(
-            f"option --{name.replace('_', '-')}: {first['input']!r}; {first['msg'].lower()}"
-        ) from None
+        option = str(first["loc"][0]).removesuffix("_mhz").replace("_", "-")
+        raise InputError(f"option --{option}: {first['input']!r}; {first['msg'].lower()}") from None
