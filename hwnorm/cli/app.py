@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,6 +202,10 @@ def verify(
     if (folder / "manifest.json").is_file():
         verdicts = verify_packages([folder], jobs=jobs)
     else:
+        if not (folder / "run.json").is_file():
+            raise InputError(
+                f"{folder}: neither a package (it has no manifest.json) nor a run folder (no run.json)"
+            )
         opened = RunFolder.open(folder)
         stage(opened, jobs)
         verdicts = read_verdicts(opened)
@@ -241,7 +246,7 @@ def compile_(
 
     formats = FixedFormat.parse(input_format), FixedFormat.parse(output_format)
     technology = load_target(target)
-    if not clock > 0:
+    if not 0 < clock < math.inf:
         raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
     if out_folder.is_dir() and any(out_folder.iterdir()) and not force:
         raise InputError(f"option --out: {out_folder} is not empty; choose another folder, or give --force")
@@ -252,7 +257,8 @@ def compile_(
     verdicts = verify_packages([out_folder], jobs=jobs)
     out.print(
         f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, "
-        f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
+        f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
+        f"largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
         soft_wrap=True,
     )
     _tell(verdicts)

@@ -11,13 +11,25 @@ from hwnorm.errors import InputError
 
 
 class Commands(TyperGroup):
-    """Exit code 2 and one line for what the user can put right, 130 for Ctrl-C; no traceback."""
+    """Exit code 2 and one line for what the user can put right, 130 for Ctrl-C; no traceback.
+
+    After the line about another tool that failed come its own message and the command to repeat.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except InputError as error:
+            from hwnorm.verify.toolchain import ToolError
+
             print(f"hwnorm: {error}", file=sys.stderr)
+            if isinstance(error, ToolError):
+                print(f"{error.output.rstrip()}\nto run it again: {error.command}", file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:
+            if error.filename is None or error.strerror is None:
+                raise  # not about a file of the user's
+            print(f"hwnorm: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print(
