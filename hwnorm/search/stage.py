@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 from hwnorm.files import digest, read_artefact
@@ -43,9 +47,10 @@ def search(run: RunFolder, jobs: int) -> None:
         progress_bar() as bar,
     ):
         task = bar.add_task("search layers", total=len(pending))
-        running: dict[Future[Front], tuple[dict[str, Any], str]] = {
-            pool.submit(_search_one, data, settings): (data, made_from) for data, made_from in pending
-        }
+        with _born_deaf_to_interrupts():
+            running: dict[Future[Front], tuple[dict[str, Any], str]] = {
+                pool.submit(_search_one, data, settings): (data, made_from) for data, made_from in pending
+            }
         try:
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -55,7 +60,22 @@ def search(run: RunFolder, jobs: int) -> None:
                     bar.advance(task)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
+
+
+@contextmanager
+def _born_deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in here ignore Ctrl-C, which a terminal sends to all: their parent ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _search_one(data: dict[str, Any], settings: SearchSettings) -> Front:
