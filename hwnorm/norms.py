@@ -63,7 +63,8 @@ def find_norms(model: nn.Module) -> list[NormSite]:
             if x.shape[-1:] == module.normalized_shape:
                 normed = F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
                 # LayerNorm2d is an nn.LayerNorm too, but normalizes the second axis.
-                if torch.allclose(normed, output, rtol=1e-4, atol=1e-5):
+                # What overflows is NaN in both: capture tells of it, with the layer's name.
+                if torch.allclose(normed, output, rtol=1e-4, atol=1e-5, equal_nan=True):
                     norms.append((name, module, output))
 
         return hook

@@ -37,7 +37,10 @@ def cache_folder() -> Path:
 
 
 def _package(module: str) -> Path:
-    found = importlib.util.find_spec(module)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package around a module such as cocotbext.axi
+        found = None
     if found is None or not found.submodule_search_locations:
         raise InputError(f"verify: Python package {module!r} is not installed: {_INSTALL}")
     return Path(next(iter(found.submodule_search_locations)))
