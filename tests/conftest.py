@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,12 @@ SMALL: dict[str, Any] = {
     "num_heads": 2,
     "mlp_ratio": 2.0,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(request: pytest.FixtureRequest) -> None:
+    """Verilated models that the tests build are kept between runs, out of the user's cache."""
+    os.environ["HWNORM_CACHE"] = str(request.config.cache.mkdir("hwnorm"))
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""One Verilated model for all tests of verification, kept between runs in pytest's cache folder."""
+"""One Verilated model for all tests of verification."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
 from hwnorm.emit import emit_package
 from hwnorm.fixed import FixedFormat
 from hwnorm.verify import Verdict, verify_packages
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(request: pytest.FixtureRequest) -> None:
-    """Models built by the tests stay out of the user's cache."""
-    os.environ["HWNORM_CACHE"] = str(request.config.cache.mkdir("hwnorm"))
 
 
 def offset_kernel() -> Datapath:

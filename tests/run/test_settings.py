@@ -1,0 +1,58 @@
+"""Settings: defaults, and options that are out of range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwnorm.errors import InputError
+from hwnorm.run.settings import RunSettings, make_settings
+
+
+def test_options_that_are_not_given_keep_their_default():
+    """None stands for an option that was left out."""
+    assert make_settings(images=None, data=None, seed=None) == RunSettings()
+    assert make_settings(images=7).images == 7
+
+
+def test_paths_become_absolute(tmp_path, monkeypatch):
+    """A stage may run from another folder than the run was made in."""
+    monkeypatch.chdir(tmp_path)
+    made = make_settings(weights=Path("w.pth"), data=Path("d"), target="t.json")
+    assert made.weights == tmp_path / "w.pth"
+    assert made.data == tmp_path / "d"
+    assert made.target == str(tmp_path / "t.json")
+    assert make_settings(target="xcup").target == "xcup"
+
+
+def test_settings_come_back_from_json():
+    """What run.json holds is read as the same settings."""
+    made = make_settings(data=Path("d"), clock_mhz=123.5, seed=9)
+    assert RunSettings.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "option"),
+    [
+        ("images", 0, "--images"),
+        ("input_bits", 3, "--input-bits"),
+        ("input_bits", 17, "--input-bits"),
+        ("output_bits", 2, "--output-bits"),
+        ("clock_mhz", 0.0, "--clock"),
+        ("clock_mhz", float("inf"), "--clock"),
+        ("lanes", 0, "--lanes"),
+        ("population", 4, "--population"),
+        ("population", 10, "--population"),
+        ("generations", -1, "--generations"),
+        ("within", 1.5, "--within"),
+        ("ridge", 0.0, "--ridge"),
+    ],
+)
+def test_bad_option_is_named_as_it_is_written(name, value, option):
+    """One line with the option of the command line and the value that was found."""
+    with pytest.raises(InputError) as caught:
+        make_settings(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"option {option}: {value!r}; ")
+    assert "\n" not in message
