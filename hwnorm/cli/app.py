@@ -51,11 +51,11 @@ GenerationsOption = Annotated[int | None, typer.Option(help="generations after t
 WithinOption = Annotated[
     float | None,
     typer.Option(
-        help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.01]"
+        help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.001]"
     ),
 ]
 RidgeOption = Annotated[
-    float | None, typer.Option(help="penalty on leaving the folded weights in the refit  [default: 1e-4]")
+    float | None, typer.Option(help="penalty on leaving the folded weights in the refit  [default: 1e-3]")
 ]
 SeedOption = Annotated[int | None, typer.Option(help="of every random choice  [default: 0]")]
 

@@ -32,9 +32,9 @@ class RunSettings(BaseModel):
     population: int = Field(80, ge=8, multiple_of=4)
     generations: int = Field(24, ge=0)
     #: How far below its ceiling a layer's R2 may be for a cheaper function.
-    within: float = Field(0.01, ge=0, le=1)
+    within: float = Field(0.001, ge=0, le=1)
     #: Penalty on leaving the folded weights in the refit, relative to the mean diagonal of X^T X.
-    ridge: float = Field(1e-4, gt=0)
+    ridge: float = Field(1e-3, gt=0)
     seed: int = 0
 
 
