@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hwnorm.cli.group import Commands
+from hwnorm.cli.options import JOBS, ForceOption, JobsOption, RunArgument, takes_settings
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.version import VERSION
@@ -21,45 +21,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
-OutOption = Annotated[Path, typer.Option("--out", help="run folder to make or to go on with")]
-JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
-ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
-ModelOption = Annotated[
-    str | None, typer.Option(help="builtin, or the name of a timm model  [default: builtin]")
-]
-WeightsOption = Annotated[
-    Path | None, typer.Option(help=".safetensors or .pth file  [default: the model's own]")
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="folder with Fashion-MNIST's idx files or one folder a class  [default: shipped images]"
-    ),
-]
-ImagesOption = Annotated[
-    int | None, typer.Option(help="training images to look at, at most  [default: 2000]")
-]
-InputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' input  [default: 16]")]
-OutputBitsOption = Annotated[int | None, typer.Option(help="width of the kernels' output  [default: 8]")]
-TargetOption = Annotated[str, typer.Option(help="technology: a shipped one or a JSON file")]
-ClockOption = Annotated[float, typer.Option(help="clock in MHz")]
-LanesOption = Annotated[int, typer.Option(min=1, help="elements a beat of the stream")]
-PopulationOption = Annotated[int | None, typer.Option(help="individuals a generation  [default: 80]")]
-GenerationsOption = Annotated[int | None, typer.Option(help="generations after the first  [default: 24]")]
-WithinOption = Annotated[
-    float | None,
-    typer.Option(
-        help="how far below its ceiling a layer's R2 may be for a cheaper function  [default: 0.001]"
-    ),
-]
-RidgeOption = Annotated[
-    float | None, typer.Option(help="penalty on leaving the folded weights in the refit  [default: 1e-3]")
-]
-SeedOption = Annotated[int | None, typer.Option(help="of every random choice  [default: 0]")]
-
-JOBS = os.cpu_count() or 1
 
 
 def _version(wanted: bool) -> None:
@@ -83,27 +44,14 @@ def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
 
 
 @app.command()
+@takes_settings
 def run(
-    out_folder: OutOption,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    data: DataOption = None,
-    images: ImagesOption = None,
-    input_bits: InputBitsOption = None,
-    output_bits: OutputBitsOption = None,
-    target: TargetOption = "xcup",
-    clock_mhz: Annotated[float, typer.Option("--clock", help="clock in MHz")] = 250.0,
-    lanes: LanesOption = 1,
-    population: PopulationOption = None,
-    generations: GenerationsOption = None,
-    within: WithinOption = None,
-    ridge: RidgeOption = None,
-    seed: SeedOption = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="run folder to make or to go on with")],
+    values: dict[str, Any],
     jobs: JobsOption = JOBS,
     force: ForceOption = False,
 ) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
-    values = {k: v for k, v in locals().items() if k not in ("out_folder", "jobs", "force")}
     from hwnorm.run.main import run_all
 
     if not run_all(_run_folder(out_folder, force, values), jobs):
@@ -111,26 +59,9 @@ def run(
 
 
 @app.command()
-def capture(
-    run_folder: RunArgument,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    data: DataOption = None,
-    images: ImagesOption = None,
-    input_bits: InputBitsOption = None,
-    output_bits: OutputBitsOption = None,
-    target: TargetOption = "xcup",
-    clock_mhz: Annotated[float, typer.Option("--clock", help="clock in MHz")] = 250.0,
-    lanes: LanesOption = 1,
-    population: PopulationOption = None,
-    generations: GenerationsOption = None,
-    within: WithinOption = None,
-    ridge: RidgeOption = None,
-    seed: SeedOption = None,
-    force: ForceOption = False,
-) -> None:
+@takes_settings
+def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption = False) -> None:
     """Make a run folder with its settings, and profile every norm of the model on the training images."""
-    values = {k: v for k, v in locals().items() if k not in ("run_folder", "force")}
     from hwnorm.capture.stage import capture as stage
     from hwnorm.run.inputs import Inputs
 
@@ -227,9 +158,9 @@ def compile_(
     input_format: Annotated[str, typer.Option("--input", help="s16f11: signed, 16 bits, 11 fractional")],
     output_format: Annotated[str, typer.Option("--output", help="in the same form")],
     out_folder: Annotated[Path, typer.Option("--out", help="package folder to write")],
-    target: TargetOption = "xcup",
-    clock: ClockOption = 250.0,
-    lanes: LanesOption = 1,
+    target: Annotated[str, typer.Option(help="technology: a shipped one, or a JSON file")] = "xcup",
+    clock: Annotated[float, typer.Option(help="clock in MHz")] = 250.0,
+    lanes: Annotated[int, typer.Option(min=1, help="elements a beat of the stream")] = 1,
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
     jobs: JobsOption = JOBS,
     force: ForceOption = False,
@@ -248,8 +179,15 @@ def compile_(
     technology = load_target(target)
     if not 0 < clock < math.inf:
         raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
-    if out_folder.is_dir() and any(out_folder.iterdir()) and not force:
-        raise InputError(f"option --out: {out_folder} is not empty; choose another folder, or give --force")
+    if out_folder.is_dir() and any(out_folder.iterdir()):
+        if not force:
+            raise InputError(
+                f"option --out: {out_folder} is not empty; choose another folder, or give --force"
+            )
+        if not (out_folder / "manifest.json").is_file():
+            raise InputError(
+                f"option --out: {out_folder} holds other things than a package; choose another folder"
+            )
     find_toolchain()
     datapath = lower(parse(expression), *formats, technology, clock)
     used = resources(datapath.nodes, datapath.latency, technology)

@@ -14,37 +14,41 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    #: ``builtin``, or the name of a timm model.
-    model: str = "builtin"
-    #: Weights to load; None for the model's own.
-    weights: Path | None = None
-    #: Folder of images; None for those that are shipped.
-    data: Path | None = None
-    #: Training images that capture and re-alignment look at, at most.
-    images: int = Field(2000, ge=1)
-    input_bits: int = Field(16, ge=4, le=16)
-    output_bits: int = Field(8, ge=3, le=16)
-    #: Name of a shipped target, or the path of a JSON file.
-    target: str = "xcup"
-    clock_mhz: float = Field(250.0, gt=0)
-    lanes: int = Field(1, ge=1)
-    #: Individuals a generation; the tournament of NSGA-II wants a multiple of 4.
-    population: int = Field(80, ge=8, multiple_of=4)
-    generations: int = Field(24, ge=0)
-    #: How far below its ceiling a layer's R2 may be for a cheaper function.
-    within: float = Field(0.001, ge=0, le=1)
-    #: Penalty on leaving the folded weights in the refit, relative to the mean diagonal of X^T X.
-    ridge: float = Field(1e-3, gt=0)
-    seed: int = 0
+    model: str = Field("builtin", description="builtin, or the name of a timm model")
+    weights: Path | None = Field(None, description=".safetensors or .pth file; else the model's own weights")
+    data: Path | None = Field(
+        None,
+        description="folder with Fashion-MNIST's idx files or one folder a class; else the shipped images",
+    )
+    images: int = Field(2000, ge=1, description="training images to look at, at most")
+    input_bits: int = Field(16, ge=4, le=16, description="width of the kernels' input")
+    output_bits: int = Field(8, ge=3, le=16, description="width of the kernels' output")
+    target: str = Field("xcup", description="technology: a shipped one, or a JSON file")
+    clock_mhz: float = Field(250.0, gt=0, description="clock in MHz")
+    lanes: int = Field(1, ge=1, description="elements a beat of the stream")
+    #: The tournament of NSGA-II wants a multiple of 4.
+    population: int = Field(80, ge=8, multiple_of=4, description="individuals a generation")
+    generations: int = Field(24, ge=0, description="generations after the first")
+    within: float = Field(
+        0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
+    )
+    #: Relative to the mean diagonal of X^T X.
+    ridge: float = Field(1e-3, gt=0, description="penalty on leaving the folded weights in the refit")
+    seed: int = Field(0, description="of every random choice")
+
+
+def option_name(field: str) -> str:
+    """The command line's option for a field of the settings."""
+    return "--" + field.removesuffix("_mhz").replace("_", "-")
 
 
 def make_settings(**values: object) -> RunSettings:
-    """Settings from options; those that are None keep their default.
+    """Settings from options; those that are not given keep their default.
 
     Raises:
         InputError: an option is out of range; the message names it.
     """
-    given = {name: value for name, value in values.items() if value is not None}
+    given = dict(values)
     for name in ("weights", "data"):
         if isinstance(given.get(name), Path):
             given[name] = Path(str(given[name])).absolute()
@@ -54,5 +58,5 @@ def make_settings(**values: object) -> RunSettings:
         return RunSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        option = str(first["loc"][0]).removesuffix("_mhz").replace("_", "-")
-        raise InputError(f"option --{option}: {first['input']!r}; {first['msg'].lower()}") from None
+        option = option_name(str(first["loc"][0]))
+        raise InputError(f"option {option}: {first['input']!r}; {first['msg'].lower()}") from None

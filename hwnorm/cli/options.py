@@ -1,0 +1,47 @@
+"""Options that commands share, made from what they set."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from hwnorm.run.settings import RunSettings, option_name
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
+JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
+ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
+
+JOBS = os.cpu_count() or 1
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of RunSettings; it gets them as the dict ``values``."""
+    hints = get_type_hints(command, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        p.replace(kind=keyword, annotation=hints[name])
+        for name, p in inspect.signature(command).parameters.items()
+        if name != "values"
+    ] + [
+        inspect.Parameter(
+            name,
+            keyword,
+            default=field.default,
+            annotation=Annotated[field.annotation, typer.Option(option_name(name), help=field.description)],
+        )
+        for name, field in RunSettings.model_fields.items()
+    ]
+
+    def wrapper(**given: Any) -> None:
+        values = {name: given.pop(name) for name in RunSettings.model_fields}
+        command(**given, values=values)
+
+    wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
