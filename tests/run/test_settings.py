@@ -11,8 +11,9 @@ from hwnorm.run.settings import RunSettings, make_settings
 
 
 def test_options_that_are_not_given_keep_their_default():
-    """None stands for an option that was left out."""
-    assert make_settings(images=None, data=None, seed=None) == RunSettings()
+    """Only what is given differs from the defaults."""
+    assert make_settings() == RunSettings()
+    assert make_settings(images=7) == RunSettings().model_copy(update={"images": 7})
     assert make_settings(images=7).images == 7
 
 
