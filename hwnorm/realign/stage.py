@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hwnorm.choose.choice import read_choice
+from hwnorm.data.varied import VariedImages
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.evaluate import Accuracy, top1
 from hwnorm.expression import parse
@@ -35,9 +36,8 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     chosen = read_choice(run.choice)
     functions = {c.layer: parse(c.expression).to_module() for c in chosen}
     integers = {c.layer: FixedPointFunction(c.datapath) for c in chosen}
-    student = refit(
-        inputs.model, functions, inputs.training_images, ridge=run.settings.ridge, progress="re-align"
-    )
+    images = VariedImages(inputs.training_images)
+    student = refit(inputs.model, functions, images, ridge=run.settings.ridge, progress="re-align")
     networks = {
         "layernorm": inputs.model,
         "functions_only": replace_norms(inputs.model, functions),
@@ -53,7 +53,7 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     body = {
         "method": "closed form: linear layers refitted in sequence by ridge regression, no gradient step",
         "fit_images": len(inputs.training_images),
-        "fit_images_from": inputs.training_images.description,
+        "fit_images_from": images.description,
         "test_images": len(tests),
         "test_images_from": tests.description,
         "test_fingerprint": tests.fingerprint,
