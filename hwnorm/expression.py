@@ -81,6 +81,18 @@ class Expression:
                 found[node] = operator(node.kind).interval(*(found[arg] for arg in node.args))
         return found
 
+    def at(self, inner: Expression) -> Expression:
+        """The expression with ``inner`` in the place of x."""
+        made: dict[Expression, Expression] = {}
+        for node in self.walk():
+            if node.kind == "x":
+                made[node] = inner
+            elif node.is_constant:
+                made[node] = node
+            else:
+                made[node] = apply(node.kind, *(made[arg] for arg in node.args))
+        return made[self]
+
     def to_module(self) -> nn.Module:
         """An elementwise ``torch.nn.Module`` that computes the expression, differentiable in x."""
         return ExpressionModule(self)

@@ -161,3 +161,11 @@ def test_a_constant_expression_still_has_the_shape_of_x(text):
     assert expression.is_constant
     assert expression.numpy(POINTS).shape == POINTS.shape
     assert expression.to_module()(torch.zeros(2, 3)).shape == (2, 3)
+
+
+def test_an_expression_at_another_one_is_their_composition():
+    """f.at(g) computes f(g(x)), and simplifies as any expression does."""
+    x = np.linspace(-3, 3, 41)
+    f, g = parse("2*tanh(x) - clip(x, 1)"), parse("0.5*x + 1")
+    np.testing.assert_allclose(f.at(g).numpy(x), f.numpy(g.numpy(x)))
+    assert parse("0.5*x").at(parse("4*x")) == parse("2*x")

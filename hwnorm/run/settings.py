@@ -32,6 +32,11 @@ class RunSettings(BaseModel):
     within: float = Field(
         0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
     )
+    sharpen: float = Field(
+        1.5,
+        ge=1,
+        description="how much steeper to build than the best fit is, which re-aligns better",
+    )
     #: Relative to the mean diagonal of X^T X.
     ridge: float = Field(1e-3, gt=0, description="penalty on leaving the folded weights in the refit")
     seed: int = Field(0, description="of every random choice")

@@ -96,7 +96,7 @@ def search_layer(layer: str, profile: LayerProfile, settings: SearchSettings) ->
             datapath = lower(candidate.expression, *formats, target, settings.clock_mhz)
         except InputError:
             continue  # not to be had at this precision; the sketch could not know
-        measured.append(_measure(candidate, datapath, profile, target))
+        measured.append(measure(candidate, datapath, profile, target))
     points = non_dominated((point.error, point.cost, point) for point in measured)
     if not points:
         raise InputError(
@@ -107,7 +107,8 @@ def search_layer(layer: str, profile: LayerProfile, settings: SearchSettings) ->
     return Front(layer, *formats, target.name, ceiling, tuple(volumes), tuple(points))
 
 
-def _measure(candidate: Candidate, datapath: Datapath, profile: LayerProfile, target: Target) -> Point:
+def measure(candidate: Candidate, datapath: Datapath, profile: LayerProfile, target: Target) -> Point:
+    """The figures of a candidate and of the datapath that it became."""
     used = resources(datapath.nodes, datapath.latency, target)
     computed = datapath.output.to_float(datapath.evaluate(datapath.input.quantize(profile.x)))
     return Point(

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from hwnorm.choose.choice import Chosen, read_choice
 from hwnorm.choose.stage import choose
@@ -14,6 +15,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.files import write_artefact
 from hwnorm.fixed import FixedFormat
+from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.settings import RunSettings
 from hwnorm.search.front import Point
@@ -21,6 +23,14 @@ from hwnorm.targets.cost import resources
 from hwnorm.targets.target import load_target
 
 FORMATS = FixedFormat(8, 5), FixedFormat(8, 5)
+
+
+def tanh_profile() -> LayerProfile:
+    """Two thousand points of y = tanh(x)."""
+    x = torch.linspace(-3.5, 3.5, 2000)
+    profile = LayerProfile.empty(1, bin_edges(x))
+    profile.update(x, x.tanh(), images=1)
+    return profile
 
 
 def chosen(layer: str, expression: str) -> Chosen:
@@ -60,8 +70,9 @@ def test_a_damaged_choice_is_named(tmp_path, spoil):
 def test_the_stage_takes_layers_in_order_and_follows_its_settings(tmp_path):
     """One entry a front, by position; a wider margin picks the cheaper function."""
 
-    def run(within: float) -> RunFolder:
-        made = RunFolder.create(tmp_path / str(within), RunSettings(within=within), force=False)
+    def run(within: float, sharpen: float = 1.0) -> RunFolder:
+        settings = RunSettings(within=within, sharpen=sharpen)
+        made = RunFolder.create(tmp_path / f"{within}-{sharpen}", settings, force=False)
         made.start()
         for position, layer in enumerate(("norm.b", "norm.a")):
             points = [
@@ -72,6 +83,8 @@ def test_the_stage_takes_layers_in_order_and_follows_its_settings(tmp_path):
             body |= {"target": "xcup", "ceiling_r2": 0.9, "hypervolume": [1.0]}
             body |= {"points": [point.to_json() for point in points]}
             made.write(made.front(layer), "front", "", body)
+            profile = tanh_profile().to_json()
+            made.write(made.profile(layer), "profile", "", {"position": position, "layer": layer} | profile)
         choose(made)
         return made
 
@@ -79,3 +92,9 @@ def test_the_stage_takes_layers_in_order_and_follows_its_settings(tmp_path):
     assert [(c.layer, c.top) for c in found] == [("norm.b", "hwnorm_norm_b"), ("norm.a", "hwnorm_norm_a")]
     assert [c.expression for c in found] == ["tanh(x)", "tanh(x)"]
     assert [c.expression for c in read_choice(run(0.2).choice)] == ["0.5*x", "0.5*x"]
+    # Steeper than tanh(x), with the gain fitted again: the profile's y is tanh(x) itself.
+    steeper = parse(read_choice(run(0.01, sharpen=2.0).choice)[0].expression)
+    x = np.array([0.1, 3.0])
+    small, large = steeper.numpy(x)
+    assert large < 1.0
+    assert small / large > 1.5 * np.tanh(0.1) / np.tanh(3.0)
