@@ -33,7 +33,7 @@ class RunSettings(BaseModel):
         0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
     )
     sharpen: float = Field(
-        1.5,
+        2.0,
         ge=1,
         description="how much steeper to build than the best fit is, which re-aligns better",
     )
