@@ -100,12 +100,25 @@ def evolve(
 def _offspring(mother: Individual, father: Individual, pset: gp.PrimitiveSetTyped) -> Iterator[Individual]:
     first, second = Individual(mother), Individual(father)
     if random.random() < CROSSOVER:
-        first, second = gp.cxOnePoint(first, second)
+        _cross(first, second)
     else:
         first, second = _mutate(first, pset), _mutate(second, pset)
     for child, parent in ((first, mother), (second, father)):
         fits = child.height <= MAX_HEIGHT and len(child) <= MAX_SIZE
         yield Individual(child if fits else parent)
+
+
+def _cross(first: Individual, second: Individual) -> None:
+    """Swap two subtrees of one type, in place.
+
+    DEAP's own crossover draws the type from a set of classes, whose order differs between processes:
+    the same seed would not give the same front.
+    """
+    i = random.randrange(len(first))
+    places = [j for j, node in enumerate(second) if node.ret is first[i].ret]
+    if places:
+        here, there = first.searchSubtree(i), second.searchSubtree(random.choice(places))
+        first[here], second[there] = second[there], first[here]
 
 
 def _mutate(individual: Individual, pset: gp.PrimitiveSetTyped) -> Individual:

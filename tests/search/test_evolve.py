@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +80,34 @@ def test_layers_have_streams_of_their_own():
     """The state differs by seed and by layer, and is the same in every process."""
     assert len({random_state(seed, layer) for seed in (0, 1) for layer in ("a", "b")}) == 4
     assert random_state(0, "norm") == 7223551093599785267  # of sha256(b'0:norm')
+
+
+SCRIPT = """
+import numpy as np, torch
+from hwnorm.fixed import FixedFormat
+from hwnorm.profile import LayerProfile, bin_edges
+from hwnorm.search.evolve import evolve
+from hwnorm.search.fitness import Judge
+from hwnorm.targets.target import load_target
+x = torch.linspace(-3, 3, 1500)
+profile = LayerProfile.empty(1, bin_edges(x))
+profile.update(x, 1.7 * (1.3 * x).tanh() + 0.2 * x, images=1)
+judge = Judge(profile, (FixedFormat(10, 7), FixedFormat(8, 5)), load_target("xcup"), 250.0)
+front, volumes = evolve(judge, 7, 24, 8, (1.0, 2000.0))
+print([str(c.expression) for c in front], volumes)
+"""
+
+
+def test_processes_of_their_own_find_the_same_front():
+    """Nothing hangs on the addresses of objects or on hash seeds, which differ between processes."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2, 3, 4)
+    }
+    assert len(found) == 1
