@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,42 +56,36 @@ class Expression:
 
         return visit(self)
 
+    def _fold(
+        self, x: Any, of_constant: Callable[[float], Any], of_operator: Callable[[str, list[Any]], Any]
+    ) -> dict[Expression, Any]:
+        """What each distinct subexpression becomes, made from what its arguments became."""
+        made: dict[Expression, Any] = {}
+        for node in self.walk():
+            if node.kind == "x":
+                made[node] = x
+            elif node.is_constant:
+                made[node] = of_constant(node.value)
+            else:
+                made[node] = of_operator(node.kind, [made[arg] for arg in node.args])
+        return made
+
     def numpy(self, x: np.ndarray) -> np.ndarray:
         """Values at ``x`` (any shape) in float64: the reference that errors are measured against."""
         x = np.asarray(x, dtype=np.float64)
-        values: dict[Expression, Any] = {}
-        for node in self.walk():
-            if node.kind == "x":
-                values[node] = x
-            elif node.is_constant:
-                values[node] = node.value
-            else:
-                values[node] = operator(node.kind).numpy(*(values[arg] for arg in node.args))
+        values = self._fold(x, lambda value: value, lambda name, args: operator(name).numpy(*args))
         return np.broadcast_to(np.asarray(values[self], dtype=np.float64), x.shape)
 
     def intervals(self, x: Interval) -> dict[Expression, Interval]:
         """For every subexpression an interval that holds its values for x in the interval ``x``."""
-        found: dict[Expression, Interval] = {}
-        for node in self.walk():
-            if node.kind == "x":
-                found[node] = x
-            elif node.is_constant:
-                found[node] = (node.value, node.value)
-            else:
-                found[node] = operator(node.kind).interval(*(found[arg] for arg in node.args))
+        found = self._fold(x, lambda value: (value, value), lambda name, args: operator(name).interval(*args))
         return found
 
     def at(self, inner: Expression) -> Expression:
         """The expression with ``inner`` in the place of x."""
-        made: dict[Expression, Expression] = {}
-        for node in self.walk():
-            if node.kind == "x":
-                made[node] = inner
-            elif node.is_constant:
-                made[node] = node
-            else:
-                made[node] = apply(node.kind, *(made[arg] for arg in node.args))
-        return made[self]
+        made = self._fold(inner, constant, lambda name, args: apply(name, *args))
+        composed: Expression = made[self]
+        return composed
 
     def to_module(self) -> nn.Module:
         """An elementwise ``torch.nn.Module`` that computes the expression, differentiable in x."""
@@ -106,14 +100,7 @@ class ExpressionModule(nn.Module):
         self.expression = expression
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values: dict[Expression, Any] = {}
-        for node in self.expression.walk():
-            if node.kind == "x":
-                values[node] = x
-            elif node.is_constant:
-                values[node] = node.value
-            else:
-                values[node] = operator(node.kind).torch(*(values[arg] for arg in node.args))
+        values = self.expression._fold(x, lambda value: value, lambda name, args: operator(name).torch(*args))
         result = values[self.expression]
         return result if isinstance(result, torch.Tensor) else torch.full_like(x, result)
 
