@@ -39,6 +39,8 @@ def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> in
             return node.parameter
         case Cell.TABLE:
             return node.table[codes[0] // 2**node.parameter % len(node.table)]
+        case Cell.COMPLEMENT_IF:
+            return -codes[0] - 1 if v[1] < 0 else codes[0]
         case Cell.LOW_BITS:
             return codes[0] % 2**node.parameter
     exact = {
@@ -51,6 +53,8 @@ def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> in
         Cell.MUL: lambda: v[0] * v[1],
         Cell.SHIFT: lambda: v[0] * Fraction(2) ** node.parameter,
         Cell.NEGATE_IF: lambda: -v[0] if v[1] < 0 else v[0],
+        Cell.SELECT: lambda: v[2] if v[0] < 0 else v[1],
+        Cell.GATE: lambda: v[0] if codes[1] // 2**node.parameter % 2 else Fraction(0),
     }[node.cell]()
     code = exact * Fraction(2) ** node.fmt.frac
     assert code.denominator == 1, f"{node.cell} {node.name}: {exact} has no code in {node.fmt}"

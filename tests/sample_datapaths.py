@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, run_cell
 from hwnorm.fixed import FixedFormat, Overflow, Rounding
 
+#: How many arguments a cell has, where it is not one.
+ARGUMENTS = {Cell.CONSTANT: 0, Cell.SELECT: 3} | dict.fromkeys(
+    (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL, Cell.NEGATE_IF, Cell.COMPLEMENT_IF, Cell.GATE), 2
+)
+
 #: A bound that every 64-bit result meets: these datapaths have no real-valued expression.
 UNBOUNDED = 1e30
 
@@ -70,6 +75,10 @@ class Sketch:
             return formats[0].frac + formats[1].frac
         if cell is Cell.SHIFT:
             return formats[0].frac - parameter
+        if cell in (Cell.COMPLEMENT_IF, Cell.NEGATE_IF, Cell.GATE):
+            return formats[0].frac
+        if cell is Cell.SELECT:
+            return max(formats[1].frac, formats[2].frac)
         return max((f.frac for f in formats), default=2)
 
     def finish(self, output: FixedFormat, later: int = 1) -> Datapath:
@@ -102,7 +111,12 @@ def every_cell() -> Datapath:
     beyond = s.put(Cell.TABLE, 0, parameter=7, table=tuple(range(-8, 8)))
     single = s.put(Cell.TABLE, 0, table=(9,))
     signed = s.put(Cell.NEGATE_IF, looked_up, negated, later=1)
+    complemented = s.put(Cell.COMPLEMENT_IF, looked_up, less)
+    selected = s.put(Cell.SELECT, negated, shifted, total, later=1)
+    gated = s.put(Cell.GATE, total, fraction, parameter=2)
+    beyond_sign = s.put(Cell.GATE, total, negated, parameter=14)
     parts = [shifted, fraction, wide_low, looked_up, beyond, single, signed]
+    parts += [complemented, selected, gated, beyond_sign]
     for rounding in ("trn", "rnd"):
         for overflow in ("sat", "wrap"):
             for width, frac in ((4, 2), (1, 0), (7, -3), (20, 12), (3, -8)):
@@ -125,16 +139,15 @@ def datapaths(draw: st.DrawFn) -> Datapath:
     for _ in range(draw(st.integers(2, 12))):
         cell = draw(st.sampled_from([c for c in Cell if c is not Cell.INPUT]))
         narrow = [i for i, node in enumerate(s.nodes) if node.fmt.width <= 20 and abs(node.fmt.frac) < 24]
-        a, b = (draw(st.sampled_from(narrow)) for _ in range(2))
+        a, b, c = (draw(st.sampled_from(narrow)) for _ in range(3))
         wider, later = draw(st.integers(0, 2)), draw(st.sampled_from((0, 0, 1, 3)))
-        binary = cell in (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL, Cell.NEGATE_IF)
-        args = () if cell is Cell.CONSTANT else (a, b) if binary else (a,)
+        args = {0: (), 1: (a,), 2: (a, b), 3: (a, b, c)}[ARGUMENTS.get(cell, 1)]
         parameter, table, fmt = 0, (), None
         if cell is Cell.CONSTANT:
             parameter, later = draw(st.integers(-200, 200)), 0
         elif cell is Cell.SHIFT:
             parameter = draw(st.integers(-4, 4))
-        elif cell is Cell.LOW_BITS:
+        elif cell in (Cell.LOW_BITS, Cell.GATE):
             parameter = draw(st.integers(0, 8))
         elif cell is Cell.TABLE:
             parameter = draw(st.integers(0, 6))

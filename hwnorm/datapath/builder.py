@@ -13,6 +13,7 @@ from hwnorm.datapath.ir import Cell, Node, run_cell
 from hwnorm.datapath.piecewise import design_unit
 from hwnorm.errors import InputError
 from hwnorm.fixed import MAX_WIDTH, FixedFormat, Overflow, Rounding
+from hwnorm.operators.base import Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,21 @@ class Builder:
         for term, sign in terms:
             total = self.add(total, term) if sign > 0 else self.sub(total, term)
         return self.trim(total)
+
+    def select(self, a: Wire, positive: Wire, negative: Wire) -> Wire:
+        """``negative`` where a < 0, else ``positive``; no cell where a's sign is known."""
+        frac, (pl, ph), (nl, nh) = self._aligned(positive, negative)
+        if a.low >= 0 or a.high < 0:
+            return positive if a.low >= 0 else negative
+        return self._new(Cell.SELECT, (a, positive, negative), frac, (min(pl, nl), max(ph, nh)), "chosen")
+
+    def function(self, a: Wire, function: Function) -> Wire:
+        """A function of ``a`` as a direct table (the units of ``piecewise`` take its place)."""
+        a = self.trim(a)
+        width = FixedFormat.holding(a.low, a.high, a.frac).width
+        codes = np.clip(np.roll(np.arange(-(1 << width - 1), 1 << width - 1), 1 << width - 1), a.low, a.high)
+        values = np.floor(function.numpy(codes * 2.0**-a.frac) * 2.0**self.frac + 0.5)
+        return self._table(a, 0, tuple(int(v) for v in values), self.frac, "value")
 
     def piecewise_odd(self, a: Wire, function: Callable[[np.ndarray], np.ndarray]) -> Wire:
         """An odd function of ``a``: half a table of line segments, then the sign again."""

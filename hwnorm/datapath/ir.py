@@ -34,6 +34,9 @@ class Cell(StrEnum):
     TABLE = "table"  #: ``table[bits of a]``: bits ``parameter`` and up of code(a), unsigned
     LOW_BITS = "low_bits"  #: the lowest ``parameter`` bits of code(a), as an unsigned number
     NEGATE_IF = "negate_if"  #: -a where b is negative, else a
+    COMPLEMENT_IF = "complement_if"  #: the code ~a (-a less one step) where b is negative, else a
+    SELECT = "select"  #: c where a is negative, else b; the arguments are (a, b, c)
+    GATE = "gate"  #: a where bit ``parameter`` of code(b) is set, else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,14 @@ def run_cell(node: Node, args: Sequence[np.ndarray], formats: Sequence[FixedForm
             out = args[0] & ((1 << node.parameter) - 1)
         case Cell.NEGATE_IF:
             out = np.where(args[1] < 0, -args[0], args[0])
+        case Cell.COMPLEMENT_IF:
+            out = np.where(args[1] < 0, ~args[0], args[0])
+        case Cell.SELECT:
+            frac = max(fmt.frac for fmt in formats[1:])
+            b, c = (v << (frac - fmt.frac) for v, fmt in zip(args[1:], formats[1:], strict=True))
+            out = np.where(args[0] < 0, c, b)
+        case Cell.GATE:
+            out = args[0] * ((args[1] >> node.parameter) & 1)
         case _:
             raise AssertionError(node.cell)
     return np.asarray(out, dtype=np.int64)

@@ -115,9 +115,18 @@ class _Core:
                 line["args"] = [self.bits(a, 0, width if cut else self.widths[a]) for a in args]
             case Cell.NEG | Cell.SHIFT:
                 line["args"] = [self.bits(args[0], 0, width)]
-            case Cell.ABS | Cell.NEGATE_IF:
+            case Cell.ABS | Cell.NEGATE_IF | Cell.COMPLEMENT_IF:
                 line["args"] = [self.bits(args[0], 0, width)]
                 line["sign"] = self.bits(args[-1], 1 - self.widths[args[-1]], 1)
+            case Cell.SELECT:
+                frac = max(f.frac for f in formats[1:])
+                line["sign"] = self.bits(args[0], 1 - self.widths[args[0]], 1)
+                line["args"] = [
+                    self.bits(a, frac - f.frac, width) for a, f in zip(args[1:], formats[1:], strict=True)
+                ]
+            case Cell.GATE:
+                line["args"] = [self.bits(args[0], 0, width)]
+                line["gate"] = self.bits(args[1], -node.parameter, 1)
             case Cell.RESIZE:
                 line |= self.resize(node, name, args[0], formats[0].frac - node.fmt.frac)
             case Cell.TABLE:

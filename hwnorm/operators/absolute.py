@@ -25,5 +25,8 @@ class Abs(Operator):
         low, high = args[0]
         return max(0.0, low, -high), max(-low, high)
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return (1.0,)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.abs(as_signal(build, args[0]))

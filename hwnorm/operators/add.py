@@ -23,5 +23,8 @@ class Add(Operator):
         (a, b), (c, d) = args
         return a + c, b + d
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return 1.0, 1.0
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.add(as_signal(build, args[0]), as_signal(build, args[1]))

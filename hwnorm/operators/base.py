@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
-
-import numpy as np
 
 #: Closed interval of real values, (low, high).
 Interval = tuple[float, float]
@@ -42,8 +40,50 @@ class Lowering(Protocol):
     def trim(self, a: Signal) -> Signal:
         """``a`` with no more fractional bits than the working precision."""
 
-    def piecewise_odd(self, a: Signal, function: Callable[[np.ndarray], np.ndarray]) -> Signal:
-        """An odd function of ``a`` by table (and one multiplier), to the working precision."""
+    def shift(self, a: Signal, places: int) -> Signal:
+        """``a`` times 2**places: wiring."""
+
+    def select(self, a: Signal, positive: Signal, negative: Signal) -> Signal:
+        """``negative`` where a < 0, else ``positive``."""
+
+    def function(self, a: Signal, function: Function) -> Signal:
+        """A function of ``a`` by tables (and one narrow multiplier), to the working precision."""
+
+
+class Function(Protocol):
+    """A function of one signal that :meth:`Lowering.function` can build; it must be hashable.
+
+    An operator of one argument is one. One with constants behind it is made by :class:`Bound`.
+    """
+
+    def numpy(self, x: Any, /) -> Any:
+        """Values at the float64 array ``x``."""
+
+    def interval(self, x: Interval, /) -> Interval:
+        """An interval that holds every value for x in an interval; InputError outside the domain."""
+
+    def steepness(self, x: Interval, /) -> tuple[float]:
+        """A bound of the slope's magnitude over an interval; infinite at a jump."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An operator of one signal with its constant arguments: a :class:`Function` of that signal."""
+
+    operator: Operator
+    constants: tuple[float, ...]
+
+    def _at(self, x: Interval) -> tuple[Interval, ...]:
+        return (x, *((c, c) for c in self.constants))
+
+    def numpy(self, x: Any, /) -> Any:
+        return self.operator.numpy(x, *self.constants)
+
+    def interval(self, x: Interval, /) -> Interval:
+        return self.operator.interval(*self._at(x))
+
+    def steepness(self, x: Interval, /) -> tuple[float]:
+        return (self.operator.steepness(*self._at(x))[0],)
 
 
 #: An argument as an operator sees it while being lowered: a signal, or a constant's value.
@@ -69,7 +109,19 @@ class Operator(ABC):
 
     @abstractmethod
     def interval(self, *args: Interval) -> Interval:
-        """An interval that holds every value, given intervals that hold the arguments."""
+        """An interval that holds every value, given intervals that hold the arguments.
+
+        Raises:
+            InputError: the function has no finite value somewhere in there (a pole, a negative
+                number under a root); says which argument, its interval, and what would be right.
+        """
+
+    @abstractmethod
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        """For each argument a bound of the slope's magnitude in it, over the box of all intervals.
+
+        What an error of the argument can become: infinite at a jump or a vertical tangent.
+        """
 
     @abstractmethod
     def lower(self, build: Lowering, *args: Operand) -> Signal:

@@ -26,6 +26,9 @@ class Clip(Operator):
         (low, high), (limit, _) = args
         return min(max(low, -limit), limit), min(max(high, -limit), limit)
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return 1.0, 1.0
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         limit = args[1]
         assert isinstance(limit, (int, float))

@@ -29,5 +29,8 @@ class Max(Operator):
         (a, b), (c, d) = args
         return max(a, c), max(b, d)
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return 1.0, 1.0
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.max(as_signal(build, args[0]), as_signal(build, args[1]))

@@ -29,5 +29,8 @@ class Min(Operator):
         (a, b), (c, d) = args
         return min(a, c), min(b, d)
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return 1.0, 1.0
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.min(as_signal(build, args[0]), as_signal(build, args[1]))

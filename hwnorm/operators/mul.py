@@ -23,6 +23,10 @@ class Mul(Operator):
         corners = [finite_product(a, b) for a in args[0] for b in args[1]]
         return min(corners), max(corners)
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        (a, b), (c, d) = args
+        return max(-c, d), max(-a, b)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         a, b = args
         if isinstance(a, (int, float)):

@@ -22,5 +22,8 @@ class Neg(Operator):
     def interval(self, *args: Interval) -> Interval:
         return -args[0][1], -args[0][0]
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return (1.0,)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.neg(as_signal(build, args[0]))

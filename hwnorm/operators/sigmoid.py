@@ -1,4 +1,4 @@
-"""Logistic sigmoid, 1/2 + tanh(x/2)/2: the odd part is a table, the half is a constant."""
+"""Logistic sigmoid, 1/(1 + exp(-x)) = 1/2 + tanh(x/2)/2."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import Any
 import numpy as np
 
 from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
-
-
-def _odd_part(x: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * np.tanh(0.5 * x))
 
 
 class Sigmoid(Operator):
@@ -28,6 +24,8 @@ class Sigmoid(Operator):
     def interval(self, *args: Interval) -> Interval:
         return float(self.numpy(args[0][0])), float(self.numpy(args[0][1]))
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return (0.25,)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        odd = build.piecewise_odd(as_signal(build, args[0]), _odd_part)
-        return build.add(odd, build.constant(0.5))
+        return build.function(as_signal(build, args[0]), self)

@@ -25,6 +25,10 @@ class Square(Operator):
         most = max(-low, high)
         return least * least, most * most
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        low, high = args[0]
+        return (2.0 * max(-low, high),)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         a = build.trim(as_signal(build, args[0]))
         return build.trim(build.mul(a, a))

@@ -23,5 +23,8 @@ class Sub(Operator):
         (a, b), (c, d) = args
         return a - d, b - c
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        return 1.0, 1.0
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         return build.sub(as_signal(build, args[0]), as_signal(build, args[1]))

@@ -24,5 +24,10 @@ class Tanh(Operator):
     def interval(self, *args: Interval) -> Interval:
         return float(np.tanh(args[0][0])), float(np.tanh(args[0][1]))
 
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        low, high = args[0]
+        nearest = max(0.0, low, -high)
+        return (float(1.0 - np.tanh(nearest) ** 2),)
+
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.piecewise_odd(as_signal(build, args[0]), np.tanh)
+        return build.function(as_signal(build, args[0]), self)

@@ -69,6 +69,8 @@ def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:
             return target.cost("table", (len(node.table) - 1).bit_length(), node.fmt.width)
         case Cell.NEG | Cell.ABS | Cell.NEGATE_IF:
             return target.cost(str(node.cell), node.fmt.width)
+        case Cell.COMPLEMENT_IF | Cell.SELECT | Cell.GATE:
+            return target.cost("negate_if", node.fmt.width)
     raise AssertionError(node.cell)
 
 

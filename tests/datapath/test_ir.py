@@ -13,7 +13,7 @@ from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, lifetimes, res
 from hwnorm.fixed import FixedFormat
 
 BINARY = (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL)
-UNARY = (Cell.NEG, Cell.ABS, Cell.SHIFT, Cell.NEGATE_IF)
+UNARY = (Cell.NEG, Cell.ABS, Cell.SHIFT, Cell.NEGATE_IF, Cell.COMPLEMENT_IF)
 
 
 def some_codes(fmt: FixedFormat) -> st.SearchStrategy[list[int]]:
@@ -45,11 +45,29 @@ def test_cells_of_two_signals(kind, data):
 def test_cells_of_one_value(kind, data, places):
     """Signs, magnitudes and shifts are exact; a shift moves the binary point and no bit."""
     fmt, sign = data.draw(formats()), data.draw(formats())
-    arg_formats = [fmt, sign] if kind is Cell.NEGATE_IF else [fmt]
+    arg_formats = [fmt, sign] if kind in (Cell.NEGATE_IF, Cell.COMPLEMENT_IF) else [fmt]
     args = [data.draw(some_codes(f)) for f in arg_formats]
     shift = places if kind is Cell.SHIFT else 0
     node = Node(kind, (0, 1)[: len(args)], FixedFormat(60, fmt.frac - shift), "n", "n", parameter=shift)
     agrees(node, args, arg_formats)
+
+
+@given(data=st.data())
+def test_select(data):
+    """The sign of the first argument decides; the other two keep their values."""
+    arg_formats = [data.draw(formats()) for _ in range(3)]
+    args = [data.draw(some_codes(fmt)) for fmt in arg_formats]
+    fmt = FixedFormat(60, max(f.frac for f in arg_formats[1:]))
+    agrees(Node(Cell.SELECT, (0, 1, 2), fmt, "n", "n"), args, arg_formats)
+
+
+@given(data=st.data(), bit=st.integers(0, 20))
+def test_gate(data, bit):
+    """One bit of the second argument lets the first pass; bits beyond the sign are copies of it."""
+    arg_formats = [data.draw(formats()) for _ in range(2)]
+    args = [data.draw(some_codes(fmt)) for fmt in arg_formats]
+    fmt = FixedFormat(60, arg_formats[0].frac)
+    agrees(Node(Cell.GATE, (0, 1), fmt, "n", "n", parameter=bit), args, arg_formats)
 
 
 @given(data=st.data(), width=st.integers(6, 20), address_bits=st.integers(0, 5), low_bits=st.integers(0, 6))

@@ -39,8 +39,11 @@ def define_softsign() -> type[Operator]:
         def interval(self, *args: Interval) -> Interval:
             return softsign(args[0][0]), softsign(args[0][1])
 
+        def steepness(self, *args: Interval) -> tuple[float, ...]:
+            return (1.0,)
+
         def lower(self, build: Lowering, *args: Operand) -> Signal:
-            return build.piecewise_odd(as_signal(build, args[0]), softsign)
+            return build.function(as_signal(build, args[0]), self)
 
     return Softsign
 
