@@ -26,6 +26,8 @@ class Operand:
     lo: int
     signs: int
     zeros: int
+    #: Nothing but the zeros are asked for.
+    empty: bool = False
 
     @property
     def whole(self) -> bool:
@@ -85,7 +87,7 @@ class _Core:
         signs = width - zeros - taken
         if signs > 0:
             self.used[name].add(top)
-        return Operand(name, top + 1, hi, lo, signs, zeros)
+        return Operand(name, top + 1, hi, lo, signs, zeros, taken == 0)
 
     def cell(self, node: Node, name: str) -> dict[str, Any]:
         """The context of one cell's macro."""
