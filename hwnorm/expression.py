@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,15 +72,25 @@ class Expression:
         return made
 
     def numpy(self, x: np.ndarray) -> np.ndarray:
-        """Values at ``x`` (any shape) in float64: the reference that errors are measured against."""
+        """Values at ``x`` (any shape) in float64: the reference that errors are measured against.
+
+        Not a number, or infinite, where an operator is outside its domain.
+        """
         x = np.asarray(x, dtype=np.float64)
-        values = self._fold(x, lambda value: value, lambda name, args: operator(name).numpy(*args))
-        return np.broadcast_to(np.asarray(values[self], dtype=np.float64), x.shape)
+        return np.broadcast_to(np.asarray(self.values(x)[self], dtype=np.float64), x.shape)
+
+    def values(self, x: np.ndarray) -> dict[Expression, Any]:
+        """For every subexpression its values at the float64 array ``x``; of a constant, the number."""
+        with np.errstate(all="ignore"):
+            return self._fold(x, lambda value: value, lambda name, args: operator(name).numpy(*args))
 
     def intervals(self, x: Interval) -> dict[Expression, Interval]:
-        """For every subexpression an interval that holds its values for x in the interval ``x``."""
-        found = self._fold(x, lambda value: (value, value), lambda name, args: operator(name).interval(*args))
-        return found
+        """For every subexpression an interval that holds its values for x in the interval ``x``.
+
+        Raises:
+            InputError: an operator's argument may leave its domain, or a value be infinite.
+        """
+        return self._fold(x, lambda value: (value, value), _interval)
 
     def at(self, inner: Expression) -> Expression:
         """The expression with ``inner`` in the place of x."""
@@ -90,6 +101,13 @@ class Expression:
     def to_module(self) -> nn.Module:
         """An elementwise ``torch.nn.Module`` that computes the expression, differentiable in x."""
         return ExpressionModule(self)
+
+
+def _interval(name: str, args: list[Interval]) -> Interval:
+    low, high = operator(name).interval(*args)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{name}'s result runs from {low:g} to {high:g}; it must be finite")
+    return low, high
 
 
 class ExpressionModule(nn.Module):
@@ -125,6 +143,8 @@ def apply(name: str, *args: Expression) -> Expression:
 
     Constants are folded and merged; a constant factor stands first, and a constant is added last
     (subtracting one is adding its negative), so that equal formulas are more often equal expressions.
+    Signs are taken out of products and dropped where nothing depends on them, and a product of equal
+    factors is a square, whose interval is tighter.
 
     Raises:
         InputError: unknown operator, wrong number of arguments, or an argument it does not allow.
@@ -141,6 +161,7 @@ def apply(name: str, *args: Expression) -> Expression:
     if complaint is not None:
         raise InputError(complaint)
     if all(arg.is_constant for arg in args):
+        op.interval(*((arg.value, arg.value) for arg in args))  # says it if they are outside the domain
         with np.errstate(all="ignore"):
             value = float(op.numpy(*(arg.value for arg in args)))
         if not abs(value) < TOO_LARGE:
@@ -155,7 +176,7 @@ def apply(name: str, *args: Expression) -> Expression:
 
 
 def _merged(name: str, args: tuple[Expression, ...]) -> Expression | None:
-    """The simpler expression where a constant meets another one or the neutral element, if so."""
+    """The simpler expression that is equal: constants that meet, needless signs, equal arguments."""
     match name, args:
         case "mul", (Expression(kind="constant", value=c), inner):
             if c == 0.0:
@@ -166,16 +187,41 @@ def _merged(name: str, args: tuple[Expression, ...]) -> Expression | None:
                 return apply("mul", constant(-c), inner.args[0])
             if inner.kind == "mul" and inner.args[0].is_constant:
                 return apply("mul", apply("mul", args[0], inner.args[0]), inner.args[1])
+        case "mul", (a, b):
+            if a == b:
+                return apply("square", a)
+            if a.kind == "neg":
+                return apply("neg", apply("mul", a.args[0], b))
+            if b.kind == "neg":
+                return apply("neg", apply("mul", a, b.args[0]))
         case "add", (inner, Expression(kind="constant", value=c)):
             if c == 0.0:
                 return inner
             if inner.kind == "add" and inner.args[1].is_constant:
                 return apply("add", inner.args[0], apply("add", inner.args[1], args[1]))
+        case "add", (a, b):
+            if b.kind == "neg":
+                return apply("sub", a, b.args[0])
+            if a.kind == "neg":
+                return apply("sub", b, a.args[0])
+        case "sub", (a, Expression(kind="neg", args=(b,))):
+            return apply("add", a, b)
         case "neg", (inner,):
             if inner.kind == "neg":
                 return inner.args[0]
             if inner.kind == "mul" and inner.args[0].is_constant:
                 return apply("mul", constant(-inner.args[0].value), inner.args[1])
+            if inner.kind == "sub":
+                return apply("sub", inner.args[1], inner.args[0])
+        case "abs" | "square", (Expression(kind="neg", args=(inner,)),):
+            return apply(name, inner)
+        case "clip", (inner, Expression(value=low), Expression(value=high)) if low == -high:
+            return apply("clip", inner, args[2])
+        case "select", (c, a, b):
+            if c.is_constant:
+                return a if c.value >= 0 else b
+            if a == b:
+                return a
     return None
 
 
@@ -190,7 +236,8 @@ _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mu
 def parse(text: str) -> Expression:
     """Read ordinary infix text such as ``2.58*tanh(x) + 0.24``.
 
-    Known are x, numbers, + - *, / by a number, parentheses, and every operator by its name.
+    Known are x, numbers, + - * /, parentheses, and every operator by its name; a / b is a times
+    ``reciprocal(b)``, or times 1/b where b is a number.
 
     Raises:
         InputError: with the text and a caret under the first place that is wrong.
@@ -251,8 +298,10 @@ def _convert(node: ast.expr, text: str) -> Expression:
             return build(_BINARY[type(op)], left, right)
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             divisor = _convert(right, text)
-            if not divisor.is_constant or abs(divisor.value) <= 1.0 / TOO_LARGE:
-                raise wrong("only division by a number other than zero is known", right)
+            if not divisor.is_constant:
+                return apply("mul", _convert(left, text), apply("reciprocal", divisor))
+            if abs(divisor.value) <= 1.0 / TOO_LARGE:
+                raise wrong(f"division by {number_text(divisor.value)}; it must not be zero", right)
             return apply("mul", constant(1.0 / divisor.value), _convert(left, text))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in registry():
@@ -260,7 +309,7 @@ def _convert(node: ast.expr, text: str) -> Expression:
             return build(name, *args)
         case ast.Name(id=name):
             raise wrong(f"unknown name {name!r}; the variable is x")
-    raise wrong(f"{ast.unparse(node)!r} is not known; x, numbers, + - * and operators are")
+    raise wrong(f"{ast.unparse(node)!r} is not known; x, numbers, + - * / and operators are")
 
 
 # --- printing ------------------------------------------------------------------------------------

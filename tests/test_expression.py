@@ -56,6 +56,8 @@ def test_intervals_hold_every_subexpression(expression, low, width):
         ("2*3*x + 1e-3", 3.0, 18.001),
         (" max( x ,\n 1 ) ", -3.0, 1.0),
         ("clip(x, 2.5)", -3.0, -2.5),
+        ("2/x", 4.0, 0.5),
+        ("1 - x/(x + 1)", 3.0, 0.25),
     ],
 )
 def test_text_means_what_arithmetic_says(text, at, value):
@@ -74,6 +76,18 @@ def test_text_means_what_arithmetic_says(text, at, value):
         ("x/4", "0.25*x"),
         ("3*(2*x)", "6*x"),
         ("1*x", "x"),
+        ("x*x", "square(x)"),
+        ("-x*x", "-square(x)"),
+        ("abs(-x)", "abs(x)"),
+        ("(-x)*(-x)", "square(x)"),
+        ("x*-abs(x)", "-(x*abs(x))"),
+        ("x - -abs(x)", "x + abs(x)"),
+        ("-x + abs(x)", "abs(x) - x"),
+        ("-(x - abs(x))", "abs(x) - x"),
+        ("1/(2*x)", "reciprocal(2*x)"),
+        ("clip(x, -2, 2)", "clip(x, 2)"),
+        ("select(-1, 2, x)", "x"),
+        ("select(x, x/2, 0.5*x)", "0.5*x"),
     ],
 )
 def test_equal_formulas_become_equal_expressions(one, other):
@@ -83,9 +97,10 @@ def test_equal_formulas_become_equal_expressions(one, other):
 
 def test_shared_parts_are_walked_once():
     """A part that is used twice is one node, and arguments come before what uses them."""
-    expression = parse("tanh(x)*tanh(x) + tanh(x)")
+    expression = parse("tanh(x)*abs(tanh(x)) + tanh(x)")
     nodes = list(expression.walk())
-    assert [str(node) for node in nodes] == ["x", "tanh(x)", "tanh(x)*tanh(x)", str(expression)]
+    parts = ["x", "tanh(x)", "abs(tanh(x))", "tanh(x)*abs(tanh(x))"]
+    assert [str(node) for node in nodes] == [*parts, str(expression)]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +114,18 @@ def test_shared_parts_are_walked_once():
         ("x + tanh(x, x)", "tanh takes 1 argument", "tanh"),
         ("x + clip(x, x)", "argument 2 of clip must be a number", "clip"),
         ("x + clip(x, 0)", "clip's limit is 0; it must be positive", "clip"),
-        ("x/x", "only division by a number other than zero", "x"),
-        ("1 + x/0", "only division by a number other than zero", "0"),
+        ("1 + x/0", "division by 0; it must not be zero", "0"),
+        ("x/(1 - 1)", "division by 0; it must not be zero", "1"),
+        ("1 + log2(0 - 1)", "log2's argument is -1; it must be positive", "log2"),
+        ("1 + shift(x, 0.5)", "shift's places are 0.5; a whole number from -32 to 32", "shift"),
+        ("1 + shift(x, 99)", "shift's places are 99; a whole number from -32 to 32", "shift"),
+        ("clip(x, 2, 1)", "clip's limits are 2 and 1; the second must be the greater", "clip"),
+        ("pwl(x, 1, 2)", "pwl takes 5 to 131 argument(s); 3 given", "pwl"),
+        ("pwl(x, 1, 2, 3, 4, 5)", "pwl takes x and pairs of numbers; 5 numbers given", "pwl"),
+        ("pwl(x, 1, 0, 1, 0)", "pwl's points stand at x = 1 and then 1; their x must increase", "pwl"),
+        ("rom(x, 0, 1, 1, 2, 3)", "rom has 3 values; their number must be a power of two", "rom"),
+        ("rom(x, 0, 3, 1, 2)", "2 cells from 0 to 3 are 1.5 wide; the width must be a power of", "rom"),
+        ("rom(x, 1, 0, 1, 2)", "rom's 2 cells from 1 to 0 are -0.5 wide", "rom"),
         ("x ** 2", "is not known", "x ** 2"),
         ("x + True", "is not known", "True"),
         ("x + 1e30", "no fixed-point form", "1e30"),
@@ -152,6 +177,26 @@ def test_apply_checks_its_arguments():
     with pytest.raises(InputError, match=r"add takes 2 argument\(s\); 1 given"):
         apply("add", X)
     assert apply("square", constant(3.0)) == constant(9.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("log2(x)", "log2's argument runs from -3 to 4; it must be positive"),
+        ("1/(x - 2)", "reciprocal's argument runs from -5 to 2; it must not hold zero"),
+        ("reciprocal(abs(x))", "reciprocal's argument runs from 0 to 4; it must not hold zero"),
+        ("sqrt(x)", "sqrt's argument runs from -3 to 4; it must not be negative"),
+        ("rsqrt(abs(x))", "rsqrt's argument runs from 0 to 4; it must be positive"),
+        ("exp(200*x)", "exp's argument runs from -600 to 800; it must be at most 709"),
+        ("exp2(300*x)", "exp2's argument runs from -900 to 1200; it must be less than 1024"),
+        ("square(exp(150*x))", "square's result runs from 0 to inf; it must be finite"),
+    ],
+)
+def test_a_domain_that_is_left_is_named(text, complaint):
+    """One line says which operator, what its argument may be, and what it must be."""
+    with pytest.raises(InputError) as caught:
+        parse(text).intervals((-3, 4))
+    assert str(caught.value) == complaint
 
 
 @pytest.mark.parametrize("text", ["3", "2*3 + 1"])

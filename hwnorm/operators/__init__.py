@@ -17,7 +17,11 @@ from hwnorm.operators.base import Operator
 
 @cache
 def registry() -> dict[str, Operator]:
-    """Name -> operator, sorted by name."""
+    """Name -> operator, sorted by name.
+
+    Raises:
+        InputError: two operators have one name, or one gives no examples.
+    """
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     for entry in entry_points(group="hwnorm.operators"):
@@ -30,6 +34,10 @@ def registry() -> dict[str, Operator]:
         if "name" in vars(kind):
             if kind.name in found:
                 raise InputError(f"operator {kind.name!r}: registered twice; a name must be unique")
+            if not getattr(kind, "examples", ()):
+                raise InputError(
+                    f"operator {kind.name!r}: gives no examples; expressions that use it are needed"
+                )
             found[kind.name] = kind()
     return dict(sorted(found.items()))
 

@@ -14,6 +14,7 @@ class Abs(Operator):
 
     name = "abs"
     arity = (1, 1)
+    examples = ("abs(x)", "abs(tanh(x) - 0.25)")
 
     def torch(self, *args: Any) -> Any:
         return args[0].abs()

@@ -12,6 +12,7 @@ class Add(Operator):
 
     name = "add"
     arity = (2, 2)
+    examples = ("x + tanh(x)", "x + 0.75")
 
     def torch(self, *args: Any) -> Any:
         return args[0] + args[1]

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from hwnorm.errors import InputError
+
 #: Closed interval of real values, (low, high).
 Interval = tuple[float, float]
 
@@ -62,8 +64,8 @@ class Function(Protocol):
     def interval(self, x: Interval, /) -> Interval:
         """An interval that holds every value for x in an interval; InputError outside the domain."""
 
-    def steepness(self, x: Interval, /) -> tuple[float]:
-        """A bound of the slope's magnitude over an interval; infinite at a jump."""
+    def steepness(self, x: Interval, /) -> tuple[float, ...]:
+        """Its one entry is a bound of the slope's magnitude over an interval; infinite at a jump."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Bound:
     def interval(self, x: Interval, /) -> Interval:
         return self.operator.interval(*self._at(x))
 
-    def steepness(self, x: Interval, /) -> tuple[float]:
+    def steepness(self, x: Interval, /) -> tuple[float, ...]:
         return (self.operator.steepness(*self._at(x))[0],)
 
 
@@ -91,9 +93,12 @@ Operand = Signal | float
 
 
 class Operator(ABC):
-    """One row of the registry."""
+    """One row of the registry; the class docstring names the call form, as in ```` ``abs(x)`` ````."""
 
     name: ClassVar[str]
+    #: Expressions that use it, each valid for x from -8 to 8: what the conformance suite
+    #: (:mod:`hwnorm.testing`) runs. At least one, and every form that the operator has.
+    examples: ClassVar[tuple[str, ...]]
     #: Least and greatest number of arguments.
     arity: ClassVar[tuple[int, int]]
     #: Arguments, by position, that must be constants (as the limit in ``clip(x, 5)``).
@@ -120,7 +125,8 @@ class Operator(ABC):
     def steepness(self, *args: Interval) -> tuple[float, ...]:
         """For each argument a bound of the slope's magnitude in it, over the box of all intervals.
 
-        What an error of the argument can become: infinite at a jump or a vertical tangent.
+        What an error of the argument can become: infinite at a jump or a vertical tangent. A constant
+        argument that the hardware holds exactly has no error, and 0 stands for it.
         """
 
     @abstractmethod
@@ -132,9 +138,30 @@ class Operator(ABC):
         return None
 
 
+class TableFunction(Operator):
+    """An operator of one signal and nothing else, built as the builder sees fit: its own table."""
+
+    arity = (1, 1)
+
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        return build.function(as_signal(build, args[0]), self)
+
+
 def as_signal(build: Lowering, operand: Operand) -> Signal:
     """The operand as a signal; a constant becomes one of working precision."""
     return build.constant(operand) if isinstance(operand, (int, float)) else operand
+
+
+def as_number(operand: Operand) -> float:
+    """The operand as the number it is: for the positions of ``constant_arguments``."""
+    assert isinstance(operand, (int, float))
+    return float(operand)
+
+
+def outside_domain(name: str, x: Interval, rule: str) -> InputError:
+    """The complaint that an argument's interval leaves an operator's domain; ``rule`` is what it must."""
+    where = f"is {x[0]:g}" if x[0] == x[1] else f"runs from {x[0]:g} to {x[1]:g}"
+    return InputError(f"{name}'s argument {where}; it must {rule}")
 
 
 def finite_product(a: float, b: float) -> float:

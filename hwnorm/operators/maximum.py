@@ -15,6 +15,7 @@ class Max(Operator):
 
     name = "max"
     arity = (2, 2)
+    examples = ("max(x, tanh(x))", "max(0.5*x, -0.75)")
 
     def torch(self, *args: Any) -> Any:
         a, b = args

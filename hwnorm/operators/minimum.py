@@ -15,6 +15,7 @@ class Min(Operator):
 
     name = "min"
     arity = (2, 2)
+    examples = ("min(x, tanh(x))", "min(0.5*x, -0.75)")
 
     def torch(self, *args: Any) -> Any:
         a, b = args

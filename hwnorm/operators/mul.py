@@ -12,6 +12,7 @@ class Mul(Operator):
 
     name = "mul"
     arity = (2, 2)
+    examples = ("x*tanh(x)", "-0.75*x")
 
     def torch(self, *args: Any) -> Any:
         return args[0] * args[1]

@@ -12,6 +12,7 @@ class Neg(Operator):
 
     name = "neg"
     arity = (1, 1)
+    examples = ("-x", "-tanh(x)")
 
     def torch(self, *args: Any) -> Any:
         return -args[0]

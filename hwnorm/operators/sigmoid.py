@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
+from hwnorm.operators.base import Interval, TableFunction
 
 
-class Sigmoid(Operator):
+class Sigmoid(TableFunction):
     """``sigmoid(x)``."""
 
     name = "sigmoid"
-    arity = (1, 1)
+    examples = ("sigmoid(x)", "2.5*sigmoid(-1.5*x)")
 
     def torch(self, *args: Any) -> Any:
         return args[0].sigmoid()
@@ -26,6 +26,3 @@ class Sigmoid(Operator):
 
     def steepness(self, *args: Interval) -> tuple[float, ...]:
         return (0.25,)
-
-    def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.function(as_signal(build, args[0]), self)

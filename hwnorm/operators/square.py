@@ -12,6 +12,7 @@ class Square(Operator):
 
     name = "square"
     arity = (1, 1)
+    examples = ("square(x)", "square(0.5*x)")
 
     def torch(self, *args: Any) -> Any:
         return args[0].square()

@@ -12,6 +12,7 @@ class Sub(Operator):
 
     name = "sub"
     arity = (2, 2)
+    examples = ("x - tanh(x)", "1.5 - x")
 
     def torch(self, *args: Any) -> Any:
         return args[0] - args[1]

@@ -1,4 +1,4 @@
-"""Hyperbolic tangent: odd, so half a table of line segments."""
+"""Hyperbolic tangent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hwnorm.operators.base import Interval, Lowering, Operand, Operator, Signal, as_signal
+from hwnorm.operators.base import Interval, TableFunction
 
 
-class Tanh(Operator):
+class Tanh(TableFunction):
     """``tanh(x)``."""
 
     name = "tanh"
-    arity = (1, 1)
+    examples = ("tanh(x)", "2.5*tanh(0.75*x) + 0.25")
 
     def torch(self, *args: Any) -> Any:
         return args[0].tanh()
@@ -28,6 +28,3 @@ class Tanh(Operator):
         low, high = args[0]
         nearest = max(0.0, low, -high)
         return (float(1.0 - np.tanh(nearest) ** 2),)
-
-    def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.function(as_signal(build, args[0]), self)

@@ -29,6 +29,7 @@ def define_softsign() -> type[Operator]:
     class Softsign(Operator):
         name = "softsign"
         arity = (1, 1)
+        examples = ("softsign(x)",)
 
         def torch(self, *args: Any) -> Any:
             return args[0] / (1 + args[0].abs())

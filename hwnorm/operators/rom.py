@@ -1,0 +1,86 @@
+"""A table of values of one's own choice, one for each of equally wide cells."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hwnorm.operators.base import (
+    Bound,
+    Interval,
+    Lowering,
+    Operand,
+    Operator,
+    Signal,
+    as_number,
+    as_signal,
+)
+
+#: The most values that are read.
+_MOST = 1024
+
+
+def _is_power_of_two(value: float) -> bool:
+    return value > 0 and math.frexp(value)[0] == 0.5
+
+
+def _cell(*constants: Any) -> float:
+    """The width of a cell, given the constant arguments."""
+    return float((constants[1] - constants[0]) / len(constants[2:]))
+
+
+class Rom(Operator):
+    """``rom(x, low, high, v0, v1, ...)``: low..high in equal cells, a value each; the ends' go on outside.
+
+    The number of values and the width of a cell are powers of two, so that the cell of x is exact in
+    fixed point.
+    """
+
+    name = "rom"
+    arity = (4, 3 + _MOST)
+    examples = ("rom(x, -4, 4, 1, -0.3, 0.25, 2)", "rom(abs(x), 0.5, 2.5, 3, -1)")
+    constant_arguments = frozenset(range(1, 3 + _MOST))
+
+    def torch(self, *args: Any) -> Any:
+        x, low, *_ = args
+        index = ((x.detach() - low) / _cell(*args[1:])).floor().clamp(0, len(args) - 4)
+        return x.new_tensor(args[3:])[index.long()]
+
+    def numpy(self, *args: Any) -> Any:
+        x, low, *_ = args
+        index = np.clip(np.floor((np.asarray(x) - low) / _cell(*args[1:])), 0, len(args) - 4)
+        return np.asarray(args[3:], dtype=np.float64)[index.astype(np.int64)]
+
+    def _values(self, *args: Interval) -> tuple[float, ...]:
+        """Those of the cells that the argument's interval meets."""
+        constants = [c for c, _ in args[1:]]
+        last = len(constants) - 3
+        least, most = (min(max(math.floor((x - constants[0]) / _cell(*constants)), 0), last) for x in args[0])
+        return tuple(constants[2:][least : most + 1])
+
+    def interval(self, *args: Interval) -> Interval:
+        values = self._values(*args)
+        return min(values), max(values)
+
+    def steepness(self, *args: Interval) -> tuple[float, ...]:
+        jumps = len(set(self._values(*args))) > 1
+        return math.inf if jumps else 0.0, *(0.0 for _ in args[1:])
+
+    def lower(self, build: Lowering, *args: Operand) -> Signal:
+        constants = tuple(as_number(c) for c in args[1:])
+        return build.function(as_signal(build, args[0]), Bound(self, constants))
+
+    def check(self, *args: float | None) -> str | None:
+        constants = [c for c in args[1:] if c is not None]
+        low, high = constants[:2]
+        count = len(constants) - 2
+        if not _is_power_of_two(count):
+            return f"rom has {count} values; their number must be a power of two"
+        if not _is_power_of_two(_cell(*constants)):
+            return (
+                f"rom's {count} cells from {low:g} to {high:g} are {_cell(*constants):g} wide; "
+                "the width must be a power of two"
+            )
+        return None
