@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oracle import resized, value
 from strategies import formats
 
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
+from hwnorm.fuzz.oracle import resized, value
 
 
 @given(width=st.integers(2, 32), data=st.data())

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import value
 
 from hwnorm.datapath.builder import Builder, Wire
 from hwnorm.datapath.ir import Cell
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
+from hwnorm.fuzz.oracle import value
 
 STEPS = ("add", "sub", "neg", "abs", "min", "max", "mul", "constant", "scale", "trim", "tanh")
 

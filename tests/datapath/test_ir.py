@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oracle import cell, resized, value
 from strategies import formats
 
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, lifetimes, resize, run_cell
 from hwnorm.fixed import FixedFormat
+from hwnorm.fuzz.oracle import cell, resized, value
 
 BINARY = (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL)
 UNARY = (Cell.NEG, Cell.ABS, Cell.SHIFT, Cell.NEGATE_IF, Cell.COMPLEMENT_IF)

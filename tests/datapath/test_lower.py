@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from oracle import run
 from strategies import expressions
 
 from hwnorm.datapath.ir import Cell, Datapath
@@ -16,6 +15,7 @@ from hwnorm.datapath.lower import lower, sketch
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.fuzz.oracle import run
 from hwnorm.targets.cost import cell_costs
 from hwnorm.targets.target import load_target
 

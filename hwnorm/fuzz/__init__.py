@@ -1,0 +1,1 @@
+"""Random expressions through every rendering of them, and the smallest case for each that fails."""
