@@ -290,9 +290,10 @@ def _lowered(name: str, expression: Expression, fmt: FixedFormat, frac: int) -> 
     exact = expression.numpy(fmt.to_float(fmt.codes())) * 2.0**frac
     if not np.isfinite(exact).all():
         _fail(name, "lowering", f"{expression} is not finite over {fmt}")
+    target = load_target(_TARGET)
     try:
         output = FixedFormat.holding(int(np.floor(exact.min())), int(np.ceil(exact.max())), frac)
-        return lower(expression, fmt, output, load_target(_TARGET), _CLOCK_MHZ)
+        return lower(expression, fmt, output, target, _CLOCK_MHZ)
     except (InputError, ValueError) as error:  # a format that is too wide is a ValueError
         _fail(name, "lowering", f"{expression}, {fmt} to {frac} fractional bits: {error}")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from oracle import run
 
 from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.fuzz.oracle import run
 from hwnorm.operators import registry
 from hwnorm.targets.target import load_target
 from hwnorm.testing import CHECKS, check_renderings
