@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwnorm.datapath.csd import signed_digits, simplest_multiple
 from hwnorm.datapath.ir import Cell, Node, run_cell
-from hwnorm.datapath.piecewise import design_unit
+from hwnorm.datapath.piecewise import Limited, Values, design_unit
+from hwnorm.datapath.units import piecewise
 from hwnorm.errors import InputError
 from hwnorm.fixed import MAX_WIDTH, FixedFormat, Overflow, Rounding
-from hwnorm.operators.base import Function
+from hwnorm.operators.base import Function, Interval
+
+#: A unit inside a datapath may be off by this much of a step of its result; rounding alone costs half.
+UNIT_ERROR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A signal in a datapath under construction: its node and the codes that it can take."""
+    """A signal in a datapath under construction.
+
+    ``low`` and ``high`` bound its codes. ``real`` holds the exact values that it stands for, and
+    ``error`` bounds its distance from them, both as plain numbers; that is the proof of a kernel whose
+    codes are too many to be tried.
+    """
 
     index: int
     frac: int
     low: int
     high: int
+    real: Interval
+    error: float
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude of its values."""
+        return float(max(abs(self.low), abs(self.high)) * 2.0**-self.frac)
 
 
 class Builder:
@@ -35,17 +50,25 @@ class Builder:
     quicker and never narrower.
     """
 
+    #: The wire of the node made last.
+    last: Wire
+
     def __init__(self, input_format: FixedFormat, frac: int, exhaustive: bool) -> None:
         self.nodes: list[Node] = []
         self.frac = frac
-        self._wires: list[Wire] = []
         self._values: list[np.ndarray] | None = [] if exhaustive else None
         self._shared: dict[tuple[object, ...], Wire] = {}
         self._names: set[str] = set()
         self._part = ("x", "x")
-        codes = input_format.codes() if exhaustive else None
-        self.x = self._new(
-            Cell.INPUT, (), input_format.frac, (input_format.min_code, input_format.max_code), "", codes
+        self.x = self.cell(
+            Cell.INPUT,
+            (),
+            input_format.frac,
+            (input_format.min_code, input_format.max_code),
+            "",
+            (input_format.low, input_format.high),
+            0.0,
+            values=input_format.codes() if exhaustive else None,
         )
 
     # --- naming ----------------------------------------------------------------------------------
@@ -54,13 +77,17 @@ class Builder:
         """What follows computes ``part``, a piece of the expression; names begin with ``stem``."""
         self._part = (stem, part)
 
-    def finish(self, wire: Wire) -> None:
-        """``wire`` is the result of the part begun last: it gets the part's own name."""
+    def finish(self, wire: Wire, real: Interval) -> Wire:
+        """``wire`` is the result of the part begun last, whose exact values ``real`` holds.
+
+        It gets the part's own name.
+        """
         stem, part = self._part
         node = self.nodes[wire.index]
         if node.part == part and node.name.startswith(f"{stem}_"):
             self._names.discard(node.name)
             self.nodes[wire.index] = replace(node, name=self._unique(stem))
+        return replace(wire, real=(max(real[0], wire.real[0]), min(real[1], wire.real[1])))
 
     def _unique(self, stem: str) -> str:
         name, n = stem, 2
@@ -71,24 +98,34 @@ class Builder:
 
     # --- the one way in which a node is made -------------------------------------------------------
 
-    def _new(
+    def cell(
         self,
         cell: Cell,
         args: tuple[Wire, ...],
         frac: int,
         codes: tuple[int, int],
         role: str,
-        values: np.ndarray | None = None,
+        real: Interval,
+        error: float,
         *,
+        values: np.ndarray | None = None,
         parameter: int = 0,
         table: tuple[int, ...] = (),
         rounding: Rounding = "trn",
         overflow: Overflow = "wrap",
         fmt: FixedFormat | None = None,
     ) -> Wire:
+        """The signal of a cell, a new one unless there is one just like it.
+
+        Args:
+            codes: bounds of its codes, as far as intervals tell.
+            role: what its name says behind the name of the part.
+            real, error: of the wire.
+            fmt: of a RESIZE; other cells get the narrowest that holds their codes.
+        """
         key = (cell, tuple(a.index for a in args), parameter, table, rounding, overflow, frac, fmt)
         if key in self._shared:
-            return self._shared[key]
+            return replace(self._shared[key], real=real, error=error)
         low, high = codes
         self._require_width(low, high)
         stem, part = self._part
@@ -105,10 +142,9 @@ class Builder:
             if fmt is None:
                 node = replace(node, fmt=FixedFormat.holding(low, high, frac))
             self._values.append(values)
-        wire = Wire(len(self.nodes), frac, low, high)
+        wire = Wire(len(self.nodes), frac, low, high, real, error)
         self.nodes.append(node)
-        self._wires.append(wire)
-        self._shared[key] = wire
+        self.last = self._shared[key] = wire
         return wire
 
     def _require_width(self, *codes: int) -> None:
@@ -136,60 +172,101 @@ class Builder:
     def add(self, a: Wire, b: Wire) -> Wire:
         """a + b, exact."""
         frac, (al, ah), (bl, bh) = self._aligned(a, b)
-        return self._new(Cell.ADD, (a, b), frac, (al + bl, ah + bh), "sum")
+        real = a.real[0] + b.real[0], a.real[1] + b.real[1]
+        return self.cell(Cell.ADD, (a, b), frac, (al + bl, ah + bh), "sum", real, a.error + b.error)
 
     def sub(self, a: Wire, b: Wire) -> Wire:
         """a - b, exact."""
         frac, (al, ah), (bl, bh) = self._aligned(a, b)
-        return self._new(Cell.SUB, (a, b), frac, (al - bh, ah - bl), "difference")
+        real = a.real[0] - b.real[1], a.real[1] - b.real[0]
+        return self.cell(Cell.SUB, (a, b), frac, (al - bh, ah - bl), "difference", real, a.error + b.error)
 
     def neg(self, a: Wire) -> Wire:
         """-a, exact."""
-        return self._new(Cell.NEG, (a,), a.frac, (-a.high, -a.low), "negated")
+        real = -a.real[1], -a.real[0]
+        return self.cell(Cell.NEG, (a,), a.frac, (-a.high, -a.low), "negated", real, a.error)
 
     def abs(self, a: Wire) -> Wire:
         """|a|, exact; no cell where a is never negative."""
+        low, high = a.real
+        real = max(0.0, low, -high), max(-low, high)
         if a.low >= 0:
-            return a
-        return self._new(Cell.ABS, (a,), a.frac, (max(0, -a.high), max(-a.low, a.high)), "magnitude")
+            return replace(a, real=real)
+        ends = max(0, -a.high), max(-a.low, a.high)
+        return self.cell(Cell.ABS, (a,), a.frac, ends, "magnitude", real, a.error)
 
     def min(self, a: Wire, b: Wire) -> Wire:
         """The smaller of a and b; no cell where their ranges decide."""
         frac, (al, ah), (bl, bh) = self._aligned(a, b)
-        if ah <= bl:
-            return a
-        if bh <= al:
-            return b
-        return self._new(Cell.MIN, (a, b), frac, (min(al, bl), min(ah, bh)), "min")
+        real = min(a.real[0], b.real[0]), min(a.real[1], b.real[1])
+        error = max(a.error, b.error)
+        if ah <= bl or bh <= al:
+            return replace(a if ah <= bl else b, real=real, error=error)
+        return self.cell(Cell.MIN, (a, b), frac, (min(al, bl), min(ah, bh)), "min", real, error)
 
     def max(self, a: Wire, b: Wire) -> Wire:
         """The greater of a and b; no cell where their ranges decide."""
         frac, (al, ah), (bl, bh) = self._aligned(a, b)
-        if al >= bh:
-            return a
-        if bl >= ah:
-            return b
-        return self._new(Cell.MAX, (a, b), frac, (max(al, bl), max(ah, bh)), "max")
+        real = max(a.real[0], b.real[0]), max(a.real[1], b.real[1])
+        error = max(a.error, b.error)
+        if al >= bh or bl >= ah:
+            return replace(a if al >= bh else b, real=real, error=error)
+        return self.cell(Cell.MAX, (a, b), frac, (max(al, bl), max(ah, bh)), "max", real, error)
 
     def mul(self, a: Wire, b: Wire) -> Wire:
         """a * b, exact."""
         corners = [p * q for p in (a.low, a.high) for q in (b.low, b.high)]
-        low, high = min(corners), max(corners)
+        exact = [p * q for p in a.real for q in b.real]
+        low, high, real = min(corners), max(corners), (min(exact), max(exact))
         if a.index == b.index:
             low = 0 if a.low < 0 < a.high else min(a.low**2, a.high**2)
-        return self._new(Cell.MUL, (a, b), a.frac + b.frac, (low, high), "product")
+            real = (0.0 if a.real[0] < 0 < a.real[1] else min(a.real[0] ** 2, a.real[1] ** 2), real[1])
+        error = a.largest * b.error + b.largest * a.error + a.error * b.error
+        return self.cell(Cell.MUL, (a, b), a.frac + b.frac, (low, high), "product", real, error)
 
     def shift(self, a: Wire, places: int) -> Wire:
         """a * 2**places: wiring."""
         if places == 0:
             return a
-        return self._new(Cell.SHIFT, (a,), a.frac - places, (a.low, a.high), "shifted", parameter=places)
+        factor = 2.0**places
+        real = a.real[0] * factor, a.real[1] * factor
+        return self.cell(
+            Cell.SHIFT,
+            (a,),
+            a.frac - places,
+            (a.low, a.high),
+            "shifted",
+            real,
+            a.error * factor,
+            parameter=places,
+        )
+
+    def select(self, a: Wire, positive: Wire, negative: Wire) -> Wire:
+        """``negative`` where a < 0, else ``positive``; no cell where a's sign is known."""
+        frac, (pl, ph), (nl, nh) = self._aligned(positive, negative)
+        real = min(positive.real[0], negative.real[0]), max(positive.real[1], negative.real[1])
+        error = max(positive.error, negative.error)
+        if a.error and a.real[0] - a.error < 0 <= a.real[1] + a.error:
+            error += real[1] - real[0]  # near zero the other one may be chosen
+        if a.low >= 0 or a.high < 0:
+            return replace(positive if a.low >= 0 else negative, real=real, error=error)
+        ends = min(pl, nl), max(ph, nh)
+        return self.cell(Cell.SELECT, (a, positive, negative), frac, ends, "chosen", real, error)
+
+    def sign(self, a: Wire) -> Wire:
+        """One bit, negative where ``a`` is: all that a later stage needs to carry of it."""
+        drop = FixedFormat.holding(a.low, a.high, a.frac).width - 1
+        ends = a.low >> drop, a.high >> drop
+        return self.cell(Cell.RESIZE, (a,), a.frac - drop, ends, "sign", a.real, a.error)
 
     def resize(self, a: Wire, frac: int, rounding: Rounding = "trn") -> Wire:
         """a with ``frac`` fractional bits, and as many bits before the point as it needs."""
         if a.frac == frac:
             return a
-        return self._new(Cell.RESIZE, (a,), frac, _resized(a, frac, rounding), "trimmed", rounding=rounding)
+        error = a.error + _rounded_away(a, frac, rounding)
+        return self.cell(
+            Cell.RESIZE, (a,), frac, _resized(a, frac, rounding), "trimmed", a.real, error, rounding=rounding
+        )
 
     def output(self, a: Wire, fmt: FixedFormat) -> Wire:
         """a in the output's format: rounded half up, saturated where its range asks for it."""
@@ -197,13 +274,15 @@ class Builder:
         self._require_width(low, high)
         fits = fmt.min_code <= low and high <= fmt.max_code
         clamped = tuple(min(max(v, fmt.min_code), fmt.max_code) for v in (low, high))
-        self._part = ("y", self._part[1])
-        return self._new(
+        self._part = ("result", self._part[1])
+        return self.cell(
             Cell.RESIZE,
             (a,),
             fmt.frac,
             (clamped[0], clamped[1]),
             "",
+            a.real,
+            a.error + _rounded_away(a, fmt.frac, "rnd"),
             rounding="rnd",
             overflow="wrap" if fits else "sat",
             fmt=fmt,
@@ -219,7 +298,8 @@ class Builder:
         if code == 0:
             frac = 0
         before, self._part = self._part, ("constant", f"{value:g}")
-        wire = self._new(Cell.CONSTANT, (), frac, (code, code), "", parameter=code)
+        error = abs(value - code * 2.0**-frac)
+        wire = self.cell(Cell.CONSTANT, (), frac, (code, code), "", (value, value), error, parameter=code)
         self._part = before
         return wire
 
@@ -235,13 +315,15 @@ class Builder:
         """
         if factor == 0:
             return self.constant(0.0)
+        real = min(factor * a.real[0], factor * a.real[1]), max(factor * a.real[0], factor * a.real[1])
         needed = self.frac + max(0, math.ceil(math.log2(abs(factor))))
         if a.frac > needed:
             a = self.resize(a, needed)
         largest = max(abs(a.low), abs(a.high), 1) * 2.0**-a.frac
         multiple, point = simplest_multiple(factor, 0.5 * 2.0**-self.frac / largest)
+        off = abs(multiple * 2.0**-point - factor) * largest + abs(factor) * a.error
         if multiple == 0:
-            return self.constant(0.0)
+            return replace(self.constant(0.0), real=real, error=off)
         digits = signed_digits(multiple)
         terms = [(self.shift(a, place - point), sign) for place, sign in digits]
         # A positive term first spares the change of sign; then from low to high, so that the low
@@ -252,51 +334,57 @@ class Builder:
             total = self.neg(total)
         for term, sign in terms:
             total = self.add(total, term) if sign > 0 else self.sub(total, term)
-        return self.trim(total)
-
-    def select(self, a: Wire, positive: Wire, negative: Wire) -> Wire:
-        """``negative`` where a < 0, else ``positive``; no cell where a's sign is known."""
-        frac, (pl, ph), (nl, nh) = self._aligned(positive, negative)
-        if a.low >= 0 or a.high < 0:
-            return positive if a.low >= 0 else negative
-        return self._new(Cell.SELECT, (a, positive, negative), frac, (min(pl, nl), max(ph, nh)), "chosen")
+        return self.trim(replace(total, real=real, error=off))
 
     def function(self, a: Wire, function: Function) -> Wire:
-        """A function of ``a`` as a direct table (the units of ``piecewise`` take its place)."""
-        a = self.trim(a)
-        width = FixedFormat.holding(a.low, a.high, a.frac).width
-        codes = np.clip(np.roll(np.arange(-(1 << width - 1), 1 << width - 1), 1 << width - 1), a.low, a.high)
-        values = np.floor(function.numpy(codes * 2.0**-a.frac) * 2.0**self.frac + 0.5)
-        return self._table(a, 0, tuple(int(v) for v in values), self.frac, "value")
+        """A function of ``a`` as a piecewise unit, to the working precision.
 
-    def piecewise_odd(self, a: Wire, function: Callable[[np.ndarray], np.ndarray]) -> Wire:
-        """An odd function of ``a``: half a table of line segments, then the sign again."""
-        a = self.trim(a)
-        magnitude = self.abs(a)
+        Raises:
+            InputError: outside the function's domain, or a table too large.
+        """
+        if self._values is None:
+            # Bounds by intervals are never tight: a few widths serve all, and share their designs.
+            a = self.trim(a)
+            a = replace(a, low=_below(a.low), high=-1 - _below(-1 - a.high))
+        ends = a.low * 2.0**-a.frac, a.high * 2.0**-a.frac
         try:
-            unit = design_unit(function, magnitude.high, a.frac, self.frac)
+            function.interval(ends)
+            domain = -math.inf, math.inf
+        except InputError:
+            domain = a.real  # codes that rounding moved out of the domain count as its ends
+        result = self._unit(a, Limited(function, domain), self.frac, UNIT_ERROR)
+        if a.error:
+            near = max(domain[0], a.real[0] - a.error), min(domain[1], a.real[1] + a.error)
+            slope = function.steepness(near)[0]
+            result = replace(result, error=slope * a.error + result.error)
+        return replace(result, real=function.interval(a.real))
+
+    def function_of_x(self, function: Values, frac: int, tolerance: float) -> Wire:
+        """A function of x as a piecewise unit, off by less than ``tolerance`` steps of ``frac`` bits.
+
+        Raises:
+            InputError: a table too large.
+        """
+        return self._unit(self.x, function, frac, tolerance)
+
+    def _unit(self, a: Wire, function: Values, frac: int, tolerance: float) -> Wire:
+        try:
+            unit = design_unit(function, a.low, a.high, a.frac, frac, tolerance)
         except InputError as error:
             raise InputError(f"{self._part[1]}: {error}") from None
-        if magnitude.high > unit.last_code:
-            last = unit.last_code
-            limit = self._new(Cell.CONSTANT, (), a.frac, (last, last), "limit", parameter=last)
-            magnitude = self.min(magnitude, limit)
-        base = self._table(magnitude, unit.low_bits, unit.base, unit.base_frac, "base")
-        if unit.low_bits:
-            slope = self._table(magnitude, unit.low_bits, unit.slope, unit.slope_frac, "slope")
-            run = 0, (1 << unit.low_bits) - 1
-            offset = self._new(Cell.LOW_BITS, (magnitude,), a.frac, run, "offset", parameter=unit.low_bits)
-            rise = self.resize(self.mul(slope, offset), unit.base_frac)
-            base = self.resize(self.add(base, rise), self.frac)
-        if a.low >= 0:
-            return base
-        bound = max(abs(base.low), abs(base.high))
-        return self._new(Cell.NEGATE_IF, (base, a), base.frac, (-bound, bound), "signed")
+        return replace(piecewise(self, a, unit, frac), error=unit.error * 2.0**-frac)
 
-    def _table(self, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
-        return self._new(
-            Cell.TABLE, (a,), frac, (min(contents), max(contents)), role, parameter=low_bits, table=contents
-        )
+
+def _below(code: int) -> int:
+    """The nearest -2**n at or below a negative code; 0 for others."""
+    return -(1 << (-code - 1).bit_length()) if code < 0 else 0
+
+
+def _rounded_away(a: Wire, frac: int, rounding: Rounding) -> float:
+    """What a change to ``frac`` fractional bits can move a value by."""
+    if a.frac <= frac:
+        return 0.0
+    return float(2.0**-frac * (0.5 if rounding == "rnd" else 1.0))
 
 
 def _resized(a: Wire, frac: int, rounding: Rounding) -> tuple[int, int]:

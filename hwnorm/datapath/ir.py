@@ -64,15 +64,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Error of a kernel against its real-valued expression, over all input codes.
+    """Error of a kernel against its real-valued expression, over all ``codes`` input codes.
 
-    In ulp of the output; where the expression leaves the output's range, it counts clamped.
+    In ulp of the output; where the expression leaves the output's range, it counts clamped. With
+    ``exhaustive`` every code was computed: ``max_error_ulp`` occurs, at ``worst_code``. Otherwise it is a
+    proven bound, and the mean and the worst code are not known.
     """
 
     max_error_ulp: float
-    mean_error_ulp: float
-    worst_code: int
+    mean_error_ulp: float | None
+    worst_code: int | None
     codes: int
+    exhaustive: bool = True
 
 
 @dataclass(frozen=True)

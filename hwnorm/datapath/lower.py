@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from hwnorm.datapath.builder import Builder, Wire
+from hwnorm.datapath.builder import UNIT_ERROR, Builder, Wire
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
+from hwnorm.datapath.piecewise import Limited
 from hwnorm.datapath.schedule import schedule
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
 from hwnorm.operators import operator
+from hwnorm.operators.base import Interval
 from hwnorm.targets.cost import cell_costs, resources
 from hwnorm.targets.target import Target
 
-#: Up to this input width every code is evaluated; wider inputs are refused.
+#: Up to this input width every code is evaluated; wider inputs get a proven bound.
 EXHAUSTIVE_BITS = 16
 #: Guard bits that are tried: fractional bits beyond the output's that the inside keeps.
 GUARD_BITS = range(0, 13)
 #: Once a number of guard bits meets the bound, so many more are tried for a smaller area.
 FURTHER_GUARD_BITS = 2
+#: Guard bits as most kernels end up with: covers are compared at these.
+USUAL_GUARD_BITS = 2
+
+#: The parts of an expression that piecewise units of x compute; what is below them falls away.
+Cover = frozenset[Expression]
 
 
 def lower(
@@ -31,65 +40,43 @@ def lower(
     target: Target,
     clock_mhz: float,
     max_error_ulp: float = 1.0,
+    fuse: bool = True,
 ) -> Datapath:
     """The smallest datapath found whose largest error over all input codes is below the bound.
 
     Args:
         expression: what to compute; it must depend on x.
-        input_format: at most 16 bits wide, so that every code can be evaluated.
+        input_format: up to 16 bits wide the error is that of every code; beyond, it is bounded.
         output_format: the result is rounded half up into it, and saturated.
         target: gives the cells' area and delay.
         clock_mhz: the pipeline is cut so that every stage fits its period.
-        max_error_ulp: strict bound on \\|kernel - clamped expression\\|, in steps of the output.
+        max_error_ulp: strict bound on \\|kernel - clamped expression\\|, in steps of the output; at
+            0.5, correctly rounded, a tie counts as met.
+        fuse: let piecewise units of x stand for parts of the expression, or for all of it, where that
+            costs less than the operators.
 
     Raises:
-        InputError: input too wide, no dependence on x, a signal too wide for 62 bits, a clock that
-            the target cannot reach, or a bound that no tried precision meets.
+        InputError: no dependence on x, an argument outside its operator's domain, a signal too wide
+            for 62 bits, a clock that the target cannot reach, or a bound that nothing tried meets.
     """
-    if input_format.width > EXHAUSTIVE_BITS:
-        raise InputError(
-            f"input format {input_format}: {input_format.width} bits; "
-            f"at most {EXHAUSTIVE_BITS} can be checked code by code in this version"
-        )
-    best: tuple[float, Datapath] | None = None
-    least_error, tries_left = float("inf"), FURTHER_GUARD_BITS
-    exact = reference(expression, input_format, output_format)
-    if exact.min() == exact.max():
-        raise InputError(
-            f"{expression}: has one value over all codes of {input_format} to {output_format}; "
-            "it must depend on x"
-        )
-    for guard in GUARD_BITS:
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, max_error_ulp)
+    problem.check()
+    found: list[_Solution] = []
+    if fuse:
+        found += problem.whole()
+        covers = {Cover(), problem.cheapest_cover()}
+    else:
+        covers = {Cover()}
+    refused: InputError | None = None
+    for cover in sorted(covers, key=len):
         try:
-            builder = _build(expression, input_format, output_format, guard, exhaustive=True)
-        except InputError:
-            if guard == GUARD_BITS[0]:
-                raise
-            break  # no room for more guard bits; what was found with fewer stands
-        certificate = _certify(builder, exact, input_format)
-        least_error = min(least_error, certificate.max_error_ulp)
-        if certificate.max_error_ulp < max_error_ulp:
-            try:
-                nodes, latency = _stage(builder, clock_mhz, target)
-            except InputError:
-                if best is None:
-                    raise
-                break  # wider cells miss the clock
-            cost = resources(nodes, latency, target).cost
-            if best is None or cost < best[0]:
-                formats = input_format, output_format
-                technology = target.name, clock_mhz
-                best = cost, Datapath(str(expression), *formats, nodes, latency, *technology, certificate)
-        if best is not None:
-            if tries_left == 0:
-                break
-            tries_left -= 1
-    if best is None:
-        raise InputError(
-            f"{expression}: the largest error is {least_error:.3g} ulp of {output_format} at best; "
-            f"below {max_error_ulp:g} was asked for: allow more, or choose fewer fractional bits"
-        )
-    return best[1]
+            found.append(problem.solve(cover))
+        except InputError as error:
+            refused = refused or error
+    if not found:
+        assert refused is not None
+        raise refused
+    return problem.datapath(min(found, key=lambda solution: solution.cost))
 
 
 def sketch(
@@ -101,13 +88,13 @@ def sketch(
 ) -> tuple[tuple[Node, ...], int]:
     """Scheduled cells and latency at a usual precision, bounded by intervals: quick, for the search.
 
-    Two guard bits, as most kernels end up with; nothing is evaluated or certified.
+    Nothing is fused, evaluated or certified.
 
     Raises:
         InputError: as :func:`lower` does.
     """
-    builder = _build(expression, input_format, output_format, guard=2, exhaustive=False)
-    return _stage(builder, clock_mhz, target)
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0)
+    return problem.scheduled(problem.build(Cover(), USUAL_GUARD_BITS, exhaustive=False))
 
 
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
@@ -116,51 +103,205 @@ def reference(expression: Expression, input_format: FixedFormat, output_format: 
     return np.asarray(np.clip(exact, output_format.low, output_format.high) * 2.0**output_format.frac)
 
 
-def _build(
-    expression: Expression,
-    input_format: FixedFormat,
-    output_format: FixedFormat,
-    guard: int,
-    exhaustive: bool,
-) -> Builder:
-    builder = Builder(input_format, output_format.frac + guard, exhaustive)
-    done: dict[Expression, Wire | float] = {}
-    for part in expression.walk():
-        if part.kind == "x":
-            done[part] = builder.x
-        elif part.is_constant:
-            done[part] = part.value
-        else:
-            builder.begin(part.kind, str(part))
-            wire = operator(part.kind).lower(builder, *(done[arg] for arg in part.args))  # type: ignore[arg-type]
-            assert isinstance(wire, Wire)
-            builder.finish(wire)
-            done[part] = wire
-    result = done[expression]
-    if not isinstance(result, Wire):
-        raise InputError(f"{expression}: a constant; the expression must depend on x")
-    builder.output(result, output_format)
-    return builder
+@dataclass(frozen=True)
+class _Solution:
+    """A scheduled datapath that meets the bound."""
+
+    nodes: tuple[Node, ...]
+    latency: int
+    certificate: Certificate
+    cost: float
 
 
-def _certify(builder: Builder, exact: np.ndarray, input_format: FixedFormat) -> Certificate:
-    """Compare the last node with the exact values (in output steps) over all codes."""
-    output = builder.values(Wire(len(builder.nodes) - 1, 0, 0, 0))
-    error = np.abs(output - exact)
-    worst = int(error.argmax())
-    return Certificate(
-        max_error_ulp=float(error[worst]),
-        mean_error_ulp=float(error.mean()),
-        worst_code=worst + input_format.min_code,
-        codes=len(exact),
-    )
+@dataclass(frozen=True)
+class _Problem:
+    """What to lower, and the steps of doing so."""
 
+    expression: Expression
+    input: FixedFormat
+    output: FixedFormat
+    target: Target
+    clock_mhz: float
+    max_error_ulp: float
 
-def _stage(builder: Builder, clock_mhz: float, target: Target) -> tuple[tuple[Node, ...], int]:
-    nodes = _prune(builder.nodes)
-    if not any(node.cell is Cell.INPUT for node in nodes):
-        raise InputError(f"{nodes[-1].part}: has one value over all input codes; it must depend on x")
-    return schedule(nodes, cell_costs(nodes, target), clock_mhz, target)
+    @property
+    def exhaustive(self) -> bool:
+        return self.input.width <= EXHAUSTIVE_BITS
+
+    @cached_property
+    def exact(self) -> np.ndarray:
+        """The clamped expression at every code, in output steps."""
+        return reference(self.expression, self.input, self.output)
+
+    @cached_property
+    def ranges(self) -> dict[Expression, Interval]:
+        """For each part an interval that holds its values: the narrowest one if every code is tried."""
+        if not self.exhaustive:
+            return self.expression.intervals((self.input.low, self.input.high))
+        values = self.expression.values(self.input.to_float(self.input.codes()))
+        return {part: (float(np.min(v)), float(np.max(v))) for part, v in values.items()}
+
+    def check(self) -> None:
+        """Refuse what has no datapath at all.
+
+        Raises:
+            InputError: the expression is constant, or an argument leaves its operator's domain.
+        """
+        if not self.max_error_ulp > 0:
+            raise InputError(f"error {self.max_error_ulp:g} ulp: it must be positive")
+        for part in self.expression.walk():
+            if part.args:
+                try:
+                    operator(part.kind).interval(*(self.ranges[arg] for arg in part.args))
+                except InputError as error:
+                    raise InputError(f"{part}: {error}") from None
+            if not all(map(math.isfinite, self.ranges[part])):
+                raise InputError(f"{part}: its values are not finite over {self.input}")
+        if self.expression.is_constant or (self.exhaustive and self.exact.min() == self.exact.max()):
+            raise InputError(
+                f"{self.expression}: has one value over all codes of {self.input} to {self.output}; "
+                "it must depend on x"
+            )
+
+    # --- covers --------------------------------------------------------------------------------------
+
+    def whole(self) -> list[_Solution]:
+        """The whole expression as one unit of x, clamped to the output's range inside it or behind it."""
+        found = []
+        for limits in ((self.output.low, self.output.high), (-math.inf, math.inf)):
+            builder = Builder(self.input, self.output.frac, self.exhaustive)
+            builder.begin("unit", str(self.expression))
+            function = Limited(self.expression, range=limits)
+            try:
+                wire = builder.function_of_x(function, self.output.frac, self.max_error_ulp)
+                builder.output(wire, self.output)
+                found.append(self.solution(builder))
+            except InputError:
+                continue  # too many codes, or too wide: the operators may do
+        return [solution for solution in found if self.meets(solution.certificate.max_error_ulp)]
+
+    def cheapest_cover(self) -> Cover:
+        """Parts to fuse, added one by one, each time the one that saves most."""
+        parts = [part for part in self.expression.walk() if part.args and part != self.expression]
+        cover, cost = Cover(), self.price(Cover())
+        while True:
+            offers = [(self.price(cover | {part}), n) for n, part in enumerate(parts) if part not in cover]
+            least, n = min(offers, default=(math.inf, -1))
+            if not least < cost:
+                return cover
+            cover, cost = cover | {parts[n]}, least
+
+    def price(self, cover: Cover) -> float:
+        """Cost of a cover at a usual precision; infinite if it cannot be built."""
+        try:
+            builder = self.build(cover, USUAL_GUARD_BITS, self.exhaustive)
+            return resources(*self.scheduled(builder), self.target).cost
+        except InputError:
+            return math.inf
+
+    # --- one cover -------------------------------------------------------------------------------------
+
+    def solve(self, cover: Cover) -> _Solution:
+        """The smallest solution over the numbers of guard bits.
+
+        Raises:
+            InputError: none meets the bound, or the first cannot be built.
+        """
+        best: _Solution | None = None
+        least_error, tries_left = math.inf, FURTHER_GUARD_BITS
+        for guard in GUARD_BITS:
+            try:
+                builder = self.build(cover, guard, self.exhaustive)
+                error = self.certificate(builder).max_error_ulp
+                least_error = min(least_error, error)
+                if self.meets(error):
+                    solution = self.solution(builder)
+                    best = min(best or solution, solution, key=lambda s: s.cost)
+            except InputError:
+                if best is None and guard == GUARD_BITS[0]:
+                    raise
+                break  # no room for more guard bits, or wider cells miss the clock
+            if best is not None:
+                if tries_left == 0:
+                    break
+                tries_left -= 1
+        if best is None:
+            raise InputError(
+                f"{self.expression}: the largest error is {least_error:.3g} ulp of {self.output} at best; "
+                f"below {self.max_error_ulp:g} was asked for: allow more, or choose fewer fractional bits"
+            )
+        return best
+
+    def meets(self, error_ulp: float) -> bool:
+        """Whether an error is below the bound; half a step, a tie, is as near as a result can be."""
+        return error_ulp < self.max_error_ulp or error_ulp <= 0.5 <= self.max_error_ulp
+
+    def build(self, cover: Cover, guard: int, exhaustive: bool) -> Builder:
+        """The cells of a cover."""
+        builder = Builder(self.input, self.output.frac + guard, exhaustive)
+        made: dict[Expression, Wire | float] = {}
+
+        def make(part: Expression) -> Wire | float:
+            if part not in made:
+                made[part] = value(part)
+            return made[part]
+
+        def value(part: Expression) -> Wire | float:
+            if part.kind == "x":
+                return builder.x
+            if part.is_constant:
+                return part.value
+            if part in cover:
+                builder.begin("unit", str(part))
+                wire = builder.function_of_x(part, builder.frac, UNIT_ERROR)
+            else:
+                args = [make(arg) for arg in part.args]
+                builder.begin(part.kind, str(part))
+                lowered = operator(part.kind).lower(builder, *args)
+                assert isinstance(lowered, Wire)
+                wire = lowered
+            return builder.finish(wire, self.ranges[part])
+
+        result = make(self.expression)
+        if not isinstance(result, Wire):
+            raise InputError(f"{self.expression}: a constant; the expression must depend on x")
+        builder.output(result, self.output)
+        return builder
+
+    def certificate(self, builder: Builder) -> Certificate:
+        """Of a builder's last node: its distance from the exact values, or the bound of it."""
+        output = builder.last
+        codes = 1 << self.input.width
+        if not self.exhaustive:
+            return Certificate(output.error * 2.0**self.output.frac, None, None, codes, exhaustive=False)
+        error = np.abs(builder.values(output) - self.exact)
+        worst = int(error.argmax())
+        return Certificate(
+            float(error[worst]), float(error.mean()), worst + self.input.min_code, codes, exhaustive=True
+        )
+
+    def scheduled(self, builder: Builder) -> tuple[tuple[Node, ...], int]:
+        nodes = _prune(builder.nodes)
+        if not any(node.cell is Cell.INPUT for node in nodes):
+            raise InputError(f"{nodes[-1].part}: has one value over all input codes; it must depend on x")
+        return schedule(nodes, cell_costs(nodes, self.target), self.clock_mhz, self.target)
+
+    def solution(self, builder: Builder) -> _Solution:
+        nodes, latency = self.scheduled(builder)
+        cost = resources(nodes, latency, self.target).cost
+        return _Solution(nodes, latency, self.certificate(builder), cost)
+
+    def datapath(self, solution: _Solution) -> Datapath:
+        return Datapath(
+            str(self.expression),
+            self.input,
+            self.output,
+            solution.nodes,
+            solution.latency,
+            self.target.name,
+            self.clock_mhz,
+            solution.certificate,
+        )
 
 
 def _prune(nodes: list[Node]) -> list[Node]:

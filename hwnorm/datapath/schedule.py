@@ -16,8 +16,9 @@ def schedule(
     """The nodes with their stages, and the latency in cycles (the number of stages).
 
     As soon as possible: a cell joins the stage of its latest argument if the sum of delays still
-    fits the period less the register's own time, and opens the next stage otherwise. Shifts are
-    wires and move to where they are first used, so that only what they read is carried.
+    fits the period less the register's own time, and opens the next stage otherwise. Shifts
+    are wires and gates part of adders: both move to where they are first used, so that only what they
+    read is carried.
 
     Raises:
         InputError: the clock is no positive number, or one cell alone is slower than it.
@@ -43,7 +44,7 @@ def schedule(
         arrival[i] = ready + cost.delay_ns
     users: list[list[int]] = [[] for _ in nodes]
     for i in range(len(nodes) - 1, -1, -1):
-        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT):
+        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT, Cell.GATE):
             stage[i] = min(stage[u] for u in users[i])
         for a in nodes[i].args:
             users[a].append(i)

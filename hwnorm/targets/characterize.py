@@ -5,8 +5,9 @@ extra ``characterize``) synthesizes all of them in one run, and its counts of LU
 the longest topological path of each module become the rows of the target's data file. Multipliers are
 measured in LUTs too (``-nodsp``), and the way that weighs less is taken.
 
-What the numbers of a row's ``size`` mean: one width for add, neg, abs, negate_if, select (min or max
-of two signals), clamp (min or max with a constant), round (the increment), saturate (width that
+What the numbers of a row's ``size`` mean: one width for add, neg, abs, negate_if,
+complement_if, gate, mux (one of two signals by a sign), select (min or max of two signals), clamp (min
+or max with a constant), round (the increment), saturate (width that
 remains) and square; both widths for mul; address and data bits for table.
 """
 
@@ -58,6 +59,9 @@ def modules() -> list[dict[str, Any]]:
         one("neg", (w,), w, 0, w)
         one("abs", (w,), w, 0, w)
         one("negate_if", (w,), w, 1, w)
+        one("complement_if", (w,), w, 1, w)
+        one("gate", (w,), w, 1, w)
+        one("mux", (w,), w, w + 1, w)
         one("select", (w,), w, w, w)
         one("clamp", (w,), w, 0, w, limit=round(0.645 * 2 ** (w - 1)))
         one("round", (w,), w, 1, w)

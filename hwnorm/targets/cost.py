@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -26,7 +27,29 @@ class Resources:
 
 def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
     """The cost of each node, in order."""
-    return [_cell_cost(node, nodes, target) for node in nodes]
+    absorbed = _absorbed(nodes)
+    return [
+        _WIRING if i in absorbed else _cell_cost(node, nodes, target) for i, node in enumerate(nodes)
+    ]
+
+
+def _absorbed(nodes: Sequence[Node]) -> set[int]:
+    """Gates and complements that fit into the LUTs of the one adder that reads them.
+
+    A LUT before a carry chain has inputs to spare for one of its two arguments.
+    """
+    readers = Counter(arg for node in nodes for arg in node.args)
+    found = set()
+    for node in nodes:
+        for arg in reversed(node.args) if node.cell in (Cell.ADD, Cell.SUB) else ():
+            single = readers[arg] == 1
+            while single and nodes[arg].cell is Cell.SHIFT:
+                arg = nodes[arg].args[0]
+                single = readers[arg] == 1
+            if single and nodes[arg].cell in (Cell.GATE, Cell.COMPLEMENT_IF):
+                found.add(arg)
+                break
+    return found
 
 
 def resources(nodes: Sequence[Node], latency: int, target: Target) -> Resources:
@@ -67,10 +90,10 @@ def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:
             return target.cost("mul", a, b)
         case Cell.TABLE:
             return target.cost("table", (len(node.table) - 1).bit_length(), node.fmt.width)
-        case Cell.NEG | Cell.ABS | Cell.NEGATE_IF:
+        case Cell.NEG | Cell.ABS | Cell.NEGATE_IF | Cell.COMPLEMENT_IF | Cell.GATE:
             return target.cost(str(node.cell), node.fmt.width)
-        case Cell.COMPLEMENT_IF | Cell.SELECT | Cell.GATE:
-            return target.cost("negate_if", node.fmt.width)
+        case Cell.SELECT:
+            return target.cost("mux", node.fmt.width)
     raise AssertionError(node.cell)
 
 

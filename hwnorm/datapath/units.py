@@ -1,0 +1,85 @@
+"""The cells of a piecewise unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnorm.datapath.ir import Cell
+from hwnorm.datapath.piecewise import DSP_LUTS, Unit, product_luts
+from hwnorm.fixed import FixedFormat
+
+if TYPE_CHECKING:
+    from hwnorm.datapath.builder import Builder, Wire
+
+
+def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
+    """Fold and saturate ``a``, look the segment up, go along it; a result of ``frac`` fractional bits."""
+    u = a
+    sign = build.sign(a) if unit.fold == "odd" or (unit.fold == "even" and not unit.magnitude) else a
+    if unit.fold != "none" and unit.magnitude:
+        u = build.abs(u)
+    u = build.resize(u, u.frac - unit.drop)
+    if unit.fold != "none" and not unit.magnitude:
+        u = _complemented(build, u, sign, "folded")
+    if unit.saturate is not None:
+        signed = unit.fold == "none" and u.low < 0
+        fmt = FixedFormat(unit.saturate + (not signed), u.frac)
+        ends = max(u.low, fmt.min_code), min(u.high, fmt.max_code)
+        u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", u.real, u.error, overflow="sat", fmt=fmt)
+    value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
+    if unit.slope:
+        value = build.add(value, _rise(build, u, unit, frac + unit.guard))
+    if unit.fold == "odd":
+        value = _complemented(build, value, sign, "signed")
+        if unit.centre:
+            code = unit.centre
+            centre = build.cell(
+                Cell.CONSTANT, (), value.frac, (code, code), "centre", value.real, 0.0, parameter=code
+            )
+            value = build.add(value, centre)
+    return build.resize(value, frac)
+
+
+def _rise(build: Builder, u: Wire, unit: Unit, frac: int) -> Wire:
+    """What the slope of u's segment adds up to at its offset; ``frac`` fractional bits."""
+    low = unit.low_bits
+    run = (0, (1 << low) - 1)
+    offset = build.cell(Cell.LOW_BITS, (u,), u.frac, run, "offset", u.real, 0.0, parameter=low)
+    # The offset counts codes of u: as an integer it leaves the slope's binary point where it is.
+    offset = build.shift(offset, offset.frac)
+    slope_frac = frac + unit.slope_shift
+    slope = _table(build, u, low, unit.slope, slope_frac, "slope")
+    if unit.curve:
+        curve = _table(build, u, low, unit.curve, slope_frac + unit.curve_shift, "curve")
+        bend = build.resize(_product(build, curve, offset, low), slope_frac)
+        slope = build.add(slope, bend)
+    return build.resize(_product(build, slope, offset, low), frac)
+
+
+def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
+    """``a`` times an offset of so many bits: rows of gated additions, or a multiplier if that is large.
+
+    Synthesis takes a DSP block for any product that it finds; rows are a LUT a bit.
+    """
+    if product_luts(FixedFormat.holding(a.low, a.high, 0).width, bits) > DSP_LUTS:
+        return build.mul(a, offset)
+    ends = min(a.low, 0), max(a.high, 0)
+    total: Wire | None = None
+    for bit in range(bits):  # from low to high, so that the low bits of each sum are wires
+        row = build.cell(Cell.GATE, (a, offset), a.frac, ends, f"row{bit}", a.real, 0.0, parameter=bit)
+        row = build.shift(row, bit)
+        total = row if total is None else build.add(total, row)
+    assert total is not None
+    return total
+
+
+def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
+    """The complement of ``value`` where ``sign`` is negative."""
+    ends = min(value.low, ~value.high), max(value.high, ~value.low)
+    return build.cell(Cell.COMPLEMENT_IF, (value, sign), value.frac, ends, role, value.real, value.error)
+
+
+def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
+    """``contents`` addressed by the bits of ``a`` from ``low_bits`` up."""
+    ends = min(contents), max(contents)
+    return build.cell(Cell.TABLE, (a,), frac, ends, role, a.real, 0.0, parameter=low_bits, table=contents)
