@@ -293,7 +293,8 @@ def _lowered(name: str, expression: Expression, fmt: FixedFormat, frac: int) -> 
     target = load_target(_TARGET)
     try:
         output = FixedFormat.holding(int(np.floor(exact.min())), int(np.ceil(exact.max())), frac)
-        return lower(expression, fmt, output, target, _CLOCK_MHZ)
+        # A unit that stands for the whole expression would hide the operator's own lowering.
+        return lower(expression, fmt, output, target, _CLOCK_MHZ, fuse=False)
     except (InputError, ValueError) as error:  # a format that is too wide is a ValueError
         _fail(name, "lowering", f"{expression}, {fmt} to {frac} fractional bits: {error}")
 

@@ -32,7 +32,7 @@ def test_the_lowering_is_exact_arithmetic(name):
     """The oracle's fractions: each signal at every code is in its format, and the last is the result."""
     fmt = FixedFormat(6, 2)
     for text in registry()[name].examples:
-        datapath = lower(parse(text), fmt, FixedFormat(20, 4), load_target("xcup"), 100.0)
+        datapath = lower(parse(text), fmt, FixedFormat(20, 4), load_target("xcup"), 100.0, fuse=False)
         for code in fmt.codes():
             signals = run(datapath.nodes, int(code))
             for node, signal in zip(datapath.nodes, signals, strict=True):

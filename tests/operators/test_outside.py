@@ -121,11 +121,11 @@ def test_what_is_broken_is_caught_by_the_check_of_its_facet(outside, what):
 def test_a_datapath_is_checked_apart_from_its_certificate(monkeypatch):
     """A datapath of another function, and one with a signal that is a bit too narrow."""
 
-    def other(expression, *rest):
-        return lower(parse("2*abs(x) + 0.25"), *rest)
+    def other(expression, *rest, **options):
+        return lower(parse("2*abs(x) + 0.25"), *rest, **options)
 
-    def narrow(*arguments):
-        made = lower(*arguments)
+    def narrow(*arguments, **options):
+        made = lower(*arguments, **options)
         nodes = list(made.nodes)
         at = next(i for i, node in enumerate(nodes) if node.cell is Cell.ABS)
         nodes[at] = replace(nodes[at], fmt=FixedFormat(nodes[at].fmt.width - 1, nodes[at].fmt.frac))
