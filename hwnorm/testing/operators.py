@@ -32,6 +32,8 @@ from hwnorm.verify.toolchain import find_toolchain
 _X: Interval = (-8.0, 8.0)
 #: Input formats over that range, and the fractional bits of the output, that examples are lowered for.
 _FORMATS = ((FixedFormat(8, 4), 4), (FixedFormat(6, 2), 6), (FixedFormat(7, 3), 1))
+#: An input format that is too wide to be certified code by code, and the output's fractional bits.
+_WIDE, _WIDE_FRAC = FixedFormat(17, 13), 4
 _TARGET, _CLOCK_MHZ = "xcup", 100.0
 #: So many examples of each operator are rendered in Verilog and HLS.
 _RENDERED = 2
@@ -270,6 +272,29 @@ def check_lowering(name: str) -> None:
             _compare_signals(name, case, datapath)
 
 
+def check_bound(name: str) -> None:
+    """For a wide input, the bound that intervals and steepness prove is no less than the real error.
+
+    One example is enough here; a bound that cannot be met, as of what jumps, is refused.
+
+    Raises:
+        AssertionError: an error is larger than what was proven.
+    """
+    expression = next(iter(_examples(name).values()))
+    exact = expression.numpy(_WIDE.to_float(_WIDE.codes())) * 2.0**_WIDE_FRAC
+    output = FixedFormat.holding(int(np.floor(exact.min())), int(np.ceil(exact.max())), _WIDE_FRAC)
+    try:
+        datapath = lower(expression, _WIDE, output, load_target(_TARGET), _CLOCK_MHZ, fuse=False)
+    except InputError:
+        return
+    error = np.abs(datapath.evaluate(_WIDE.codes()) - exact)
+    bound = datapath.certificate.max_error_ulp
+    if not error.max() <= bound + 1e-9:
+        worst = int(error.argmax()) + _WIDE.min_code
+        what = f"{expression}, {_WIDE} to {output}: {error.max():.3f} ulp off at code {worst}"
+        _fail(name, "bound", f"{what}; {bound:.3f} was proven")
+
+
 def _compare_signals(name: str, case: str, datapath: Datapath) -> None:
     """Every signal, computed without a limit of its width, is within its format."""
     values: list[np.ndarray] = []
@@ -333,6 +358,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "gradient": check_gradient,
     "steepness": check_steepness,
     "lowering": check_lowering,
+    "bound": check_bound,
 }
 
 

@@ -139,6 +139,13 @@ def test_a_datapath_is_checked_apart_from_its_certificate(monkeypatch):
         CHECKS["lowering"]("abs")
 
 
+def test_a_bound_that_is_not_true_is_caught(outside):
+    """A function that says it is flat: what cutting its argument costs is missing from the proof."""
+    outside.Softsign = define_softsign(examples=("4*softsign(x)",), steepness=lambda self, x: (0.0,))
+    with pytest.raises(AssertionError, match=r"^softsign: bound: .* ulp off at code .*; \d.\d+ was proven"):
+        CHECKS["bound"]("softsign")
+
+
 def test_a_wrong_value_passes_no_other_check_than_it_should(outside):
     """A gradient that is wrong leaves all other facets right: the checks tell what is the matter."""
     outside.Softsign = define_softsign(torch=lambda self, x: x / (1 + x.abs().detach()))
