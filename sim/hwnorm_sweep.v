@@ -1,10 +1,9 @@
 // Sends beats through an AXI4-Stream stage back to back, every code of a kernel, and keeps what comes out.
 //
-// After `start`, one beat is offered each cycle: the words of CODES_FILE, or 0, 1, 2, ... if COUNT is 1.
-// Results are kept in order as whole m_axis_tdata words, so that lane order and sign extension are seen
-// too, and written to RESULTS_FILE unless COUNT is 1. `first_result` and `last_result` count cycles from
-// the first accepted beat. A stage that loses beats ends at LIMIT cycles, its missing results all x.
-// Simulation only.
+// After `start`, one beat is offered each cycle: the words of CODES_FILE. Results are kept in order as
+// whole m_axis_tdata words, so that lane order and sign extension are seen too, and written to
+// RESULTS_FILE. `first_result` and `last_result` count cycles from the first accepted beat. A stage that
+// loses beats ends at LIMIT cycles, its missing results all x. Simulation only.
 
 `default_nettype none
 
@@ -13,67 +12,61 @@ module hwnorm_sweep #(
     parameter S_WIDTH      = 8,
     parameter M_WIDTH      = 8,
     parameter LIMIT        = 1024,
-    parameter COUNT        = 0,
     parameter CODES_FILE   = "codes.hex",
     parameter RESULTS_FILE = "results.hex"
 ) (
-    input  wire               aclk,
-    input  wire               start,
-    output reg                done,
+    input  wire aclk,
+    input  wire start,
+    output reg  done,
 
     output wire [S_WIDTH-1:0] s_tdata,
     output wire               s_tvalid,
     input  wire               s_tready,
     output wire               s_tlast,
 
-    input  wire [M_WIDTH-1:0] m_tdata,
-    input  wire               m_tvalid,
+    input wire [M_WIDTH-1:0] m_tdata,
+    input wire               m_tvalid,
 
-    output reg  [31:0]        received,
-    output reg  [31:0]        first_result,
-    output reg  [31:0]        last_result
+    output reg [31:0] received,
+    output reg [31:0] first_result,
+    output reg [31:0] last_result
 );
 
-    reg [S_WIDTH-1:0] codes   [0:BEATS-1];
-    reg [M_WIDTH-1:0] results [0:BEATS-1];
-    reg [31:0] sent;
-    reg [31:0] cycle;
+  reg [S_WIDTH-1:0] codes   [0:BEATS-1];
+  reg [M_WIDTH-1:0] results [0:BEATS-1];
+  reg [31:0] sent;
+  reg [31:0] cycle;
 
-    integer i;
-    initial begin
-        done = 1'b0;
-        sent = 32'd0;
-        cycle = 32'd0;
-        received = 32'd0;
-        first_result = 32'd0;
-        last_result = 32'd0;
-        if (COUNT != 0) begin
-            for (i = 0; i < BEATS; i = i + 1) codes[i] = i[S_WIDTH-1:0];
-        end else begin
-            $readmemh(CODES_FILE, codes);
-        end
+  initial begin
+    done = 1'b0;
+    sent = 32'd0;
+    cycle = 32'd0;
+    received = 32'd0;
+    first_result = 32'd0;
+    last_result = 32'd0;
+    $readmemh(CODES_FILE, codes);
+  end
+
+  assign s_tvalid = start & (sent != BEATS);
+  assign s_tlast  = sent == BEATS - 1;
+  assign s_tdata  = codes[s_tvalid?sent : 0];
+
+  always @(posedge aclk) begin
+    if (start & ~done) begin
+      if (s_tvalid & s_tready) sent <= sent + 1;
+      if (sent != 0 | (s_tvalid & s_tready)) cycle <= cycle + 1;
+      if (m_tvalid & (received != BEATS)) begin
+        results[received] <= m_tdata;
+        received <= received + 1;
+        if (received == 0) first_result <= cycle;
+        last_result <= cycle;
+      end
+      if (received == BEATS | cycle == LIMIT) begin
+        $writememh(RESULTS_FILE, results);
+        done <= 1'b1;
+      end
     end
-
-    assign s_tvalid = start & (sent != BEATS);
-    assign s_tlast  = sent == BEATS - 1;
-    assign s_tdata  = codes[s_tvalid ? sent : 0];
-
-    always @(posedge aclk) begin
-        if (start & ~done) begin
-            if (s_tvalid & s_tready) sent <= sent + 1;
-            if (sent != 0 | (s_tvalid & s_tready)) cycle <= cycle + 1;
-            if (m_tvalid & (received != BEATS)) begin
-                results[received] <= m_tdata;
-                received <= received + 1;
-                if (received == 0) first_result <= cycle;
-                last_result <= cycle;
-            end
-            if (received == BEATS | cycle == LIMIT) begin
-                if (COUNT == 0) $writememh(RESULTS_FILE, results);
-                done <= 1'b1;
-            end
-        end
-    end
+  end
 
 endmodule
 

@@ -123,6 +123,9 @@ def emit(run_folder: RunArgument) -> None:
 def verify(
     folder: Annotated[Path, typer.Argument(help="run folder, or the folder of one package")],
     jobs: JobsOption = JOBS,
+    formal: Annotated[
+        bool, typer.Option("--formal", help="prove the combinational cores with Yosys too")
+    ] = False,
 ) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
     from hwnorm.run.folder import RunFolder
@@ -131,14 +134,14 @@ def verify(
     from hwnorm.verify.stage import verify as stage
 
     if (folder / "manifest.json").is_file():
-        verdicts = verify_packages([folder], jobs=jobs)
+        verdicts = verify_packages([folder], jobs=jobs, formal=formal)
     else:
         if not (folder / "run.json").is_file():
             raise InputError(
                 f"{folder}: neither a package (it has no manifest.json) nor a run folder (no run.json)"
             )
         opened = RunFolder.open(folder)
-        stage(opened, jobs)
+        stage(opened, jobs, formal)
         verdicts = read_verdicts(opened)
     _tell(verdicts)
 
@@ -207,6 +210,8 @@ def _tell(verdicts: list[Any]) -> None:
     for verdict in verdicts:
         checks = f"{verdict.codes} codes bit-exact in Verilator and HLS, stream contract kept"
         out.print(f"{verdict.top}: {checks if verdict.passed else 'FAILED'}", soft_wrap=True)
+        if verdict.formal != "not tried" and verdict.formal_counterexample is None:
+            out.print(f"  combinational core {verdict.formal}", soft_wrap=True)
         for problem in verdict.problems():
             out.print(f"  {problem}", style="red", soft_wrap=True)
     if not all(verdict.passed for verdict in verdicts):

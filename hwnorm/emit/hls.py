@@ -1,4 +1,4 @@
-"""What the HLS templates need to know about each cell."""
+"""What the HLS templates need to know about each cell, and about the device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from hwnorm.datapath.ir import Cell, Datapath
 from hwnorm.emit.names import Names
 from hwnorm.fixed import FixedFormat
 
+#: The device that ``run_hls.tcl`` names for a target: the one on its board.
+PARTS = {"xcup": "xczu9eg-ffvb1156-2-e"}
+
 #: Words that ap_fixed's headers or the kernel itself use.
 _TAKEN = ("x", "y", "code", "main", "rom")
 
 
 def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
-    """The cells in order, as ``hls/kernel.cpp.j2`` wants them, and the result's name; named as in Verilog."""
-    names = Names((*_TAKEN, top, f"{top}_core"))
+    """The cells in order as ``hls/kernel.cpp.j2`` wants them, named as in Verilog; part and clock."""
+    names = Names((*_TAKEN, top, f"{top}_axis"))
     known = ["x" if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
     cells = []
     for i, node in enumerate(datapath.nodes):
@@ -46,4 +49,9 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
                 "address_width": address,
             }
         cells.append(line)
-    return {"cells": cells, "result": known[-1]}
+    return {
+        "cells": cells,
+        "result": known[-1],
+        "part": PARTS.get(datapath.target),
+        "clock_ns": f"{1000.0 / datapath.clock_mhz:g}",
+    }

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.ir import Certificate, Datapath
 from hwnorm.datapath.serial import to_json
 from hwnorm.emit.hls import hls_context
 from hwnorm.emit.names import is_identifier
 from hwnorm.emit.render import render
-from hwnorm.emit.stimulus import byte_bits, protocol_plan
-from hwnorm.emit.verilog import core_context
+from hwnorm.emit.stimulus import byte_bits, codes_to_send, protocol_plan
+from hwnorm.emit.verilog import comb_context, core_context
 from hwnorm.errors import InputError
 from hwnorm.files import SCHEMA, digest
 from hwnorm.resources import resource
@@ -27,18 +26,20 @@ from hwnorm.version import VERSION
 #: Hand-written Verilog that every kernel instantiates.
 RTL_PARTS = ("hwnorm_axis_skid.v", "hwnorm_axis_pipe.v")
 
-#: Testbench parts, the same ones that ``hwnorm verify`` runs.
-SIM_PARTS = ("hwnorm_sweep.v", "test_axis.py")
-
-#: Up to this input width a package carries the result of every code, for its self-checking testbench.
-GOLDEN_WIDTH = 16
+#: What a package takes along as it is, and the cocotb tests among it that ``hwnorm verify`` runs too.
+COPIED = {
+    **{f"rtl/{part}": ("rtl", part) for part in RTL_PARTS},
+    "hls/hwnorm_cells.h": ("templates", "hls/hwnorm_cells.h"),
+    "hls/hwnorm_axis.h": ("templates", "hls/hwnorm_axis.h"),
+    "sim/test_codes.py": ("sim", "test_codes.py"),
+    "sim/test_axis.py": ("sim", "test_axis.py"),
+}
 
 
 def kernel_context(datapath: Datapath, top: str, lanes: int, note: str) -> dict[str, Any]:
     """What every template of a package may name."""
     core = core_context(datapath, top)
     clocked = any(stage.registers for stage in core["stages"])
-    certificate = datapath.certificate
     return {
         "top": top,
         "expression": datapath.expression,
@@ -48,14 +49,26 @@ def kernel_context(datapath: Datapath, top: str, lanes: int, note: str) -> dict[
         "out_bits": byte_bits(datapath.output),
         "lanes": lanes,
         "latency": datapath.latency,
-        "certificate": certificate,
+        "error": _error(datapath.certificate),
         "target": datapath.target,
         "clock_mhz": f"{datapath.clock_mhz:g}",
         "version": VERSION,
         "note_lines": note.splitlines(),
         "rtl_parts": RTL_PARTS,
         "core": {**core, "clocked": clocked},
-        "golden": datapath.input.width <= GOLDEN_WIDTH,
+        "comb": comb_context(datapath, top),
+        "vectors": len(codes_to_send(datapath.input, seed=0)),
+    }
+
+
+def _error(certificate: Certificate) -> dict[str, Any]:
+    """The certificate for people: four decimals, the largest error rounded up."""
+    mean = certificate.mean_error_ulp
+    return {
+        "largest": math.ceil(certificate.max_error_ulp * 1e4) / 1e4,
+        "mean": None if mean is None else round(mean, 4),
+        "worst_code": certificate.worst_code,
+        "codes": certificate.codes,
     }
 
 
@@ -125,45 +138,40 @@ def _fill(
     rendered = {
         f"rtl/{top}.v": "verilog/stage.v.j2",
         f"rtl/{top}_core.v": "verilog/core.v.j2",
+        f"rtl/{top}_comb.v": "verilog/comb.v.j2",
         f"hls/{top}.h": "hls/kernel.h.j2",
         f"hls/{top}.cpp": "hls/kernel.cpp.j2",
+        f"hls/{top}_axis.h": "hls/axis.h.j2",
+        f"hls/{top}_axis.cpp": "hls/axis.cpp.j2",
         f"hls/{top}_tb.cpp": "hls/testbench.cpp.j2",
+        "hls/run_hls.tcl": "hls/run_hls.tcl.j2",
         f"sim/{top}_tb.v": "sim/testbench.v.j2",
         "sim/Makefile": "sim/Makefile.j2",
+        f"{top}.core": "package/fusesoc.core.j2",
         "README.md": "package/README.md.j2",
     }
-    copied = {f"rtl/{part}": resource("rtl") / part for part in RTL_PARTS}
-    copied["hls/hwnorm_cells.h"] = resource("templates") / "hls" / "hwnorm_cells.h"
-    copied |= {f"sim/{part}": resource("sim") / part for part in SIM_PARTS}
     for name in ("rtl", "hls", "sim"):
         (folder / name).mkdir()
     for name, template in rendered.items():
         (folder / name).write_text(render(template, context), encoding="utf-8")
-    for name, source in copied.items():
-        shutil.copyfile(source, folder / name)
+    for name, (place, part) in COPIED.items():
+        shutil.copyfile(resource(place) / part, folder / name)
     (folder / "datapath.json").write_text(json.dumps(to_json(datapath), indent=1) + "\n", encoding="utf-8")
     plan = protocol_plan(datapath, top, lanes, datapath.latency, prefix="", seed=0)
     (folder / "sim" / "plan.json").write_text(
         json.dumps({"seed": 0, "kernels": [plan]}) + "\n", encoding="utf-8"
     )
-    if context["golden"]:
-        _write_golden(folder / "sim" / "golden.hex", datapath)
+    (folder / "sim" / "vectors.txt").write_text(_vectors(datapath), encoding="ascii")
     manifest = _manifest(folder, datapath, top, lanes, resources)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
-def _write_golden(path: Path, datapath: Datapath) -> None:
-    """The output code of every input code, in the order of the input's bits read as unsigned."""
-    codes = np.arange(1 << datapath.input.width, dtype=np.int64)
-    signed = np.where(codes > datapath.input.max_code, codes - (1 << datapath.input.width), codes)
-    path.write_text(hex_lines(datapath.evaluate(signed), datapath.output.width), encoding="ascii")
-
-
-def hex_lines(codes: np.ndarray, width: int) -> str:
-    """Codes as two's complement in hexadecimal, one a line: what ``$readmemh`` reads."""
-    digits = (width + 3) // 4
-    return "".join(f"{code:0{digits}x}\n" for code in (codes & ((1 << width) - 1)).tolist())
+def _vectors(datapath: Datapath) -> str:
+    """Input code and output code, one pair a line: what every testbench of the package reads."""
+    codes = codes_to_send(datapath.input, seed=0)
+    pairs = zip(codes.tolist(), datapath.evaluate(codes).tolist(), strict=True)
+    return "".join(f"{code} {result}\n" for code, result in pairs)
 
 
 def _manifest(
@@ -182,6 +190,7 @@ def _manifest(
         "latency": datapath.latency,
         "max_error_ulp": datapath.certificate.max_error_ulp,
         "mean_error_ulp": datapath.certificate.mean_error_ulp,
+        "worst_code": datapath.certificate.worst_code,
         "certified_codes": datapath.certificate.codes,
         "target": datapath.target,
         "clock_mhz": datapath.clock_mhz,

@@ -13,6 +13,19 @@ from hwnorm.fixed import FixedFormat
 PROTOCOL_BEATS = 120
 USER_WIDTH = 5
 
+#: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
+EXHAUSTIVE_WIDTH = 16
+
+
+def codes_to_send(fmt: FixedFormat, seed: int) -> np.ndarray:
+    """Every code of a format in ascending order; of a wide one, its ends, zero and random ones (int64)."""
+    if fmt.width <= EXHAUSTIVE_WIDTH:
+        return fmt.codes()
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << EXHAUSTIVE_WIDTH)
+    codes[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
+    return codes
+
 
 def byte_bits(fmt: FixedFormat) -> int:
     """Bits that one element takes in TDATA: whole bytes."""

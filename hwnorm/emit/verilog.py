@@ -6,11 +6,12 @@ extend or cut anything by itself; bits that nobody reads are gathered for the ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwnorm.datapath.ir import Cell, Datapath, Node
 from hwnorm.emit.names import Names
+from hwnorm.fixed import FixedFormat
 
 #: Ports and wires of the core and of the stage around it; no signal may have these names.
 PORTS = ("clk", "ce", "x", "y", "unused", "aclk", "aresetn", "address")
@@ -58,7 +59,7 @@ class _Core:
 
     def __init__(self, datapath: Datapath, top: str) -> None:
         self.datapath = datapath
-        self.names = Names((*PORTS, top, f"{top}_core"))
+        self.names = Names((*PORTS, top, f"{top}_core", f"{top}_comb"))
         self.signals = ["x" if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
         self.widths: dict[str, int] = {"x": datapath.input.width}
         self.used: dict[str, set[int]] = {"x": set()}
@@ -104,13 +105,15 @@ class _Core:
         match node.cell:
             case Cell.CONSTANT:
                 line["code"] = node.parameter
-            case Cell.ADD | Cell.SUB | Cell.MIN | Cell.MAX:
+            case Cell.ADD | Cell.SUB:
+                line |= self.sum(node, args, formats)
+            case Cell.MIN | Cell.MAX:
                 frac = max(f.frac for f in formats)
                 shifts = [frac - f.frac for f in formats]
                 line["args"] = [self.bits(a, s, width) for a, s in zip(args, shifts, strict=True)]
-                if node.cell in (Cell.MIN, Cell.MAX):
-                    both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
-                    line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
+                both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
+                line["first"] = self.names.take(f"{name}_first")
+                line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
             case Cell.MUL:
                 # Whole signed operands, as DSP inference likes them, unless the product is cut.
                 cut = any(self.widths[a] > width for a in args)
@@ -138,6 +141,9 @@ class _Core:
                 line["table"] = node.table
                 line["address_width"] = address
                 line["args"] = [self.bits(args[0], -node.parameter, address)]
+                # A name of its own where sign bits are put before the signal's.
+                extended = line["args"][0].signs > 0
+                line["address"] = self.names.take(f"{name}_address") if extended else None
             case Cell.LOW_BITS:
                 low = min(node.parameter, width)
                 if low == 0:
@@ -147,6 +153,19 @@ class _Core:
             case _:
                 raise AssertionError(node.cell)
         return line
+
+    def sum(self, node: Node, args: list[str], formats: list[FixedFormat]) -> dict[str, Any]:
+        """A sum or difference; below the lowest place of the coarser argument it is the finer one's bits.
+
+        Said so, it stays a short carry chain of its own: synthesis melts it into no wide adder of many.
+        """
+        shifts = [node.fmt.frac - f.frac for f in formats]
+        low = 0 if node.cell is Cell.SUB and shifts[0] > 0 else min(max(shifts), node.fmt.width - 1)
+        finer = args[shifts.index(min(shifts))]
+        return {
+            "low": self.bits(finer, 0, low) if low else None,
+            "args": [self.bits(a, s - low, node.fmt.width - low) for a, s in zip(args, shifts, strict=True)],
+        }
 
     def resize(self, node: Node, name: str, source: str, drop: int) -> dict[str, Any]:
         """Floor or round half up, then saturate or wrap, as bits.
@@ -172,32 +191,42 @@ class _Core:
         helper = self.declare(self.names.take(f"{name}_wide"), exact)
         return self.bits(helper, 0, exact)
 
-    def stages(self) -> list[Stage]:
-        """The cells and registers of each stage, in order."""
-        nodes, lifetimes = self.datapath.nodes, self.datapath.lifetimes()
-        stages = []
-        for number in range(self.datapath.latency):
-            cells = [
-                self.cell(node, self.signals[i])
-                for i, node in enumerate(nodes)
-                if node.stage == number and node.cell not in (Cell.INPUT, Cell.CONSTANT)
-            ]
-            registers = []
-            for i, node in enumerate(nodes):
-                if node.stage <= number < node.stage + lifetimes[i]:
-                    source = self.at(i, number)
-                    delayed = self.declare(
-                        self.names.take(f"{self.signals[i]}_r{number + 1}"), node.fmt.width
-                    )
-                    self.carried[i, number + 1] = delayed
-                    self.used[source].update(range(node.fmt.width))
-                    registers.append(Register(delayed, source, node.fmt.width, f"{node.part}  {node.fmt}"))
-            stages.append(Stage(number, cells, registers))
-        return stages
+    def constants(self) -> list[dict[str, Any]]:
+        """The constants, which no register delays."""
+        nodes = self.datapath.nodes
+        return [self.cell(n, self.signals[i]) for i, n in enumerate(nodes) if n.cell is Cell.CONSTANT]
+
+    def cells(self, stage: int) -> list[dict[str, Any]]:
+        """What is computed in a stage."""
+        return [
+            self.cell(node, self.signals[i])
+            for i, node in enumerate(self.datapath.nodes)
+            if node.stage == stage and node.cell not in (Cell.INPUT, Cell.CONSTANT)
+        ]
+
+    def registers(self, stage: int) -> list[Register]:
+        """The registers at the end of a stage; the stages before it come first."""
+        registers = []
+        for i, (node, lifetime) in enumerate(
+            zip(self.datapath.nodes, self.datapath.lifetimes(), strict=True)
+        ):
+            if node.stage <= stage < node.stage + lifetime:
+                source = self.at(i, stage)
+                delayed = self.declare(self.names.take(f"{self.signals[i]}_r{stage + 1}"), node.fmt.width)
+                self.carried[i, stage + 1] = delayed
+                self.used[source].update(range(node.fmt.width))
+                registers.append(Register(delayed, source, node.fmt.width, f"{node.part}  {node.fmt}"))
+        return registers
+
+    def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:
+        """What the templates of both modules name."""
+        self.used[result].update(range(self.widths[result]))
+        unread = [part for name in self.used for part in _unread(name, self.widths[name], self.used[name])]
+        return {"constants": constants, "stages": stages, "result": result, "unused": unread}
 
 
 def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
-    """Everything that ``verilog/kernel.v.j2`` says about the core.
+    """Everything that ``verilog/core.v.j2`` says about the pipelined core.
 
     Raises:
         ValueError: the datapath has no stage; a kernel's result is registered.
@@ -205,20 +234,17 @@ def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
     if datapath.latency < 1:
         raise ValueError(f"{top}: latency {datapath.latency}; a kernel's result is registered: at least 1")
     core = _Core(datapath, top)
-    constants = [
-        core.cell(node, core.signals[i])
-        for i, node in enumerate(datapath.nodes)
-        if node.cell is Cell.CONSTANT
-    ]
-    stages = core.stages()
-    result = core.at(len(datapath.nodes) - 1, datapath.latency)
-    core.used[result].update(range(core.widths[result]))
-    return {
-        "constants": constants,
-        "stages": stages,
-        "result": result,
-        "unused": [part for name in core.used for part in _unread(name, core.widths[name], core.used[name])],
-    }
+    constants = core.constants()
+    stages = [Stage(n, core.cells(n), core.registers(n)) for n in range(datapath.latency)]
+    return core.context(stages, constants, core.at(len(datapath.nodes) - 1, datapath.latency))
+
+
+def comb_context(datapath: Datapath, top: str) -> dict[str, Any]:
+    """The same for ``verilog/comb.v.j2``: every cell in one stage that no register ends."""
+    flat = replace(datapath, nodes=tuple(replace(node, stage=0) for node in datapath.nodes))
+    core = _Core(flat, top)
+    constants = core.constants()
+    return core.context([Stage(0, core.cells(0), [])], constants, core.signals[-1])
 
 
 def _unread(name: str, width: int, used: set[int]) -> list[Operand]:

@@ -14,13 +14,10 @@ import numpy as np
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json
 from hwnorm.emit.package import RTL_PARTS
-from hwnorm.emit.stimulus import byte_bits, protocol_plan, tdata
+from hwnorm.emit.stimulus import byte_bits, codes_to_send, protocol_plan, tdata
 from hwnorm.errors import InputError
 from hwnorm.files import digest, read_artefact
 from hwnorm.fixed import FixedFormat
-
-#: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
-EXHAUSTIVE_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,11 @@ class Kernel:
     def rtl(self) -> list[Path]:
         """The kernel's own Verilog (absolute)."""
         return [self.folder.resolve() / "rtl" / f"{self.top}{part}.v" for part in ("", "_core")]
+
+    @property
+    def comb(self) -> Path:
+        """The combinational core, which nothing else instantiates."""
+        return self.folder.resolve() / "rtl" / f"{self.top}_comb.v"
 
     @property
     def shared_rtl(self) -> list[Path]:
@@ -110,12 +112,7 @@ def load_kernel(folder: Path, seed: int) -> Kernel:
 
 
 def _codes(fmt: FixedFormat, lanes: int, seed: int) -> np.ndarray:
-    if fmt.width <= EXHAUSTIVE_WIDTH:
-        one = fmt.codes()
-    else:
-        rng = np.random.default_rng(seed)
-        one = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << EXHAUSTIVE_WIDTH)
-        one[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
+    one = codes_to_send(fmt, seed)
     return np.stack([np.roll(one, -lane) for lane in range(lanes)], axis=1)
 
 

@@ -13,20 +13,22 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from hwnorm.emit.stimulus import EXHAUSTIVE_WIDTH
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_artefact
 from hwnorm.progress import progress_bar
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import run_csim
-from hwnorm.verify.kernel import EXHAUSTIVE_WIDTH, Kernel, groups, load_kernel
-from hwnorm.verify.lint import lint
+from hwnorm.verify.formal import Proof, find_yosys, prove
+from hwnorm.verify.kernel import Kernel, groups, load_kernel
+from hwnorm.verify.lint import lint_kernel
 from hwnorm.verify.toolchain import Toolchain, find_toolchain
 from hwnorm.verify.verdict import Verdict
 
 T = TypeVar("T")
 
 #: What float64 arithmetic may add to an error, in ulp of the output.
-_FLOAT_SLACK_ULP = 1e-6
+FLOAT_SLACK_ULP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,12 @@ class _Findings:
     simulation: dict[str, Simulation]
     hls: dict[str, np.ndarray]
     torch_error: dict[str, float]
+    formal: dict[str, Proof]
 
 
-def verify_packages(folders: Sequence[Path], *, seed: int = 0, jobs: int = 2) -> list[Verdict]:
+def verify_packages(
+    folders: Sequence[Path], *, seed: int = 0, jobs: int = 2, formal: bool = False
+) -> list[Verdict]:
     """Verify packages and write a ``verdict.json`` into each.
 
     All packages share one Verilated model and one HLS program (as long as their hand-written parts
@@ -49,6 +54,7 @@ def verify_packages(folders: Sequence[Path], *, seed: int = 0, jobs: int = 2) ->
         folders: packages that :func:`hwnorm.emit.emit_package` wrote.
         seed: of the random stalls, of the protocol test's beats, and of the codes of wide inputs.
         jobs: processes at a time.
+        formal: prove the combinational cores too, where their inputs are narrow enough.
 
     Returns:
         A verdict a package, in the order of ``folders``; a failed check is a verdict, not an exception.
@@ -59,23 +65,48 @@ def verify_packages(folders: Sequence[Path], *, seed: int = 0, jobs: int = 2) ->
     """
     kernels = [load_kernel(folder, seed) for folder in folders]
     toolchain = find_toolchain()
-    verdicts: dict[Path, Verdict] = {}
+    yosys = find_yosys() if formal else None
     with progress_bar() as bar:
-        task = bar.add_task(f"verify {len(kernels)} kernels", total=4 * len(kernels))
-        for group in groups(kernels):
-            findings = _check(group, toolchain, seed, jobs, lambda count: bar.advance(task, count))
-            for kernel in group:
-                verdicts[kernel.folder] = verdict = _judge(kernel, findings, toolchain)
-                made_from = digest(*(kernel.folder / name for name in sorted(kernel.manifest["files"])))
-                path = kernel.folder / "verdict.json"
-                write_artefact(path, "verdict", seed, made_from, verdict.to_json())
+        task = bar.add_task(f"verify {len(kernels)} kernels", total=(5 if formal else 4) * len(kernels))
+        verdicts = judge(kernels, toolchain, seed, jobs, lambda count: bar.advance(task, count), yosys)
+    for kernel, verdict in zip(kernels, verdicts, strict=True):
+        made_from = digest(*(kernel.folder / name for name in sorted(kernel.manifest["files"])))
+        write_artefact(kernel.folder / "verdict.json", "verdict", seed, made_from, verdict.to_json())
+    return verdicts
+
+
+def judge(
+    kernels: Sequence[Kernel],
+    toolchain: Toolchain,
+    seed: int,
+    jobs: int,
+    advance: Callable[[int], None] = lambda count: None,
+    yosys: str | None = None,
+) -> list[Verdict]:
+    """A verdict a kernel; ``advance`` is told of each kernel that one of the tools is done with.
+
+    The combinational cores are proven if ``yosys`` is given (:func:`hwnorm.verify.formal.find_yosys`).
+
+    Raises:
+        ToolError: a tool failed.
+    """
+    verdicts: dict[Path, Verdict] = {}
+    for group in groups(kernels):
+        findings = _check(group, toolchain, yosys, seed, jobs, advance)
+        for kernel in group:
+            verdicts[kernel.folder] = _judge(kernel, findings, toolchain)
     return [verdicts[kernel.folder] for kernel in kernels]
 
 
 def _check(
-    group: Sequence[Kernel], toolchain: Toolchain, seed: int, jobs: int, advance: Callable[[int], None]
+    group: Sequence[Kernel],
+    toolchain: Toolchain,
+    yosys: str | None,
+    seed: int,
+    jobs: int,
+    advance: Callable[[int], None],
 ) -> _Findings:
-    """Run every tool over a group; ``advance`` is told of each kernel that a tool is done with."""
+    """Run every tool over a group."""
     folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
 
     def whole(check: Callable[[], T]) -> T:
@@ -93,15 +124,16 @@ def _check(
         simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
         hls = pool.submit(whole, lambda: run_csim(group, toolchain, folder))
         torch_error = [pool.submit(one, torch_distance, kernel) for kernel in group]
-        linted = [
-            pool.submit(one, lambda k: lint([*k.rtl, *k.shared_rtl], k.top, toolchain), kernel)
-            for kernel in group
-        ]
+        linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
+        proofs = (
+            [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in group] if yosys else []
+        )
         findings = _Findings(
             dict(future.result() for future in linted),
             simulation.result(),
             hls.result(),
             dict(future.result() for future in torch_error),
+            dict(future.result() for future in proofs),
         )
     shutil.rmtree(folder, ignore_errors=True)
     return findings
@@ -132,6 +164,7 @@ def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict
         first = (int(codes[at]), int(expected[at]), int(got[at]))
     said = findings.lint[kernel.top]
     error = findings.torch_error[kernel.top]
+    proof = findings.formal.get(kernel.top, Proof("not tried"))
     duration = simulation.last_result - simulation.first_result
     return Verdict(
         top=kernel.top,
@@ -149,7 +182,9 @@ def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict
         protocol_message="; ".join(simulation.faults),
         hls_bit_exact=len(differ) == 0,
         hls_mismatches=len(differ),
-        torch_within_certificate=error <= kernel.manifest["max_error_ulp"] + _FLOAT_SLACK_ULP,
+        torch_within_certificate=error <= kernel.manifest["max_error_ulp"] + FLOAT_SLACK_ULP,
         torch_max_error_ulp=error if np.isfinite(error) else -1.0,
+        formal=proof.outcome,
+        formal_counterexample=proof.counterexample,
         tools=toolchain.versions,
     )

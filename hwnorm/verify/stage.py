@@ -12,17 +12,17 @@ from hwnorm.verify.packages import verify_packages
 from hwnorm.verify.verdict import Verdict
 
 
-def verify(run: RunFolder, jobs: int) -> None:
-    """Write ``verdict.json``, unless it is of just these packages.
+def verify(run: RunFolder, jobs: int, formal: bool = False) -> None:
+    """Write ``verdict.json``, unless it is of just these packages; ``formal``: with proofs.
 
     Raises:
         InputError: a package is missing, or a tool is.
     """
     folders = [run.package(c.top) for c in read_choice(run.choice)]
-    made_from = digest(*(path for folder in folders for path in _sources(folder)), run.settings.seed)
+    made_from = digest(*(path for folder in folders for path in _sources(folder)), run.settings.seed, formal)
     if run.is_current(run.verdict, "verdict", made_from):
         return
-    verdicts = verify_packages(folders, seed=run.settings.seed, jobs=jobs)
+    verdicts = verify_packages(folders, seed=run.settings.seed, jobs=jobs, formal=formal)
     run.write(run.verdict, "verdict", made_from, {"packages": [v.to_json() for v in verdicts]})
 
 

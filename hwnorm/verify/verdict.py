@@ -13,7 +13,9 @@ class Verdict:
     ``codes`` input codes were run through each rendering; ``exhaustive`` says whether these were all.
     ``first_mismatch`` is the input code, the output code expected and the one that Verilator or else
     the HLS program gave (None: no result came). ``torch_max_error_ulp`` is the largest distance
-    between the datapath and the float PyTorch function, in ulp of the output.
+    between the datapath and the float PyTorch function, in ulp of the output. ``formal`` says "proven" of
+    the combinational core, "not tried", or why there is no proof, which alone is no failure;
+    ``formal_counterexample`` is an input code with the output code expected and the one that it gives.
     """
 
     top: str
@@ -33,6 +35,8 @@ class Verdict:
     hls_mismatches: int
     torch_within_certificate: bool
     torch_max_error_ulp: float
+    formal: str
+    formal_counterexample: tuple[int, int, int] | None
     tools: dict[str, str]
 
     @property
@@ -46,6 +50,7 @@ class Verdict:
             and self.protocol_ok
             and self.hls_bit_exact
             and self.torch_within_certificate
+            and self.formal_counterexample is None
         )
 
     def problems(self) -> list[str]:
@@ -66,6 +71,7 @@ class Verdict:
                 self.torch_within_certificate,
                 f"PyTorch: {self.torch_max_error_ulp:.4f} ulp off, uncertified",
             ),
+            (self.formal_counterexample is None, f"combinational core {self.formal}"),
         ]
         return [line for fine, line in checks if not fine]
 
