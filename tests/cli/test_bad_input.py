@@ -156,7 +156,7 @@ def test_model_without_norms(tmp_path):
         ("x + y", "y", "unknown name 'y'; the variable is x"),
         ("clip(x, x)", "clip", "argument 2 of clip must be a number"),
         ("x ** 2", "x ** 2", "not known"),
-        ("x / x", "x", "only division by a number"),
+        ("x / 0", "0", "division by 0; it must not be zero"),
     ],
 )
 def test_bad_expression_has_a_caret(tmp_path, expression, wrong, words):
@@ -165,8 +165,14 @@ def test_bad_expression_has_a_caret(tmp_path, expression, wrong, words):
     first, text, caret = refusal(tmp_path, "compile", expression, *formats)
     assert words in first
     assert text == f"  {expression}"
-    place = expression.rindex(wrong) if expression == "x / x" else expression.index(wrong)
-    assert caret == " " * (2 + place) + "^"
+    assert caret == " " * (2 + expression.index(wrong)) + "^"
+
+
+def test_a_domain_that_is_left_is_one_line(tmp_path):
+    """The operator, what its argument may be, and what it must be; nothing is written."""
+    formats = ["--input", "s8f5", "--output", "s8f5", "--out", tmp_path / "k"]
+    (line,) = refusal(tmp_path, "compile", "x/x", *formats)
+    assert "reciprocal's argument runs from -4 to 3.96875; it must not hold zero" in line
 
 
 @pytest.mark.parametrize(
