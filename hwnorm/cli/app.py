@@ -216,3 +216,29 @@ def _tell(verdicts: list[Any]) -> None:
             out.print(f"  {problem}", style="red", soft_wrap=True)
     if not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
+
+
+@app.command()
+def fuzz(
+    count: Annotated[int, typer.Option(min=1, help="expressions to draw")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="of the sequence of expressions")] = 0,
+    out_folder: Annotated[Path, typer.Option("--out", help="folder for the files of failures")] = Path(
+        "fuzz"
+    ),
+    replay: Annotated[Path | None, typer.Option(help="check the failure in this file again instead")] = None,
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Random expressions through the datapath, Verilator and HLS; what fails is shrunk and kept."""
+    from hwnorm.fuzz.run import fuzz as run_cases
+    from hwnorm.fuzz.run import replay_file
+
+    if replay is None:
+        summary = run_cases(count, seed, jobs, out_folder)
+        lines, failed, interrupted = summary.lines(), bool(summary.failed), summary.interrupted
+    else:
+        lines, failed = replay_file(replay)
+        interrupted = False
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+    if failed or interrupted:
+        raise typer.Exit(1 if failed else 130)

@@ -22,11 +22,11 @@ def resized(number: Fraction, fmt: FixedFormat, rounding: str, overflow: str) ->
     """The code of a number in a format as ap_fixed's assignment defines it."""
     scaled = number * Fraction(2) ** fmt.frac
     code = math.floor(scaled + Fraction(1, 2)) if rounding == "rnd" else math.floor(scaled)
-    least, most = -(2 ** (fmt.width - 1)), 2 ** (fmt.width - 1) - 1
+    least, most = -(1 << (fmt.width - 1)), (1 << (fmt.width - 1)) - 1
     if overflow == "sat":
         return most if code > most else least if code < least else code
-    code %= 2**fmt.width
-    return code - 2**fmt.width if code > most else code
+    code %= 1 << fmt.width
+    return code - (1 << fmt.width) if code > most else code
 
 
 def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> int:
@@ -38,11 +38,11 @@ def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> in
         case Cell.CONSTANT:
             return node.parameter
         case Cell.TABLE:
-            return node.table[codes[0] // 2**node.parameter % len(node.table)]
+            return node.table[(codes[0] >> node.parameter) % len(node.table)]
         case Cell.COMPLEMENT_IF:
             return -codes[0] - 1 if v[1] < 0 else codes[0]
         case Cell.LOW_BITS:
-            return codes[0] % 2**node.parameter
+            return codes[0] % (1 << node.parameter)
     exact = {
         Cell.ADD: lambda: v[0] + v[1],
         Cell.SUB: lambda: v[0] - v[1],

@@ -1,0 +1,55 @@
+"""Worker processes that leave Ctrl-C to their parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(task(*args, **kwargs))
+        return future
+
+
+class _Pool(ProcessPoolExecutor):
+    """Fresh processes that ignore Ctrl-C, which a terminal sends to all: their parent ends them.
+
+    A child that is forked after torch has started its threads may hang; a fresh one does not.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, mp_context=multiprocessing.get_context("spawn"))
+
+    def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return super().submit(task, *args, **kwargs)  # signals are the main thread's
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return super().submit(task, *args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """An executor of ``count`` processes, this one if it is one; an exception in the block ends them."""
+    if count == 1:
+        yield _Here()
+        return
+    with _Pool(count) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
