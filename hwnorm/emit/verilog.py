@@ -182,6 +182,7 @@ class _Core:
             "args": [self.bits(source, -drop, kept)],
             "half": self.bits(source, 1 - drop, 1) if rounds else None,
             "wide": self.wide(name, exact) if saturates else None,
+            "fits": self.names.take(f"{name}_fits") if saturates else None,
             "wide_format": f"s{exact}f{node.fmt.frac}",
             "kept": kept,
         }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,9 @@ from hwnorm.verify.formal import find_yosys
 from hwnorm.verify.toolchain import find_toolchain
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
-needs_verible = pytest.mark.skipif(
-    shutil.which("verible-verilog-format") is None, reason="verible-verilog-format is not installed"
-)
+_PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+VERIBLE = shutil.which("verible-verilog-format", path=_PLACES)
+needs_verible = pytest.mark.skipif(VERIBLE is None, reason="verible-verilog-format is not installed")
 #: The style of all Verilog here: verible's own, but declarations and assignments stay as they are.
 STYLE = ("--module_net_variable_alignment=preserve", "--assignment_statement_alignment=preserve")
 
@@ -84,7 +86,7 @@ def test_verible_leaves_it_as_it_is(packages):
     sources = [source for folder in packages for source in (*verilog(folder), *folder.glob("sim/*.v"))]
     sources += sorted(resource("rtl").glob("*.v")) + sorted(resource("sim").glob("*.v"))
     for source in sources:
-        formatted = said_by("verible-verilog-format", *STYLE, source)
+        formatted = said_by(VERIBLE, *STYLE, source)
         assert formatted == (0, source.read_text()), source
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sample_datapaths import every_cell
 
+from hwnorm.datapath.ir import Certificate
 from hwnorm.datapath.serial import from_json
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
@@ -98,6 +100,15 @@ def test_the_header_states_the_certificate(package):
         assert "s9f5" in head, name
         assert "ulp of the output, at input code 0;" in head, name
         assert "Stands in for block 3." in head, name
+
+
+def test_a_bound_is_stated_as_a_bound(tmp_path):
+    """Of a wide input neither the mean nor the worst code is known: the header claims none."""
+    bound = Certificate(1.23456, None, None, 1 << 20, exhaustive=False)
+    emit_package(replace(every_cell(), certificate=bound), "wide", tmp_path / "p")
+    head = (tmp_path / "p" / "rtl" / "wide.v").read_text()
+    assert "at most 1.2346 ulp of the output, proven for all 1048576 input codes" in head
+    assert "None" not in head + (tmp_path / "p" / "README.md").read_text()
 
 
 def test_the_combinational_core_has_no_clock(package):
