@@ -3,7 +3,8 @@
 // After `start`, one beat is offered each cycle: the words of CODES_FILE. Results are kept in order as
 // whole m_axis_tdata words, so that lane order and sign extension are seen too, and written to
 // RESULTS_FILE. `first_result` and `last_result` count cycles from the first accepted beat. A stage that
-// loses beats ends at LIMIT cycles, its missing results all x. Simulation only.
+// loses beats ends at LIMIT cycles, its missing results all x. `y` is what the combinational core makes of
+// lane 0 of s_tdata; `differing` counts the results whose lane 0 is something else. Simulation only.
 
 `default_nettype none
 
@@ -11,6 +12,7 @@ module hwnorm_sweep #(
     parameter BEATS        = 1,
     parameter S_WIDTH      = 8,
     parameter M_WIDTH      = 8,
+    parameter Y_WIDTH      = 8,
     parameter LIMIT        = 1024,
     parameter CODES_FILE   = "codes.hex",
     parameter RESULTS_FILE = "results.hex"
@@ -27,13 +29,17 @@ module hwnorm_sweep #(
     input wire [M_WIDTH-1:0] m_tdata,
     input wire               m_tvalid,
 
+    input wire [Y_WIDTH-1:0] y,
+
     output reg [31:0] received,
     output reg [31:0] first_result,
-    output reg [31:0] last_result
+    output reg [31:0] last_result,
+    output reg [31:0] differing
 );
 
   reg [S_WIDTH-1:0] codes   [0:BEATS-1];
   reg [M_WIDTH-1:0] results [0:BEATS-1];
+  reg [Y_WIDTH-1:0] direct  [0:BEATS-1];
   reg [31:0] sent;
   reg [31:0] cycle;
 
@@ -44,6 +50,7 @@ module hwnorm_sweep #(
     received = 32'd0;
     first_result = 32'd0;
     last_result = 32'd0;
+    differing = 32'd0;
     $readmemh(CODES_FILE, codes);
   end
 
@@ -53,10 +60,14 @@ module hwnorm_sweep #(
 
   always @(posedge aclk) begin
     if (start & ~done) begin
-      if (s_tvalid & s_tready) sent <= sent + 1;
+      if (s_tvalid & s_tready) begin
+        direct[sent] <= y;
+        sent <= sent + 1;
+      end
       if (sent != 0 | (s_tvalid & s_tready)) cycle <= cycle + 1;
       if (m_tvalid & (received != BEATS)) begin
         results[received] <= m_tdata;
+        if (m_tdata[Y_WIDTH-1:0] !== direct[received]) differing <= differing + 1;
         received <= received + 1;
         if (received == 0) first_result <= cycle;
         last_result <= cycle;

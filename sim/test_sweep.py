@@ -26,7 +26,7 @@ async def sweep_every_code(dut):
     measured = {
         kernel["top"]: {
             what: int(getattr(dut, f"{kernel['top']}_{what}").value)
-            for what in ("received", "first_result", "last_result")
+            for what in ("received", "first_result", "last_result", "differing")
         }
         for kernel in PLAN["kernels"]
     }

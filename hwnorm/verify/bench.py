@@ -30,9 +30,13 @@ _MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0
 
 @dataclass(frozen=True)
 class Simulation:
-    """What Verilator showed of one kernel; ``results`` has a row a beat, None where none came."""
+    """What Verilator showed of one kernel; ``results`` has a row a beat, None where none came.
+
+    ``comb_differing`` counts the codes for which the combinational core gives another result.
+    """
 
     results: list[int | None]
+    comb_differing: int
     first_result: int
     last_result: int
     faults: list[str]
@@ -121,7 +125,11 @@ def _collect(kernel: Kernel, folder: Path, swept: dict[str, int], faults: list[l
     received = swept["received"]
     results: list[int | None] = [*got[:received], *[None] * (len(kernel.codes) - received)]
     return Simulation(
-        results, swept["first_result"], swept["last_result"], [fault for test in faults for fault in test]
+        results,
+        swept["differing"],
+        swept["first_result"],
+        swept["last_result"],
+        [fault for test in faults for fault in test],
     )
 
 
@@ -166,7 +174,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
         resource("sim") / "hwnorm_bench.vlt",
         resource("sim") / "hwnorm_sweep.v",
         *kernels[0].shared_rtl,
-        *(source for kernel in kernels for source in kernel.rtl),
+        *(source for kernel in kernels for source in (*kernel.rtl, kernel.comb)),
     ]
     key = digest(bench.encode(), *sources, [*_FLAGS, *_MAKE], toolchain.versions)
     ready = cache_folder() / "models" / key

@@ -72,6 +72,8 @@ class Kernel:
             "lanes": self.lanes,
             "s_width": self.lanes * byte_bits(self.datapath.input),
             "m_width": self.lanes * byte_bits(self.datapath.output),
+            "x_width": self.datapath.input.width,
+            "y_width": self.datapath.output.width,
             "beats": beats,
             "limit": 2 * beats + 1000,
         }

@@ -174,6 +174,7 @@ def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict
         lint_message=said,
         verilator_bit_exact=wrong == 0,
         verilator_mismatches=wrong,
+        comb_differing=simulation.comb_differing,
         first_mismatch=first,
         latency_expected=kernel.latency,
         latency_measured=simulation.first_result,

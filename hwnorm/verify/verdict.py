@@ -12,7 +12,8 @@ class Verdict:
 
     ``codes`` input codes were run through each rendering; ``exhaustive`` says whether these were all.
     ``first_mismatch`` is the input code, the output code expected and the one that Verilator or else
-    the HLS program gave (None: no result came). ``torch_max_error_ulp`` is the largest distance
+    the HLS program gave (None: no result came). ``comb_differing`` counts the codes for which the
+    combinational core gives another result than the stage. ``torch_max_error_ulp`` is the largest distance
     between the datapath and the float PyTorch function, in ulp of the output. ``formal`` says "proven" of
     the combinational core, "not tried", or why there is no proof, which alone is no failure;
     ``formal_counterexample`` is an input code with the output code expected and the one that it gives.
@@ -25,6 +26,7 @@ class Verdict:
     lint_message: str
     verilator_bit_exact: bool
     verilator_mismatches: int
+    comb_differing: int
     first_mismatch: tuple[int, int, int | None] | None
     latency_expected: int
     latency_measured: int
@@ -45,6 +47,7 @@ class Verdict:
         return (
             self.lint_clean
             and self.verilator_bit_exact
+            and self.comb_differing == 0
             and self.latency_measured == self.latency_expected
             and self.full_rate
             and self.protocol_ok
@@ -63,6 +66,10 @@ class Verdict:
         checks = [
             (self.lint_clean, f"lint: {self.lint_message}"),
             (self.verilator_bit_exact, f"Verilator: {self.verilator_mismatches} results differ{where}"),
+            (
+                self.comb_differing == 0,
+                f"combinational core: {self.comb_differing} results differ from the stage's",
+            ),
             (latency, f"latency: {self.latency_measured}, the manifest says {self.latency_expected}"),
             (self.full_rate, "rate: the sweep took more than one cycle a beat"),
             (self.protocol_ok, f"AXI4-Stream: {self.protocol_message}"),

@@ -77,15 +77,20 @@ def test_a_core_that_yosys_cannot_read_is_a_tool_error(yosys, tmp_path):
     assert caught.value.command.startswith(f"cd {tmp_path}")
 
 
-def test_the_verdict_holds_the_proof(yosys, folders, copy_of):
-    """Proven passes; a refuted core fails, though simulation, which runs the pipelined one, finds nothing."""
+def test_the_verdict_holds_the_proof(yosys, copy_of):
+    """Proven passes; a combinational core that differs from the pipelined one fails, in Verilator too."""
     good, bad = copy_of("lanes"), copy_of("cells")
-    change(bad / "rtl" / "cells_comb.v", "assign y = ", "assign y = 24'sd1 ^ ")
+    change(bad / "rtl" / "cells_comb.v", "assign y = ", "assign y = {23'd0, x == 9'sd5} ^ ")
     proven, refuted = verify_packages([good, bad], seed=3, formal=True)
     assert (proven.formal, proven.passed) == ("proven", True)
     assert refuted.verilator_bit_exact
+    assert refuted.comb_differing == 1
     assert not refuted.passed
-    assert refuted.problems() == [f"combinational core {refuted.formal}"]
+    assert refuted.formal.startswith("refuted: input code 5: expected")
+    assert refuted.problems() == [
+        "combinational core: 1 results differ from the stage's",
+        f"combinational core {refuted.formal}",
+    ]
 
 
 def test_without_formal_nothing_is_tried(verdicts):
