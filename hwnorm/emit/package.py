@@ -26,7 +26,7 @@ from hwnorm.version import VERSION
 #: Hand-written Verilog that every kernel instantiates.
 RTL_PARTS = ("hwnorm_axis_skid.v", "hwnorm_axis_pipe.v")
 
-#: What a package takes along as it is, and the cocotb tests among it that ``hwnorm verify`` runs too.
+#: What a package takes along as it is: from which resource folder, and which file of it.
 COPIED = {
     **{f"rtl/{part}": ("rtl", part) for part in RTL_PARTS},
     "hls/hwnorm_cells.h": ("templates", "hls/hwnorm_cells.h"),
