@@ -19,6 +19,7 @@ from hwnorm.emit.render import render
 from hwnorm.emit.stimulus import USER_WIDTH, byte_bits, tdata
 from hwnorm.files import digest
 from hwnorm.resources import resource
+from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed, words
 from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
 
@@ -179,7 +180,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
     key = digest(bench.encode(), *sources, [*_FLAGS, *_MAKE], toolchain.versions)
     ready = cache_folder() / "models" / key
     if (ready / _TOP).exists():
-        return ready
+        return use(ready)
     ready.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building.", dir=ready.parent))
     failed = cache_folder() / "failed" / key
@@ -210,6 +211,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
         os.replace(building / "model" / _TOP, done / _TOP)
         os.replace(log, done / "build.log")
         _install(done, ready)
+        prune()
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return ready

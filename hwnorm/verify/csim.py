@@ -12,10 +12,12 @@ import numpy as np
 
 from hwnorm.emit.render import render
 from hwnorm.files import digest
+from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed
 from hwnorm.verify.toolchain import Toolchain, ToolError, ap_types, cache_folder, run_tool
 
-_FLAGS = ("-O1", "-std=c++14", "-w")
+# The program runs each code for a good part of a microsecond: -O2 is worth its compile time.
+_FLAGS = ("-O2", "-std=c++14", "-w")
 
 
 def run_csim(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, np.ndarray]:
@@ -65,7 +67,7 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
     key = digest(neutral.encode(), *hls, *sorted(headers.glob("*.h")), compiler)
     ready = cache_folder() / "csim" / key
     if ready.exists():
-        return ready
+        return use(ready)
     ready.parent.mkdir(parents=True, exist_ok=True)
     source = folder / "csim.cpp"
     source.write_text(text, encoding="utf-8")
@@ -88,4 +90,5 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
     beside = ready.with_name(f".{os.getpid()}.{key}")
     shutil.copy(program, beside)
     os.replace(beside, ready)
+    prune()
     return ready

@@ -1,0 +1,45 @@
+"""The cache of built simulators: kept to a size, the ones used last stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from hwnorm.verify.toolchain import cache_folder
+
+#: What all simulators together may take on disk.
+MOST_BYTES = 2 << 30
+#: A simulator that was built or used within this time is never removed: another process may need it.
+_RECENT_S = 3600.0
+
+
+def use(simulator: Path) -> Path:
+    """Note that a cached simulator is used now."""
+    os.utime(simulator)
+    return simulator
+
+
+def prune() -> None:
+    """Remove the simulators that were not used for the longest time until the rest fits."""
+    folders = ("models", "csim", "failed")
+    entries = [path for name in folders for path in (cache_folder() / name).glob("[!.]*")]
+    kept = 0
+    for used, path in sorted(((_used(path), path) for path in entries), reverse=True):
+        kept += _size(path)
+        if kept > MOST_BYTES and time.time() - used > _RECENT_S:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _used(path: Path) -> float:
+    """When it was used; 0 if another process has just removed it."""
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
