@@ -15,7 +15,7 @@ def test_the_simulators_used_longest_ago_go(tmp_path, monkeypatch):
     program.parent.mkdir()
     for hours, path, file in [(9, model, model / "bench"), (8, program, program), (7, newest, newest)]:
         file.write_bytes(bytes(100))
-        os.utime(path, [time.time() - 3600 * hours] * 2)
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
     cache.use(model)
     cache.prune()
     assert [path.exists() for path in (model, program, newest)] == [True, False, True]
