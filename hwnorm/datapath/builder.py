@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnorm.datapath.csd import signed_digits, simplest_multiple
 from hwnorm.datapath.ir import Cell, Node, run_cell
-from hwnorm.datapath.piecewise import Limited, Values, design_unit
+from hwnorm.datapath.piecewise import MANY, Limited, Values, design_unit
 from hwnorm.datapath.units import piecewise
 from hwnorm.errors import InputError
 from hwnorm.fixed import MAX_WIDTH, FixedFormat, Overflow, Rounding
@@ -17,6 +17,8 @@ from hwnorm.operators.base import Function, Interval
 
 #: A unit inside a datapath may be off by this much of a step of its result; rounding alone costs half.
 UNIT_ERROR = 0.8
+#: What cutting the flat ends of a function may move its result by, in such steps.
+FLAT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,7 @@ class Builder:
             # Bounds by intervals are never tight: a few widths serve all, and share their designs.
             a = self.trim(a)
             a = replace(a, low=_below(a.low), high=-1 - _below(-1 - a.high))
+        a, moved = self._cut_flat_ends(a, function)
         ends = a.low * 2.0**-a.frac, a.high * 2.0**-a.frac
         try:
             function.interval(ends)
@@ -356,8 +359,34 @@ class Builder:
         if a.error:
             near = max(domain[0], a.real[0] - a.error), min(domain[1], a.real[1] + a.error)
             slope = function.steepness(near)[0]
-            result = replace(result, error=slope * a.error + result.error)
-        return replace(result, real=function.interval(a.real))
+            moved += slope * a.error
+        return replace(result, real=function.interval(a.real), error=result.error + moved)
+
+    def _cut_flat_ends(self, a: Wire, function: Function) -> tuple[Wire, float]:
+        """``a``, if it has too many codes for a table, saturated where the function hardly changes.
+
+        And what that moves the function's value by.
+        """
+        total = 0.0
+        while a.high - a.low >= MANY:
+            half = 1 << (max(a.high, ~a.low).bit_length() - 1)
+            moved = 0.0
+            for tail in ((half, a.high), (a.low, -half)):
+                if tail[0] < tail[1]:
+                    try:
+                        low, high = function.interval((tail[0] * 2.0**-a.frac, tail[1] * 2.0**-a.frac))
+                    except InputError:
+                        return a, total
+                    moved = max(moved, high - low)
+            if total + moved > FLAT * 2.0**-self.frac:
+                break
+            total += moved
+            fmt = FixedFormat(half.bit_length(), a.frac)
+            codes = max(a.low, fmt.min_code), min(a.high, fmt.max_code)
+            a = self.cell(
+                Cell.RESIZE, (a,), a.frac, codes, "saturated", a.real, a.error, overflow="sat", fmt=fmt
+            )
+        return a, total
 
     def function_of_x(self, function: Values, frac: int, tolerance: float) -> Wire:
         """A function of x as a piecewise unit, off by less than ``tolerance`` steps of ``frac`` bits.
@@ -368,8 +397,12 @@ class Builder:
         return self._unit(self.x, function, frac, tolerance)
 
     def _unit(self, a: Wire, function: Values, frac: int, tolerance: float) -> Wire:
+        occurring = None
+        if self._values is not None and a.index != self.x.index:
+            codes = np.unique(self.values(a))
+            occurring = codes.tobytes() if len(codes) <= a.high - a.low else None
         try:
-            unit = design_unit(function, a.low, a.high, a.frac, frac, tolerance)
+            unit = design_unit(function, a.low, a.high, a.frac, frac, tolerance, occurring)
         except InputError as error:
             raise InputError(f"{self._part[1]}: {error}") from None
         return replace(piecewise(self, a, unit, frac), error=unit.error * 2.0**-frac)

@@ -22,12 +22,15 @@ from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs get a proven bound.
 EXHAUSTIVE_BITS = 16
-#: Guard bits that are tried: fractional bits beyond the output's that the inside keeps.
-GUARD_BITS = range(0, 13)
+#: Guard bits: fractional bits beyond the output's that the inside keeps. From 0 to these are tried.
+MOST_GUARD_BITS = 12
 #: Once a number of guard bits meets the bound, so many more are tried for a smaller area.
 FURTHER_GUARD_BITS = 2
 #: Guard bits as most kernels end up with: covers are compared at these.
 USUAL_GUARD_BITS = 2
+
+#: A cover is worked out if its price at these is less than so many times the cost of one whole unit.
+NEARLY = 1.25
 
 #: The parts of an expression that piecewise units of x compute; what is below them falls away.
 Cover = frozenset[Expression]
@@ -61,21 +64,18 @@ def lower(
     """
     problem = _Problem(expression, input_format, output_format, target, clock_mhz, max_error_ulp)
     problem.check()
-    found: list[_Solution] = []
-    if fuse:
-        found += problem.whole()
-        covers = {Cover(), problem.cheapest_cover()}
-    else:
-        covers = {Cover()}
-    refused: InputError | None = None
-    for cover in sorted(covers, key=len):
+    if not fuse:
+        return problem.datapath(problem.solve(Cover()))
+    found = problem.whole()
+    cover, price = problem.cheapest_cover()
+    if not found or price < NEARLY * min(solution.cost for solution in found):
         try:
             found.append(problem.solve(cover))
-        except InputError as error:
-            refused = refused or error
+        except InputError:
+            if not found and not cover:
+                raise
     if not found:
-        assert refused is not None
-        raise refused
+        found.append(problem.solve(Cover()))
     return problem.datapath(min(found, key=lambda solution: solution.cost))
 
 
@@ -180,15 +180,15 @@ class _Problem:
                 continue  # too many codes, or too wide: the operators may do
         return [solution for solution in found if self.meets(solution.certificate.max_error_ulp)]
 
-    def cheapest_cover(self) -> Cover:
-        """Parts to fuse, added one by one, each time the one that saves most."""
+    def cheapest_cover(self) -> tuple[Cover, float]:
+        """Parts to fuse, added one by one, each time the one that saves most; and what they cost."""
         parts = [part for part in self.expression.walk() if part.args and part != self.expression]
         cover, cost = Cover(), self.price(Cover())
         while True:
             offers = [(self.price(cover | {part}), n) for n, part in enumerate(parts) if part not in cover]
             least, n = min(offers, default=(math.inf, -1))
             if not least < cost:
-                return cover
+                return cover, cost
             cover, cost = cover | {parts[n]}, least
 
     def price(self, cover: Cover) -> float:
@@ -208,8 +208,10 @@ class _Problem:
             InputError: none meets the bound, or the first cannot be built.
         """
         best: _Solution | None = None
-        least_error, tries_left = math.inf, FURTHER_GUARD_BITS
-        for guard in GUARD_BITS:
+        least_error, tries_left, beyond = math.inf, FURTHER_GUARD_BITS, ""
+        guard = 0
+        while guard <= MOST_GUARD_BITS:
+            error = math.inf
             try:
                 builder = self.build(cover, guard, self.exhaustive)
                 error = self.certificate(builder).max_error_ulp
@@ -217,18 +219,22 @@ class _Problem:
                 if self.meets(error):
                     solution = self.solution(builder)
                     best = min(best or solution, solution, key=lambda s: s.cost)
-            except InputError:
-                if best is None and guard == GUARD_BITS[0]:
+            except InputError as refused:
+                if best is None and (guard == 0 or self.meets(least_error)):
                     raise
+                beyond = f" ({refused})"
                 break  # no room for more guard bits, or wider cells miss the clock
             if best is not None:
                 if tries_left == 0:
                     break
                 tries_left -= 1
+            # A guard bit halves an error at best: those that cannot do are left out.
+            guard += 1 if best else max(1, int(math.log2(min(error, 2.0**60) / self.max_error_ulp)))
         if best is None:
             raise InputError(
                 f"{self.expression}: the largest error is {least_error:.3g} ulp of {self.output} at best; "
                 f"below {self.max_error_ulp:g} was asked for: allow more, or choose fewer fractional bits"
+                f"{beyond}"
             )
         return best
 
@@ -257,7 +263,7 @@ class _Problem:
             else:
                 args = [make(arg) for arg in part.args]
                 builder.begin(part.kind, str(part))
-                lowered = operator(part.kind).lower(builder, *args)
+                lowered = operator(part.kind).lower(builder, *args)  # type: ignore[arg-type]
                 assert isinstance(lowered, Wire)
                 wire = lowered
             return builder.finish(wire, self.ranges[part])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwnorm.datapath.ir import Cell
-from hwnorm.datapath.piecewise import DSP_LUTS, Unit, product_luts
+from hwnorm.datapath.piecewise import Unit
+from hwnorm.datapath.segments import DSP_LUTS, product_luts
 from hwnorm.fixed import FixedFormat
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
 
 
 def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
-    """``contents`` addressed by the bits of ``a`` from ``low_bits`` up."""
+    """``contents`` addressed by the bits of ``a`` from ``low_bits`` up; a constant if all are the same."""
     ends = min(contents), max(contents)
+    if ends[0] == ends[1]:
+        return build.cell(Cell.CONSTANT, (), frac, ends, role, a.real, 0.0, parameter=ends[0])
     return build.cell(Cell.TABLE, (a,), frac, ends, role, a.real, 0.0, parameter=low_bits, table=contents)

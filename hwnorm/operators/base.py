@@ -58,6 +58,8 @@ class Function(Protocol):
     An operator of one argument is one. One with constants behind it is made by :class:`Bound`.
     """
 
+    def __hash__(self) -> int: ...
+
     def numpy(self, x: Any, /) -> Any:
         """Values at the float64 array ``x``."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hwnorm.datapath.builder import Builder, Wire
@@ -14,6 +15,7 @@ from hwnorm.datapath.ir import Cell
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import value
+from hwnorm.operators import operator
 
 STEPS = ("add", "sub", "neg", "abs", "min", "max", "mul", "constant", "scale", "trim", "tanh")
 
@@ -35,7 +37,7 @@ def build(builder: Builder, steps: list[tuple[str, int, int, float]]) -> list[Wi
             case "scale":
                 wires.append(builder.scale(a, number))
             case "tanh":
-                wires.append(builder.piecewise_odd(a, np.tanh))
+                wires.append(builder.function(a, operator("tanh")))
     return wires
 
 
@@ -48,7 +50,7 @@ def test_every_format_holds_every_value(steps):
     builder = Builder(FixedFormat(6, 3), 4, exhaustive=True)
     build(builder, steps)
     for index, node in enumerate(builder.nodes):
-        codes = builder.values(Wire(index, 0, 0, 0))
+        codes = builder.values(replace(builder.x, index=index))
         if node.cell is not Cell.INPUT:
             assert node.fmt == FixedFormat.holding(int(codes.min()), int(codes.max()), node.fmt.frac)
 
@@ -65,6 +67,40 @@ def test_intervals_are_never_narrower_than_what_occurs(steps):
         low, high = (value(code, FixedFormat(1, a.frac)) for code in (a.low, a.high))
         assert low <= value(b.low, FixedFormat(1, b.frac))
         assert value(b.high, FixedFormat(1, b.frac)) <= high
+
+
+@given(steps=st.lists(step, max_size=6))
+def test_the_error_bound_holds_at_every_code(steps):
+    """Each signal is within its wire's error of the same steps taken in float64, and its exact range."""
+    builder = Builder(FixedFormat(6, 3), 4, exhaustive=True)
+    exact = [FixedFormat(6, 3).codes() / 8]
+    try:
+        wires = build(builder, steps)
+    except InputError:
+        assume(False)
+    for kind, first, second, number in steps:
+        a, b = exact[first % len(exact)], exact[second % len(exact)]
+        exact.append(
+            {
+                "add": lambda a, b, c: a + b,
+                "sub": lambda a, b, c: a - b,
+                "min": lambda a, b, c: np.minimum(a, b),
+                "max": lambda a, b, c: np.maximum(a, b),
+                "mul": lambda a, b, c: a * b,
+                "neg": lambda a, b, c: -a,
+                "abs": lambda a, b, c: np.abs(a),
+                "trim": lambda a, b, c: a,
+                "constant": lambda a, b, c: np.full(64, c),
+                "scale": lambda a, b, c: a * c,
+                "tanh": lambda a, b, c: np.tanh(a),
+            }[kind](a, b, number)
+        )
+    for wire, values in zip(wires, exact, strict=True):
+        got = builder.values(wire) * 2.0**-wire.frac
+        slack = 1e-9 * (1 + np.abs(values).max())
+        assert np.abs(got - values).max() <= wire.error + slack
+        assert wire.real[0] - slack <= values.min()
+        assert values.max() <= wire.real[1] + slack
 
 
 @given(
@@ -97,7 +133,7 @@ def test_equal_cells_are_shared():
     count = len(builder.nodes)
     assert builder.scale(builder.x, 1.3) == once
     assert len(builder.nodes) == count
-    builder.piecewise_odd(once, np.tanh)
+    builder.function(once, operator("tanh"))
     names = [node.name for node in builder.nodes]
     assert len(set(names)) == len(names)
 
