@@ -112,7 +112,8 @@ def _software(case: Case, folder: Path) -> Kernel | Failure | Refused:
 def _crash(where: str, error: Exception) -> Failure:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     kind = f"{where} crashes: {type(error).__name__} in {Path(frame.filename).name}, {frame.name}"
-    return Failure(kind, "".join(traceback.format_exception(error))[-3000:])
+    trace = "".join(traceback.format_exception(error))[-3000:]
+    return Failure(kind, f"{type(error).__name__}: {error}\n{trace}")
 
 
 def _reason(message: str) -> str:

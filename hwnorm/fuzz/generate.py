@@ -76,8 +76,11 @@ def _output_format(rng: np.random.Generator, values: Interval) -> FixedFormat:
     integer_bits = max(1, integer_bits + int(rng.choice((-2, -1, 0, 0, 0, 0, 1, 2))))
     # Mostly few fractional bits: what many of them ask for is large tables.
     frac = int(rng.integers(0, 8) if rng.random() < 0.8 else rng.integers(8, 15))
-    width = min(24, max(4, integer_bits + frac))
-    return FixedFormat(width, min(width, max(0, width - integer_bits)))
+    width = max(4, integer_bits + frac)
+    if rng.random() < 0.15:
+        width = max(width, int(rng.integers(4, 25)))  # bits before the point that nothing reaches
+    width = min(width, 24)
+    return FixedFormat(width, min(frac, max(0, width - integer_bits)))
 
 
 class _Drawing:
