@@ -165,11 +165,17 @@ def compile_(
     clock: Annotated[float, typer.Option(help="clock in MHz")] = 250.0,
     lanes: Annotated[int, typer.Option(min=1, help="elements a beat of the stream")] = 1,
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
+    error: Annotated[
+        str, typer.Option(help="bound of the error: 1.0ulp is faithful, 0.5ulp correctly rounded")
+    ] = "1.0ulp",
+    no_fuse: Annotated[
+        bool, typer.Option("--no-fuse", help="build the operators as written, no unit for several of them")
+    ] = False,
     jobs: JobsOption = JOBS,
     force: ForceOption = False,
 ) -> None:
     """Turn any expression into a verified package, without a model."""
-    from hwnorm.datapath.lower import lower
+    from hwnorm.datapath.lower import lower, unfused_resources
     from hwnorm.emit.package import emit_package
     from hwnorm.expression import parse
     from hwnorm.fixed import FixedFormat
@@ -182,6 +188,7 @@ def compile_(
     technology = load_target(target)
     if not 0 < clock < math.inf:
         raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
+    bound = _ulps(error)
     if out_folder.is_dir() and any(out_folder.iterdir()):
         if not force:
             raise InputError(
@@ -192,17 +199,32 @@ def compile_(
                 f"option --out: {out_folder} holds other things than a package; choose another folder"
             )
     find_toolchain()
-    datapath = lower(parse(expression), *formats, technology, clock)
+    problem = (parse(expression), *formats, technology, clock, bound)
+    datapath = lower(*problem, fuse=not no_fuse)
     used = resources(datapath.nodes, datapath.latency, technology)
-    emit_package(datapath, top, out_folder, lanes=lanes, resources=used.to_json())
+    emit_package(
+        datapath, top, out_folder, lanes=lanes, resources=used, unfused_resources=unfused_resources(*problem)
+    )
     verdicts = verify_packages([out_folder], jobs=jobs)
     out.print(
         f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, "
         f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
-        f"largest error {datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
+        f"{'largest error' if datapath.certificate.exhaustive else 'error proven below'} "
+        f"{datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
         soft_wrap=True,
     )
     _tell(verdicts)
+
+
+def _ulps(text: str) -> float:
+    """The number in ``0.5ulp`` or ``0.5``."""
+    try:
+        bound = float(text.removesuffix("ulp"))
+    except ValueError:
+        bound = math.nan
+    if not 0 < bound < math.inf:
+        raise InputError(f"option --error: {text!r}; a positive number of ulp is needed, such as 1.0ulp")
+    return bound
 
 
 def _tell(verdicts: list[Any]) -> None:

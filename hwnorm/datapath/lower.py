@@ -17,7 +17,7 @@ from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
 from hwnorm.operators import operator
 from hwnorm.operators.base import Interval
-from hwnorm.targets.cost import cell_costs, resources
+from hwnorm.targets.cost import Resources, cell_costs, resources
 from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs get a proven bound.
@@ -77,6 +77,23 @@ def lower(
     if not found:
         found.append(problem.solve(Cover()))
     return problem.datapath(min(found, key=lambda solution: solution.cost))
+
+
+def unfused_resources(
+    expression: Expression,
+    input_format: FixedFormat,
+    output_format: FixedFormat,
+    target: Target,
+    clock_mhz: float,
+    max_error_ulp: float = 1.0,
+) -> Resources | None:
+    """What the operators as written take, to hold beside a fused datapath; None if they cannot be built."""
+    formats = input_format, output_format
+    try:
+        plain = lower(expression, *formats, target, clock_mhz, max_error_ulp, fuse=False)
+    except InputError:
+        return None
+    return resources(plain.nodes, plain.latency, target)
 
 
 def sketch(

@@ -21,6 +21,7 @@ from hwnorm.emit.verilog import comb_context, core_context
 from hwnorm.errors import InputError
 from hwnorm.files import SCHEMA, digest
 from hwnorm.resources import resource
+from hwnorm.targets.cost import Resources
 from hwnorm.version import VERSION
 
 #: Hand-written Verilog that every kernel instantiates.
@@ -78,7 +79,8 @@ def emit_package(
     folder: Path,
     *,
     lanes: int = 1,
-    resources: dict[str, float] | None = None,
+    resources: Resources | None = None,
+    unfused_resources: Resources | None = None,
     note: str = "",
 ) -> dict[str, Any]:
     """Write the package of a kernel, whole or not at all, in place of the one that was there.
@@ -88,7 +90,8 @@ def emit_package(
         top: name of the Verilog module and of the C++ function.
         folder: the package's folder; it is replaced.
         lanes: default of the module's parameter ``LANES``, elements a beat.
-        resources: what synthesis or the cost model says, for the manifest.
+        resources: what the cost model says of it, for the manifest.
+        unfused_resources: what it says of the operators as written, without fused units.
         note: lines for the headers of the files, such as which layer this replaces.
 
     Returns:
@@ -107,7 +110,8 @@ def emit_package(
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         beside.chmod(0o755)
-        manifest = _fill(beside, datapath, top, lanes, resources or {}, note)
+        predicted = {"resources": resources, "unfused_resources": unfused_resources}
+        manifest = _fill(beside, datapath, top, lanes, predicted, note)
         _swap(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -131,7 +135,7 @@ def _swap(new: Path, folder: Path) -> None:
 
 
 def _fill(
-    folder: Path, datapath: Datapath, top: str, lanes: int, resources: dict[str, float], note: str
+    folder: Path, datapath: Datapath, top: str, lanes: int, predicted: dict[str, Resources | None], note: str
 ) -> dict[str, Any]:
     context = kernel_context(datapath, top, lanes, note)
     context |= hls_context(datapath, top)
@@ -162,7 +166,7 @@ def _fill(
         json.dumps({"seed": 0, "kernels": [plan]}) + "\n", encoding="utf-8"
     )
     (folder / "sim" / "vectors.txt").write_text(_vectors(datapath), encoding="ascii")
-    manifest = _manifest(folder, datapath, top, lanes, resources)
+    manifest = _manifest(folder, datapath, top, lanes, predicted)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -175,7 +179,7 @@ def _vectors(datapath: Datapath) -> str:
 
 
 def _manifest(
-    folder: Path, datapath: Datapath, top: str, lanes: int, resources: dict[str, float]
+    folder: Path, datapath: Datapath, top: str, lanes: int, predicted: dict[str, Resources | None]
 ) -> dict[str, Any]:
     return {
         "kind": "package",
@@ -194,7 +198,7 @@ def _manifest(
         "certified_codes": datapath.certificate.codes,
         "target": datapath.target,
         "clock_mhz": datapath.clock_mhz,
-        "resources": resources,
+        **{key: None if value is None else value.to_json() for key, value in predicted.items()},
         "files": {
             str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(folder.rglob("*"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 
 from hwnorm.choose.choice import read_choice
+from hwnorm.datapath.lower import unfused_resources
 from hwnorm.emit.package import emit_package
+from hwnorm.expression import parse
 from hwnorm.files import digest, write_text
 from hwnorm.run.folder import RunFolder
+from hwnorm.targets.target import load_target
 from hwnorm.version import VERSION
 
 
@@ -23,13 +26,22 @@ def emit(run: RunFolder) -> None:
     tops = {c.top for c in chosen}
     if stamp.is_file() and stamp.read_text() == made_from:
         return
+    target = load_target(run.settings.target)
     for c in chosen:
+        path = c.datapath
         emit_package(
-            c.datapath,
+            path,
             c.top,
             run.package(c.top),
             lanes=run.settings.lanes,
-            resources=c.resources.to_json(),
+            resources=c.resources,
+            unfused_resources=unfused_resources(
+                parse(c.datapath.expression),
+                c.datapath.input,
+                c.datapath.output,
+                target,
+                c.datapath.clock_mhz,
+            ),
             note=f"Stands in for the norm {c.layer} of {run.settings.model}.",
         )
     for folder in (run.path / "packages").iterdir():
