@@ -62,7 +62,8 @@ def lower(
         InputError: no dependence on x, an argument outside its operator's domain, a signal too wide
             for 62 bits, a clock that the target cannot reach, or a bound that nothing tried meets.
     """
-    problem = _Problem(expression, input_format, output_format, target, clock_mhz, max_error_ulp)
+    exhaustive = input_format.width <= EXHAUSTIVE_BITS
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, max_error_ulp, exhaustive)
     problem.check()
     if not fuse:
         return problem.datapath(problem.solve(Cover()))
@@ -110,8 +111,8 @@ def sketch(
     Raises:
         InputError: as :func:`lower` does.
     """
-    problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0)
-    return problem.scheduled(problem.build(Cover(), USUAL_GUARD_BITS, exhaustive=False))
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0, exhaustive=False)
+    return problem.scheduled(problem.build(Cover(), USUAL_GUARD_BITS))
 
 
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
@@ -140,10 +141,8 @@ class _Problem:
     target: Target
     clock_mhz: float
     max_error_ulp: float
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.input.width <= EXHAUSTIVE_BITS
+    #: Whether every code is tried; else intervals and error bounds are what is known.
+    exhaustive: bool
 
     @cached_property
     def exact(self) -> np.ndarray:
@@ -211,7 +210,7 @@ class _Problem:
     def price(self, cover: Cover) -> float:
         """Cost of a cover at a usual precision; infinite if it cannot be built."""
         try:
-            builder = self.build(cover, USUAL_GUARD_BITS, self.exhaustive)
+            builder = self.build(cover, USUAL_GUARD_BITS)
             return resources(*self.scheduled(builder), self.target).cost
         except InputError:
             return math.inf
@@ -230,7 +229,7 @@ class _Problem:
         while guard <= MOST_GUARD_BITS:
             error = math.inf
             try:
-                builder = self.build(cover, guard, self.exhaustive)
+                builder = self.build(cover, guard)
                 error = self.certificate(builder).max_error_ulp
                 least_error = min(least_error, error)
                 if self.meets(error):
@@ -259,9 +258,9 @@ class _Problem:
         """Whether an error is below the bound; half a step, a tie, is as near as a result can be."""
         return error_ulp < self.max_error_ulp or error_ulp <= 0.5 <= self.max_error_ulp
 
-    def build(self, cover: Cover, guard: int, exhaustive: bool) -> Builder:
+    def build(self, cover: Cover, guard: int) -> Builder:
         """The cells of a cover."""
-        builder = Builder(self.input, self.output.frac + guard, exhaustive)
+        builder = Builder(self.input, self.output.frac + guard, self.exhaustive)
         made: dict[Expression, Wire | float] = {}
 
         def make(part: Expression) -> Wire | float:

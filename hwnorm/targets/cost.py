@@ -28,9 +28,7 @@ class Resources:
 def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
     """The cost of each node, in order."""
     absorbed = _absorbed(nodes)
-    return [
-        _WIRING if i in absorbed else _cell_cost(node, nodes, target) for i, node in enumerate(nodes)
-    ]
+    return [_WIRING if i in absorbed else _cell_cost(node, nodes, target) for i, node in enumerate(nodes)]
 
 
 def _absorbed(nodes: Sequence[Node]) -> set[int]:
