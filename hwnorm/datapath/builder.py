@@ -143,6 +143,8 @@ class Builder:
             low, high = int(values.min()), int(values.max())
             if fmt is None:
                 node = replace(node, fmt=FixedFormat.holding(low, high, frac))
+            if table:  # entries that are never read must fit the format too
+                node = replace(node, table=tuple(min(max(entry, low), high) for entry in table))
             self._values.append(values)
         wire = Wire(len(self.nodes), frac, low, high, real, error)
         self.nodes.append(node)
@@ -358,8 +360,8 @@ class Builder:
         result = self._unit(a, Limited(function, domain), self.frac, UNIT_ERROR)
         if a.error:
             near = max(domain[0], a.real[0] - a.error), min(domain[1], a.real[1] + a.error)
-            slope = function.steepness(near)[0]
-            moved += slope * a.error
+            known = math.isfinite(near[0]) and math.isfinite(near[1])
+            moved += function.steepness(near)[0] * a.error if known else math.inf
         return replace(result, real=function.interval(a.real), error=result.error + moved)
 
     def _cut_flat_ends(self, a: Wire, function: Function) -> tuple[Wire, float]:
@@ -405,7 +407,8 @@ class Builder:
             unit = design_unit(function, a.low, a.high, a.frac, frac, tolerance, occurring)
         except InputError as error:
             raise InputError(f"{self._part[1]}: {error}") from None
-        return replace(piecewise(self, a, unit, frac), error=unit.error * 2.0**-frac)
+        result = piecewise(self, a, unit, frac)
+        return replace(result, real=(-math.inf, math.inf), error=unit.error * 2.0**-frac)
 
 
 def _below(code: int) -> int:

@@ -9,7 +9,11 @@
 template <int W, int I>
 ap_fixed<W, I> hwnorm_from_code(const ap_int<W> &code) {
     ap_fixed<W, I> value;
+#ifdef __SYNTHESIS__
     value.range(W - 1, 0) = code.range(W - 1, 0);
+#else
+    value.V = code.V;  // the same, several times as fast in simulation
+#endif
     return value;
 }
 
@@ -17,8 +21,23 @@ ap_fixed<W, I> hwnorm_from_code(const ap_int<W> &code) {
 template <int W, int I>
 ap_int<W> hwnorm_code(const ap_fixed<W, I> &value) {
     ap_int<W> code;
+#ifdef __SYNTHESIS__
     code.range(W - 1, 0) = value.range(W - 1, 0);
+#else
+    code.V = value.V;
+#endif
     return code;
+}
+
+// Bits HIGH..LOW of a number's code; above its sign bit they are copies of it.
+template <int HIGH, int LOW, int W, int I>
+unsigned long long hwnorm_bits(const ap_fixed<W, I> &value) {
+#ifdef __SYNTHESIS__
+    const ap_int<(HIGH < W ? W : HIGH + 1)> code = hwnorm_code(value);
+    return code.range(HIGH, LOW).to_uint64();
+#else
+    return (unsigned long long)(hwnorm_code(value).to_int64() >> LOW) & ((2ULL << (HIGH - LOW)) - 1);
+#endif
 }
 
 #endif
