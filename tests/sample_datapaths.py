@@ -116,7 +116,9 @@ def every_cell() -> Datapath:
     gated = s.put(Cell.GATE, total, fraction, parameter=2)
     beyond_sign = s.put(Cell.GATE, total, negated, parameter=14)
     parts = [shifted, fraction, wide_low, looked_up, beyond, single, signed]
-    parts += [complemented, selected, gated, beyond_sign]
+    floated = s.put(Cell.FLOAT_CODE, fraction, parameter=4, fmt=FixedFormat(7, 0))
+    floated_wide = s.put(Cell.FLOAT_CODE, magnitude, parameter=11, fmt=FixedFormat(15, 0), later=1)
+    parts += [complemented, selected, gated, beyond_sign, floated, floated_wide]
     for rounding in ("trn", "rnd"):
         for overflow in ("sat", "wrap"):
             for width, frac in ((4, 2), (1, 0), (7, -3), (20, 12), (3, -8)):
@@ -143,6 +145,12 @@ def datapaths(draw: st.DrawFn) -> Datapath:
         wider, later = draw(st.integers(0, 2)), draw(st.sampled_from((0, 0, 1, 3)))
         args = {0: (), 1: (a,), 2: (a, b), 3: (a, b, c)}[ARGUMENTS.get(cell, 1)]
         parameter, table, fmt = 0, (), None
+        if cell is Cell.FLOAT_CODE:
+            if s.values[a].min() < 0 or s.values[a].max() >= 1 << 12:
+                cell = Cell.ABS
+            else:
+                parameter = max(2, int(s.values[a].max()).bit_length()) + draw(st.integers(0, 3))
+                fmt = FixedFormat.holding(0, ((parameter + 1) << (parameter - 1)) - 1, 0)
         if cell is Cell.CONSTANT:
             parameter, later = draw(st.integers(-200, 200)), 0
         elif cell is Cell.SHIFT:

@@ -9,8 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from hwnorm.datapath.ir import float_code
+
 #: No constraint, in result steps; far from overflow when scaled by guard bits.
 FREE = 1 << 46
+
+#: Bits of a mantissa behind its leading one that are tried: fewer make a smaller domain.
+MANTISSA_BITS = (12, 16)
 
 Fold = Literal["none", "odd", "even"]
 
@@ -56,6 +61,8 @@ class Domain:
     #: The value about which an odd function is odd.
     centre: float = 0.0
     saturate: int | None = None
+    #: u is the float code of so many bits of the argument.
+    floated: int | None = None
     drop: int = 0
 
     @property
@@ -73,6 +80,32 @@ class Domain:
     def mapped(self, start: int, change: Callable[[Side], Side]) -> Domain:
         minus = None if self.minus is None else change(self.minus)
         return replace(self, start=start, plus=change(self.plus), minus=minus)
+
+    def as_float(self) -> Domain | None:
+        """The domain over float codes of u, for functions that are steep near zero; u >= 0.
+
+        With as many bits of mantissa as the bands ask for; None if none of MANTISSA_BITS do.
+        """
+        for mantissa_bits in MANTISSA_BITS:
+            domain = self._as_float(mantissa_bits)
+            if domain.feasible:
+                return domain
+        return None
+
+    def _as_float(self, mantissa_bits: int) -> Domain:
+        bits = (self.start + self.size - 1).bit_length()
+        drop = max(0, bits - 1 - mantissa_bits)
+        places = float_code(np.arange(self.start, self.start + self.size), bits) >> drop
+        first = np.flatnonzero(np.append(True, np.diff(places) > 0))
+        size = (int(places[-1]) | ((1 << (bits - 1 - drop)) - 1)) + 1
+
+        def change(side: Side) -> Side:
+            merged = side.map(
+                lambda v: np.maximum.reduceat(v, first), lambda v: np.minimum.reduceat(v, first)
+            )
+            return spread(merged, places[first], size)
+
+        return replace(self.mapped(0, change), floated=bits, drop=drop)
 
     def droppable(self) -> int:
         """How many low bits can be ignored."""

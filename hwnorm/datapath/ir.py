@@ -33,6 +33,7 @@ class Cell(StrEnum):
     RESIZE = "resize"  #: a in the node's format, by the node's rounding and overflow
     TABLE = "table"  #: ``table[bits of a]``: bits ``parameter`` and up of code(a), unsigned
     LOW_BITS = "low_bits"  #: the lowest ``parameter`` bits of code(a), as an unsigned number
+    FLOAT_CODE = "float_code"  #: a >= 0 of ``parameter`` bits as exponent and mantissa, see float_code()
     NEGATE_IF = "negate_if"  #: -a where b is negative, else a
     COMPLEMENT_IF = "complement_if"  #: the code ~a (-a less one step) where b is negative, else a
     SELECT = "select"  #: c where a is negative, else b; the arguments are (a, b, c)
@@ -161,6 +162,8 @@ def run_cell(node: Node, args: Sequence[np.ndarray], formats: Sequence[FixedForm
             out = np.asarray(node.table, dtype=np.int64)[address]
         case Cell.LOW_BITS:
             out = args[0] & ((1 << node.parameter) - 1)
+        case Cell.FLOAT_CODE:
+            out = float_code(args[0], node.parameter)
         case Cell.NEGATE_IF:
             out = np.where(args[1] < 0, -args[0], args[0])
         case Cell.COMPLEMENT_IF:
@@ -174,6 +177,17 @@ def run_cell(node: Node, args: Sequence[np.ndarray], formats: Sequence[FixedForm
         case _:
             raise AssertionError(node.cell)
     return np.asarray(out, dtype=np.int64)
+
+
+def float_code(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Codes 0 <= u < 2**bits as those of a float: the exponent above ``bits - 1`` bits of mantissa.
+
+    The exponent is the place of the highest bit set, from 1; zero has zero. The code grows with u, and
+    along a line between powers of two: equal steps of it are steps in proportion to u.
+    """
+    exponent = np.frexp(codes.astype(np.float64))[1].astype(np.int64)  # exact: codes have few bits
+    mantissa = np.left_shift(codes, np.maximum(bits - exponent, 0)) - (1 << (bits - 1))
+    return np.where(codes > 0, (exponent << (bits - 1)) + mantissa, 0)
 
 
 def resize(

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hwnorm.datapath.bands import Fold, Side, allowed, domains, spread
-from hwnorm.datapath.segments import Coefficients, fits
+from hwnorm.datapath.bands import Domain, Fold, Side, allowed, domains, spread
+from hwnorm.datapath.segments import MOST_ENTRIES, Coefficients, fits, float_luts
 from hwnorm.errors import InputError
 from hwnorm.operators.base import Interval
 
@@ -24,6 +24,8 @@ DROPS = 4
 MAX_BITS = 22
 #: Beyond so many codes that must be told apart, only the most low bits are dropped.
 MANY = 1 << 16
+#: Arguments of no more codes are not worth a float code.
+FEW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,13 @@ class Unit:
     fold: Fold
     #: Folding by a true magnitude; otherwise by the complement, which is a step short for a < 0.
     magnitude: bool
-    #: Lowest bits of the argument that are ignored.
+    #: Lowest bits that are ignored: of the argument, or of its float code.
     drop: int
-    #: u saturates to so many bits: unsigned when folded or never negative, else signed; None if it fits.
+    #: The argument saturates to so many bits, before any are dropped: unsigned when folded or never
+    #: negative, else signed; None if it fits.
     saturate: int | None
+    #: u is the float code (:func:`hwnorm.datapath.ir.float_code`) of so many bits; None if it is none.
+    floated: int | None
     low_bits: int
     base: tuple[int, ...]
     slope: tuple[int, ...] = ()
@@ -113,24 +118,28 @@ def design_unit(
     least, most = allowed(values, tolerance)
     if (least > most).any():
         raise InputError(f"no result is within {tolerance:g} ulp of every value")
-    best: Coefficients | None = None
     side = Side(least, most, values, values)
     if occurring is not None:
         side = spread(side, codes - low, high - low + 1)
-    for domain in domains(low, side, centre):
-        widest = domain.droppable()
-        drops = DROPS if domain.size >> widest <= MANY else 1
-        for drop in range(widest, max(-1, widest - drops), -1):
-            for found in fits(domain.dropped(drop), best.luts if best else np.inf):
-                if best is None or found.luts < best.luts:
-                    best = found
-    assert best is not None  # a direct table of every code always does
+    best: Coefficients | None = None
+    plain = list(domains(low, side, centre))
+    for domain in plain:
+        best = _best(domain, best)
+    for domain in plain:
+        worth = best is None or float_luts((domain.size - 1).bit_length()) < best.luts
+        if domain.start >= 0 and domain.size > FEW and worth and (floated := domain.as_float()):
+            best = _best(floated, best)
+    if best is None:
+        raise InputError(
+            f"needs a table of more than {MOST_ENTRIES} entries: allow more error or use fewer bits"
+        )
     domain = best.grid.domain
     return Unit(
         fold=domain.fold,
         magnitude=domain.magnitude,
         drop=domain.drop,
-        saturate=None if domain.saturate is None else domain.saturate - domain.drop,
+        saturate=domain.saturate,
+        floated=domain.floated,
         low_bits=best.grid.low_bits,
         base=best.addressed(best.base),
         slope=best.addressed(best.slope),
@@ -141,3 +150,14 @@ def design_unit(
         centre=best.centre,
         error=best.error(),
     )
+
+
+def _best(domain: Domain, best: Coefficients | None) -> Coefficients | None:
+    """The cheapest entries for a domain, or ``best`` if that is cheaper."""
+    widest = domain.droppable()
+    drops = DROPS if domain.size >> widest <= MANY else 1
+    for drop in range(widest, max(-1, widest - drops), -1):
+        for found in fits(domain.dropped(drop), best.luts if best else np.inf):
+            if best is None or found.luts < best.luts:
+                best = found
+    return best

@@ -15,6 +15,8 @@ GUARD_BITS = (0, 1, 2, 3)
 SLOPE_BITS = (-1, 0, 1, 2)
 #: Numbers of segments tried: the fewest that do, and fewer than so many doublings.
 DOUBLINGS = 3
+#: A larger table is no kernel: simulators choke on it, and nobody would build it.
+MOST_ENTRIES = 1 << 14
 #: Codes of a few segments that are looked at before all.
 SAMPLE = 1 << 12
 #: A product that takes more LUTs than this is left to a DSP block.
@@ -144,6 +146,8 @@ class Grid:
 
     def fit(self, degree: int, guard: int, extra: int, limit: float) -> Coefficients | None:
         """Entries of these precisions; None if some segment has none, or they take ``limit`` LUTs."""
+        if self.segments > MOST_ENTRIES:
+            return None
         slope_shift = self.low_bits + extra if degree else 0
         curve_shift = self.low_bits if degree == 2 else 0
         if slope_shift < 0:
@@ -227,13 +231,15 @@ class Grid:
         """Roughly what a unit takes, no more exact than to tell units of one function apart."""
         domain = self.domain
         ends = domain.start + domain.size - 1, -domain.start - 1
-        argument = max(1, *(end.bit_length() for end in ends))
+        argument = domain.floated or max(1, *(end.bit_length() for end in ends))
         slope_bits, curve_bits = _bits(slope), _bits(curve)
         luts = sum(_table_luts(self.segments, bits) for bits in (base_bits, slope_bits, curve_bits))
         if domain.fold != "none":
             luts += argument
         if domain.saturate is not None:
-            luts += domain.saturate - domain.drop + 2
+            luts += domain.saturate + 2
+        if domain.floated is not None:
+            luts += float_luts(domain.floated)
         level = base_bits + 1
         if len(slope):
             luts += min(product_luts(slope_bits, self.low_bits), DSP_LUTS) + level
@@ -247,6 +253,11 @@ class Grid:
 def product_luts(a: int, b: int) -> float:
     """LUTs of an a-bit by b-bit product as rows of gated additions."""
     return float(a * b)
+
+
+def float_luts(bits: int) -> float:
+    """LUTs that normalise so many bits: a multiplexer a place of the exponent, and what steers it."""
+    return 1.25 * bits * (bits - 1).bit_length()
 
 
 def _table_luts(entries: int, bits: int) -> float:

@@ -19,14 +19,22 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
     sign = build.sign(a) if unit.fold == "odd" or (unit.fold == "even" and not unit.magnitude) else a
     if unit.fold != "none" and unit.magnitude:
         u = build.abs(u)
-    u = build.resize(u, u.frac - unit.drop)
+    if unit.floated is None:
+        u = build.resize(u, u.frac - unit.drop)
     if unit.fold != "none" and not unit.magnitude:
         u = _complemented(build, u, sign, "folded")
     if unit.saturate is not None:
         signed = unit.fold == "none" and u.low < 0
-        fmt = FixedFormat(unit.saturate + (not signed), u.frac)
+        bits = unit.saturate - (unit.drop if unit.floated is None else 0)
+        fmt = FixedFormat(bits + (not signed), u.frac)
         ends = max(u.low, fmt.min_code), min(u.high, fmt.max_code)
         u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", u.real, u.error, overflow="sat", fmt=fmt)
+    if unit.floated is not None:
+        bits = unit.floated
+        ends = 0, ((bits + 1) << (bits - 1)) - 1
+        fmt = FixedFormat.holding(*ends, 0)
+        u = build.cell(Cell.FLOAT_CODE, (u,), 0, ends, "float", u.real, u.error, parameter=bits, fmt=fmt)
+        u = build.resize(u, -unit.drop)
     value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
     if unit.slope:
         value = build.add(value, _rise(build, u, unit, frac + unit.guard))

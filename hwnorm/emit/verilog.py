@@ -144,6 +144,8 @@ class _Core:
                 # A name of its own where sign bits are put before the signal's.
                 extended = line["args"][0].signs > 0
                 line["address"] = self.names.take(f"{name}_address") if extended else None
+            case Cell.FLOAT_CODE:
+                line |= self.float_code(node, name, args[0])
             case Cell.LOW_BITS:
                 low = min(node.parameter, width)
                 if low == 0:
@@ -185,6 +187,30 @@ class _Core:
             "fits": self.names.take(f"{name}_fits") if saturates else None,
             "wide_format": f"s{exact}f{node.fmt.frac}",
             "kept": kept,
+        }
+
+    def float_code(self, node: Node, name: str, source: str) -> dict[str, Any]:
+        """Shift the leading one to the top, by halves: each step tests as many bits as it may shift."""
+        bits = node.parameter
+
+        def declared(role: str, width: int) -> str:
+            signal = self.declare(self.names.take(f"{name}_{role}"), width)
+            self.used[signal].update(range(width))
+            return signal
+
+        start = declared("argument", bits)
+        steps, before = [], start
+        for place in reversed(range((bits - 1).bit_length())):
+            step = {"places": 1 << place, "from": before, "zeros": declared(f"zeros{1 << place}", 1)}
+            step["name"] = before = declared(f"shifted{1 << place}", bits)
+            steps.append(step)
+        return {
+            "args": [self.bits(source, 0, bits)],
+            "bits": bits,
+            "start": start,
+            "steps": steps,
+            "exponent": declared("exponent", bits.bit_length()),
+            "exponent_bits": bits.bit_length(),
         }
 
     def wide(self, name: str, exact: int) -> Operand:

@@ -41,6 +41,12 @@ def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> in
             return node.table[(codes[0] >> node.parameter) % len(node.table)]
         case Cell.COMPLEMENT_IF:
             return -codes[0] - 1 if v[1] < 0 else codes[0]
+        case Cell.FLOAT_CODE:
+            exponent, mantissa_bits = int(codes[0]).bit_length(), node.parameter - 1
+            if exponent == 0:
+                return 0
+            mantissa = (codes[0] << (mantissa_bits - exponent + 1)) - (1 << mantissa_bits)
+            return (exponent << mantissa_bits) + mantissa
         case Cell.LOW_BITS:
             return codes[0] % (1 << node.parameter)
     exact = {

@@ -90,6 +90,13 @@ def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:
             return target.cost("table", (len(node.table) - 1).bit_length(), node.fmt.width)
         case Cell.NEG | Cell.ABS | Cell.NEGATE_IF | Cell.COMPLEMENT_IF | Cell.GATE:
             return target.cost(str(node.cell), node.fmt.width)
+        case Cell.FLOAT_CODE:
+            # A multiplexer a place of the exponent, each steered by the zeros before the leading one.
+            places = (node.parameter - 1).bit_length()
+            mux = target.cost("mux", node.parameter)
+            return CellCost(
+                places * (mux.lut + node.parameter / 8), 0.0, places * (mux.delay_ns + target.level_ns)
+            )
         case Cell.SELECT:
             return target.cost("mux", node.fmt.width)
     raise AssertionError(node.cell)

@@ -40,4 +40,20 @@ unsigned long long hwnorm_bits(const ap_fixed<W, I> &value) {
 #endif
 }
 
+// An unsigned number of BITS bits as exponent (the place of its leading one, from 1; 0 of zero) and mantissa.
+template <int BITS> unsigned long long hwnorm_float_code(unsigned long long u) {
+#pragma HLS INLINE
+    const unsigned long long one = 1ULL << (BITS - 1);
+    unsigned long long exponent = BITS;
+    if (u == 0) return 0;
+    for (int step = 0; step < BITS - 1; step++) {
+#pragma HLS UNROLL
+        if (!(u & one)) {
+            u <<= 1;
+            exponent--;
+        }
+    }
+    return exponent * one + (u - one);
+}
+
 #endif

@@ -70,6 +70,17 @@ def test_gate(data, bit):
     agrees(Node(Cell.GATE, (0, 1), fmt, "n", "n", parameter=bit), args, arg_formats)
 
 
+@given(data=st.data(), bits=st.integers(2, 30))
+def test_float_code(data, bits):
+    """Exponent and mantissa; it grows with its argument, zero is zero."""
+    fmt = FixedFormat(bits + 1, 3)
+    codes = sorted(data.draw(st.lists(st.integers(0, 2**bits - 1), min_size=2, max_size=9, unique=True)))
+    node = Node(Cell.FLOAT_CODE, (0,), FixedFormat(60, 0), "n", "n", parameter=bits)
+    agrees(node, [codes], [fmt])
+    floats = run_cell(node, [np.array(codes)], [fmt])
+    assert (np.diff(floats) > 0).all()
+
+
 @given(data=st.data(), width=st.integers(6, 20), address_bits=st.integers(0, 5), low_bits=st.integers(0, 6))
 def test_tables_and_low_bits(data, width, address_bits, low_bits):
     """A table reads the bits from ``parameter`` up as an unsigned address, negative codes too."""

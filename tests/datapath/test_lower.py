@@ -172,7 +172,7 @@ def test_correct_rounding(text):
         ("x*sigmoid(1.7*x)", "s18f12", "s16f10"),
         ("0.3*x + clip(x, 2)", "s24f18", "s20f14"),
         ("exp2(clip(x, 3))*0.5", "s18f12", "s12f8"),
-        ("sqrt(abs(x) + 0.1)", "s24f16", "s16f10"),
+        ("sqrt(abs(x) + 0.1)", "s24f16", "s16f8"),
         ("log2(abs(x) + 0.5)", "s20f14", "s16f8"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnorm.datapath.builder import Builder
+from hwnorm.datapath.ir import float_code
 from hwnorm.datapath.piecewise import MAX_BITS, Unit, design_unit
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
@@ -21,6 +22,8 @@ SHAPES = {
     "even": "1.5*tanh(0.3*square(x))",
     "neither": "0.3*x*sigmoid(1.7*x)",
     "kinks": "clip(2.85*x, 3) - 0.488*x",
+    "steep at zero": "sqrt(abs(x))",
+    "steep, one side": "log2(abs(x) + 0.01)",
     "a line": "0.37*x - 0.1",
 }
 
@@ -29,13 +32,16 @@ def computed(unit: Unit, codes: np.ndarray) -> np.ndarray:
     """What the unit's tables give, written from its definition."""
     folded = unit.fold != "none"
     u = np.abs(codes) if folded and unit.magnitude else codes
-    u = u >> unit.drop
+    if unit.floated is None:
+        u = u >> unit.drop
     if folded and not unit.magnitude:
         u = np.where(codes < 0, ~u, u)
     if unit.saturate is not None:
         signed = not folded and codes.min() < 0
-        top = 1 << (unit.saturate - signed)
+        top = 1 << (unit.saturate - signed - (unit.drop if unit.floated is None else 0))
         u = np.clip(u, -top if signed else 0, top - 1)
+    if unit.floated is not None:
+        u = float_code(u, unit.floated) >> unit.drop
     segment = (u >> unit.low_bits) % len(unit.base)
     offset = u % (1 << unit.low_bits)
     level = np.array(unit.base)[segment]
