@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnorm.errors import InputError
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import MAX_WIDTH, FixedFormat
 from hwnorm.resources import resource
 
 #: Bits behind the point of the parameter EPS.
@@ -33,7 +33,7 @@ class LayerNormDesign:
     names of derived widths are those of the Verilog.
 
     Raises:
-        InputError: the Verilog would stop at elaboration.
+        InputError: the Verilog would stop at elaboration, or has a signal too wide for the model.
     """
 
     channels: int
@@ -61,6 +61,17 @@ class LayerNormDesign:
         if self.beta is not None and (self.beta.width < 2 or not 0 <= self.beta.frac <= self.y_frac):
             raise InputError(
                 f"LayerNorm: beta {self.beta}; 2 bits or more are possible, frac 0 to {self.y_frac}"
+            )
+        # A R, and z gamma + beta.
+        widest = 1 + (self.channel_bits + 1) // 2 + self.a_frac + self.r_width
+        if self.gamma is not None and self.beta is not None:
+            z_width = 2 + (self.channel_bits + 1) // 2 + self.z_frac
+            widest = max(
+                widest, z_width + self.gamma.width + 1, self.beta.width + self.y_frac - self.beta.frac + 1
+            )
+        if widest > MAX_WIDTH:
+            raise InputError(
+                f"LayerNorm: {self} has a signal of {widest} bits; at most {MAX_WIDTH} are modelled"
             )
         if self.eps < 0 or self.eps_code >> (self.v_width - 1):
             raise InputError(f"LayerNorm: eps {self.eps}; 0 to the largest variance is possible")
@@ -110,7 +121,7 @@ class LayerNormDesign:
     @property
     def eps_parameter(self) -> int:
         """The Verilog parameter EPS."""
-        return round(self.eps * 2**EPS_FRAC)
+        return round(self.eps * 2.0**EPS_FRAC)
 
     @property
     def eps_code(self) -> int:

@@ -80,8 +80,11 @@ def test_eps_counts_where_the_variance_is_small():
 
 @settings(max_examples=60)
 @given(st.data())
-def test_less_than_one_ulp_whatever_the_design(data):
-    """Any channels, formats and eps: the bound that the Verilog's header states, on hard tokens."""
+def test_the_bound_whatever_the_design(data):
+    """Any channels, formats and eps: the bound that the Verilog's header states, on hard tokens.
+
+    That is 5/8 ulp, and 0.3 ulp times what z gamma is of the output's largest value.
+    """
     channels = data.draw(st.integers(2, 300))
     width = data.draw(st.integers(2, 16))
     source = data.draw(st.integers(2, 24))
@@ -103,4 +106,10 @@ def test_less_than_one_ulp_whatever_the_design(data):
     # EPS is rounded to 2^-40: PyTorch gets the eps that it stands for.
     exact = LayerNormDesign(channels, 1, *formats, gamma, beta, made.eps_parameter * 2.0**-40)
     x = hard_tokens(made, 16)
-    assert np.abs(evaluate(made, x, *codes) - torch_layer_norm(exact, x, *codes)).max() < 1
+    found = np.abs(evaluate(made, x, *codes) - torch_layer_norm(exact, x, *codes))
+    values = made.input.to_float(x)
+    z = (values - values.mean(axis=1, keepdims=True)) / np.sqrt(
+        values.var(axis=1, keepdims=True) + exact.eps + 1e-300
+    )
+    scaled = np.abs(z if made.gamma is None else z * made.gamma.to_float(codes[0]))
+    assert (found <= 0.63 + 0.3 * scaled / -made.output.low).all()
