@@ -202,7 +202,7 @@ def _verilator(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) ->
 
 def _hls(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, Failure]:
     """Every C++ function against the datapath."""
-    return _differences(HLS, kernels, run_csim(kernels, toolchain, folder))
+    return _differences(HLS, kernels, run_csim(kernels, toolchain, folder, "-O0"))
 
 
 def _stream(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, Failure]:

@@ -16,17 +16,20 @@ from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed
 from hwnorm.verify.toolchain import Toolchain, ToolError, ap_types, cache_folder, run_tool
 
-# The program runs each code for a good part of a microsecond: -O2 is worth its compile time.
-_FLAGS = ("-O2", "-std=c++14", "-w")
+_FLAGS = ("-std=c++14", "-w")
 
 
-def run_csim(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, np.ndarray]:
+def run_csim(
+    kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, optimize: str = "-O2"
+) -> dict[str, np.ndarray]:
     """The output codes (int64) of every kernel's C++ for lane 0 of ``kernel.codes``, by top.
+
+    ``optimize`` is g++'s option: a program of many kernels and few codes is not worth -O2.
 
     Raises:
         ToolError: g++ or the program failed.
     """
-    program = _program(kernels, toolchain, folder)
+    program = _program(kernels, toolchain, folder, [optimize, *_FLAGS])
     codes = [np.ascontiguousarray(kernel.codes[:, 0]) for kernel in kernels]
     done = subprocess.run(
         [program], input=b"".join(c.tobytes() for c in codes), capture_output=True, check=False
@@ -43,7 +46,7 @@ def run_csim(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> d
     return {kernel.top: part for kernel, part in zip(kernels, parts, strict=True)}
 
 
-def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> Path:
+def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, flags: Sequence[str]) -> Path:
     """The compiled program: from the cache, where its name is a hash of sources, flags and compiler."""
     headers = ap_types()
     context = [
@@ -63,7 +66,7 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
         for kernel in kernels
         for name in (f"{kernel.top}.cpp", f"{kernel.top}.h", "hwnorm_cells.h")
     ]
-    compiler = [*_FLAGS, toolchain.versions["g++"]]
+    compiler = [*flags, toolchain.versions["g++"]]
     key = digest(neutral.encode(), *hls, *sorted(headers.glob("*.h")), compiler)
     ready = cache_folder() / "csim" / key
     if ready.exists():
@@ -75,7 +78,7 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> P
     include = kernels[0].folder.resolve() / "hls"
     command: list[str | Path] = [
         toolchain.gxx,
-        *_FLAGS,
+        *flags,
         f"-I{include}",
         f"-I{headers}",
         source,
