@@ -20,13 +20,13 @@
 //    D x - S  IN_WIDTH + clog2(D) + 1 bits, signed
 //    V        (D Q - S^2 + E) 2^GUARD in 2 (IN_WIDTH + clog2(D)) + GUARD bits. E is a constant, and
 //             all that is rounded; the GUARD bits hide that where the variance is nearly zero.
-// V = m 4^-k 2^(bits of V) with m in [1/4, 1). R = rsqrt(m), in (1, 2), has OUT_WIDTH bits behind
-// its point and is wrong by at most 1.2 * 2^-(OUT_WIDTH + 1) of itself: 0.3 ulp at full scale.
+// V = m 4^-k 2^(bits of V) with m in [1/4, 1). R = rsqrt(m), in (1, 2), of OUT_WIDTH + 3 bits, 17
+// at most, is wrong by 1.2 * 2^-bits of itself at most: 0.3 ulp at full scale of 16 bits, 0.075 of 8.
 // A = (D x - S) 2^k / 2^(IN_WIDTH + clog2(D)) is below sqrt(D): no channel is more than sqrt(D - 1)
 // standard deviations from the mean. A and z = A R have as many bits behind the point as keep what
 // is dropped, even times the largest gamma, to an eighth of an ulp. z gamma + beta is exact, then
-// rounded half up and saturated. So a result is wrong by 5/8 ulp and 0.3 ulp times what z gamma is
-// of the output's largest value, at most: less than one ulp unless beta takes back what is too large.
+// rounded half up and saturated. So a result is wrong by 5/8 ulp and those 0.3 or 0.075 ulp times
+// z gamma / (full scale) at most: less than one ulp unless beta takes back what would not fit.
 //
 // gamma and beta are memories of D / LANES words of LANES elements, lane 0 lowest, read from
 // GAMMA_FILE and BETA_FILE by $readmemh, at synthesis too. AFFINE = 0 leaves them out, as where
@@ -111,7 +111,8 @@ module layernorm #(
   localparam GUARD = 12;
   localparam V_WIDTH = 2 * SUM_WIDTH + GUARD;
   localparam K_WIDTH = $clog2(V_WIDTH / 2);
-  localparam R_WIDTH = OUT_WIDTH + 1;
+  // With a sign, no wider than a DSP block's second factor.
+  localparam R_WIDTH = OUT_WIDTH < 15 ? OUT_WIDTH + 3 : 17;
 
   // Cycles from a token's last beat to its statistics in the queue.
   localparam STATISTICS = (8 + $clog2(LANES)) + (K_WIDTH + 9) + 1;
@@ -361,7 +362,8 @@ module layernorm #(
           .GAMMA_FRAC (GAMMA_FRAC),
           .BETA_WIDTH (BETA_WIDTH),
           .BETA_FRAC  (BETA_FRAC),
-          .K_WIDTH    (K_WIDTH)
+          .K_WIDTH    (K_WIDTH),
+          .R_WIDTH    (R_WIDTH)
       ) u_lane (
           .aclk   (aclk),
           .ce     (ce),

@@ -16,7 +16,8 @@ module layernorm_lane #(
     parameter GAMMA_FRAC  = 12,
     parameter BETA_WIDTH  = 16,
     parameter BETA_FRAC   = 12,
-    parameter K_WIDTH     = 5
+    parameter K_WIDTH     = 5,
+    parameter R_WIDTH     = 17
 ) (
     input wire aclk,
     input wire ce,
@@ -25,7 +26,7 @@ module layernorm_lane #(
     input wire signed [IN_WIDTH+$clog2(D)-1:0] sum_2,
     input wire        [           K_WIDTH-1:0] k_3,
     input wire        [           K_WIDTH-1:0] k_4,
-    input wire        [           OUT_WIDTH:0] r_5,
+    input wire        [           R_WIDTH-1:0] r_5,
     input wire signed [       GAMMA_WIDTH-1:0] gamma_7,
     input wire signed [        BETA_WIDTH-1:0] beta_8,
 
@@ -34,7 +35,6 @@ module layernorm_lane #(
 
   localparam SUM_WIDTH = IN_WIDTH + $clog2(D);
   localparam T_WIDTH = SUM_WIDTH + 1;
-  localparam R_WIDTH = OUT_WIDTH + 1;
   localparam R_FRAC = R_WIDTH - 1;
 
   // |gamma| is at most 2^GAMMA_BITS; |A| is below 2^A_BITS, which is sqrt(D) or more.

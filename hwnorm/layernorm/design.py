@@ -100,7 +100,7 @@ class LayerNormDesign:
 
     @property
     def r_width(self) -> int:
-        return self.output.width + 1
+        return min(self.output.width + 3, 17)
 
     @property
     def z_frac(self) -> int:
