@@ -308,9 +308,9 @@ module layernorm #(
     end
   end
 
-  // gamma and beta of the beat, at the stages that need them.
+  // gamma and beta of the beat, at the stage that needs them.
   wire [LANES*GAMMA_WIDTH-1:0] gamma_7;
-  wire [ LANES*BETA_WIDTH-1:0] beta_8;
+  wire [ LANES*BETA_WIDTH-1:0] beta_7;
 
   generate
     if (AFFINE != 0) begin : g_affine
@@ -318,7 +318,7 @@ module layernorm #(
       reg [LANES*BETA_WIDTH-1:0] betas[0:BEATS-1];
       reg [BEAT_BITS-1:0] index_2, index_3, index_4, index_5;
       reg [LANES*GAMMA_WIDTH-1:0] gamma_read, gamma_out;
-      reg [LANES*BETA_WIDTH-1:0] beta_read, beta_out, beta_wait;
+      reg [LANES*BETA_WIDTH-1:0] beta_read, beta_out;
 
       initial begin
         $readmemh(GAMMA_FILE, gammas);
@@ -332,15 +332,14 @@ module layernorm #(
           gamma_out  <= gamma_read;
           beta_read  <= betas[index_5];
           beta_out   <= beta_read;
-          beta_wait  <= beta_out;
         end
       end
 
       assign gamma_7 = gamma_out;
-      assign beta_8  = beta_wait;
+      assign beta_7  = beta_out;
     end else begin : g_plain
       assign gamma_7 = {(LANES * GAMMA_WIDTH) {1'b0}};
-      assign beta_8  = {(LANES * BETA_WIDTH) {1'b0}};
+      assign beta_7  = {(LANES * BETA_WIDTH) {1'b0}};
       wire unused_files = &{1'b0, GAMMA_FILE, BETA_FILE, index_1};
     end
   endgenerate
@@ -373,7 +372,7 @@ module layernorm #(
           .k_4    (k_4),
           .r_5    (r_5),
           .gamma_7(gamma_7[lane*GAMMA_WIDTH+:GAMMA_WIDTH]),
-          .beta_8 (beta_8[lane*BETA_WIDTH+:BETA_WIDTH]),
+          .beta_7 (beta_7[lane*BETA_WIDTH+:BETA_WIDTH]),
           .y      (y)
       );
 

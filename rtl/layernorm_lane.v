@@ -28,7 +28,7 @@ module layernorm_lane #(
     input wire        [           K_WIDTH-1:0] k_4,
     input wire        [           R_WIDTH-1:0] r_5,
     input wire signed [       GAMMA_WIDTH-1:0] gamma_7,
-    input wire signed [        BETA_WIDTH-1:0] beta_8,
+    input wire signed [        BETA_WIDTH-1:0] beta_7,
 
     output reg signed [OUT_WIDTH-1:0] y
 );
@@ -111,19 +111,20 @@ module layernorm_lane #(
       reg signed [A_WIDTH+R_WIDTH:0] z_7;
       reg signed [ZG_WIDTH-1:0] zg_8;
       wire signed [Z_WIDTH-1:0] z = z_7[Z_DROP+:Z_WIDTH];
-      wire [Y_WIDTH-1:0] beta_wide = {{(Y_WIDTH - BETA_WIDTH) {beta_8[BETA_WIDTH-1]}}, beta_8};
-      wire signed [Y_WIDTH-1:0] beta = beta_wide << (Y_FRAC - BETA_FRAC);
+      wire [Y_WIDTH-1:0] beta_wide = {{(Y_WIDTH - BETA_WIDTH) {beta_7[BETA_WIDTH-1]}}, beta_7};
+      reg signed [Y_WIDTH-1:0] beta_8;
       wire signed [Y_WIDTH-1:0] zg = {{(Y_WIDTH - ZG_WIDTH) {zg_8[ZG_WIDTH-1]}}, zg_8};
       wire unused_z = &{1'b0, z_7};
       always @(posedge aclk) begin
         if (ce) begin
-          z_7   <= product_6 + Z_HALF;
-          zg_8  <= z * gamma_7;
-          exact <= zg + beta + HALF;
+          z_7    <= product_6 + Z_HALF;
+          zg_8   <= z * gamma_7;
+          beta_8 <= (beta_wide << (Y_FRAC - BETA_FRAC)) + HALF;
+          exact  <= zg + beta_8;
         end
       end
     end else begin : g_plain
-      wire unused_affine = &{1'b0, gamma_7, beta_8};
+      wire unused_affine = &{1'b0, gamma_7, beta_7};
       always @(posedge aclk) begin
         if (ce) exact <= {product_6[A_WIDTH+R_WIDTH], product_6} + HALF;
       end
