@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "make: g++ not found; install it (Debian: apt-get install g++)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "make: $(PYTHON) cannot make a venv (Debian: apt-get install python3-venv)" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[verify,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[verify,characterize,dev]'
 	@touch $(INSTALLED)
 
 demo: setup

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +11,13 @@ from typing import Any
 import numpy as np
 
 from hwnorm.emit.stimulus import USER_WIDTH, tdata
-from hwnorm.files import digest
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.resources import resource
-from hwnorm.verify.bench import _FLAGS, _MAKE, _keep_library, _Runner
-from hwnorm.verify.toolchain import ToolError, cache_folder, find_toolchain
+from hwnorm.verify.runner import Runner
+from hwnorm.verify.toolchain import ToolError, find_toolchain
 
 _TOP = "layernorm"
-
-
-class _KeptLibrary(_Runner):
-    """The kernels' runner; objects of Verilator's library that are there already are not made again."""
-
-    kept: Sequence[str] = ()
-
-    def _build_command(self) -> list[list[str]]:
-        verilate, make = super()._build_command()
-        # The makefile takes them for older than itself, and Verilator has just written it.
-        return [verilate, *([["touch", *self.kept]] if self.kept else []), make]
 
 
 @dataclass(frozen=True)
@@ -93,26 +79,16 @@ def simulate(
     faults = folder / "protocol.json"
     faults.unlink(missing_ok=True)
     toolchain = find_toolchain()
-    runner = _KeptLibrary(toolchain, jobs)
+    runner = Runner(toolchain, jobs)
     log = folder / "build.log"
-    library = cache_folder() / "library" / digest([*_FLAGS, *_MAKE], toolchain.versions)
-    if library.is_dir():
-        shutil.copytree(library, folder / "model", copy_function=shutil.copyfile, dirs_exist_ok=True)
-        runner.kept = [made.name for made in library.iterdir()]
+    sources = [
+        resource("sim") / "layernorm.vlt",
+        *(source if rtl is None else rtl / source.name for source in design.sources),
+    ]
     try:
-        runner.build(
-            sources=[
-                resource("sim") / "layernorm.vlt",
-                *(source if rtl is None else rtl / source.name for source in design.sources),
-            ],
-            hdl_toplevel=_TOP,
-            parameters=design.parameters() | {"USER_WIDTH": USER_WIDTH},
-            build_dir=folder / "model",
-            build_args=list(_FLAGS),
-            timescale=("1ns", "1ps"),
-            log_file=log,
+        runner.build_model(
+            sources, _TOP, folder / "model", log, design.parameters() | {"USER_WIDTH": USER_WIDTH}
         )
-        _keep_library(folder / "model", library)
         log = folder / "simulation.log"
         # A test that fails ends the runner so; what it wrote down says why.
         with suppress(RuntimeError, SystemExit):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from cocotb_tools.runner import Verilator
 
 from hwnorm.emit.render import render
 from hwnorm.emit.stimulus import USER_WIDTH, byte_bits, tdata
@@ -21,12 +17,10 @@ from hwnorm.files import digest
 from hwnorm.resources import resource
 from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed, words
+from hwnorm.verify.runner import BUILD_OPTIONS, Runner, install
 from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
 
 _TOP = "hwnorm_bench"
-# The model runs for a second or two: time spent on optimizing Verilator's run-time library is lost.
-_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast")
-_MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0")
 
 
 @dataclass(frozen=True)
@@ -41,31 +35,6 @@ class Simulation:
     first_result: int
     last_result: int
     faults: list[str]
-
-
-class _Runner(Verilator):  # type: ignore[misc]
-    """cocotb's runner for Verilator, with the toolchain's environment and a lean model."""
-
-    def __init__(self, toolchain: Toolchain, jobs: int) -> None:
-        super().__init__()
-        self.toolchain, self.jobs = toolchain, jobs
-        self.log.setLevel(logging.CRITICAL)
-
-    def _simulator_in_path_build_only(self) -> None:
-        self.executable = str(self.toolchain.verilator)
-
-    def _set_env_common(self) -> None:
-        super()._set_env_common()
-        for name in ("VERILATOR_ROOT", "PATH"):
-            self.env[name] = self.toolchain.environment[name]
-        self.env["PYTHONPATH"] = os.pathsep.join([str(resource("sim")), *filter(None, sys.path)])
-
-    def _build_command(self) -> list[list[str]]:
-        verilate, make = (list(command) for command in super()._build_command())
-        # Public signals everywhere would keep Verilator from optimizing; the .vlt file names the few.
-        verilate.remove("--public-flat-rw")
-        make[make.index("-j") + 1] = str(self.jobs)
-        return [verilate, [*make, *_MAKE]]
 
 
 def simulate(
@@ -90,7 +59,7 @@ def simulate(
     plan = {"seed": seed, "kernels": [kernel.plan(seed) for kernel in kernels]}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     log = folder / "simulation.log"
-    runner = _Runner(toolchain, jobs)
+    runner = Runner(toolchain, jobs)
     # A test that fails ends the runner so; what it wrote down says which kernel and why.
     with suppress(RuntimeError, SystemExit):
         runner.test(
@@ -177,7 +146,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
         *kernels[0].shared_rtl,
         *(source for kernel in kernels for source in (*kernel.rtl, kernel.comb)),
     ]
-    key = digest(bench.encode(), *sources, [*_FLAGS, *_MAKE], toolchain.versions)
+    key = digest(bench.encode(), *sources, BUILD_OPTIONS, toolchain.versions)
     ready = cache_folder() / "models" / key
     if (ready / _TOP).exists():
         return use(ready)
@@ -187,54 +156,24 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
     try:
         (building / f"{_TOP}.v").write_text(bench, encoding="utf-8")
         log = building / "build.log"
-        runner = _Runner(toolchain, jobs)
-        library = cache_folder() / "library" / digest([*_FLAGS, *_MAKE], toolchain.versions)
-        if library.is_dir():
-            shutil.copytree(library, building / "model", copy_function=shutil.copyfile)
         try:
-            runner.build(
-                sources=[*sources, building / f"{_TOP}.v"],
-                hdl_toplevel=_TOP,
-                build_dir=building / "model",
-                build_args=list(_FLAGS),
-                timescale=("1ns", "1ps"),
-                log_file=log,
+            Runner(toolchain, jobs).build_model(
+                [*sources, building / f"{_TOP}.v"], _TOP, building / "model", log
             )
         except (RuntimeError, SystemExit):
             shutil.rmtree(failed, ignore_errors=True)
             failed.parent.mkdir(parents=True, exist_ok=True)
             os.replace(building, failed)
             raise _build_error(kernels, failed) from None
-        _keep_library(building / "model", library)
         done = building / "ready"
         done.mkdir()
         os.replace(building / "model" / _TOP, done / _TOP)
         os.replace(log, done / "build.log")
-        _install(done, ready)
+        install(done, ready)
         prune()
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return ready
-
-
-def _keep_library(model: Path, library: Path) -> None:
-    """Keep the objects of Verilator's own run-time library: half of a build, the same for every model."""
-    if not library.is_dir():
-        kept = model.parent / "library"
-        kept.mkdir()
-        for made in model.glob("verilated*.o"):
-            shutil.copyfile(made, kept / made.name)
-        library.parent.mkdir(parents=True, exist_ok=True)
-        _install(kept, library)
-
-
-def _install(made: Path, place: Path) -> None:
-    """Rename a finished folder into place, unless another process was quicker."""
-    try:
-        os.rename(made, place)
-    except OSError:
-        if not place.is_dir():
-            raise
 
 
 def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:

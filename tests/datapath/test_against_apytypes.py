@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import apytypes
 import numpy as np
 import pytest
 
@@ -10,8 +11,6 @@ from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.targets.target import load_target
-
-apytypes = pytest.importorskip("apytypes")
 
 KERNELS = [
     ("2.58*tanh(x) + 0.24", "s12f8", "s12f8"),

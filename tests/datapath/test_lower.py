@@ -169,7 +169,7 @@ def test_correct_rounding(text):
     ("text", "source", "to"),
     [
         ("2.58*tanh(x) + 0.24", "s20f14", "s16f11"),
-        ("x*sigmoid(1.7*x)", "s18f12", "s16f10"),
+        ("x*sigmoid(1.7*x)", "s18f12", "s12f7"),
         ("0.3*x + clip(x, 2)", "s24f18", "s20f14"),
         ("exp2(clip(x, 3))*0.5", "s18f12", "s12f8"),
         ("sqrt(abs(x) + 0.1)", "s24f16", "s16f8"),

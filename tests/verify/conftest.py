@@ -7,29 +7,10 @@ from pathlib import Path
 
 import pytest
 from sample_datapaths import every_cell
+from small_packages import change, offset_kernel
 
-from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
 from hwnorm.emit import emit_package
-from hwnorm.fixed import FixedFormat
 from hwnorm.verify import Verdict, verify_packages
-
-
-def offset_kernel() -> Datapath:
-    """y = x + 0.25, exact: an expression that PyTorch can check."""
-    narrow, wide = FixedFormat(8, 4), FixedFormat(9, 4)
-    nodes = (
-        Node(Cell.INPUT, (), narrow, "x", "x"),
-        Node(Cell.CONSTANT, (), narrow, "offset", "0.25", parameter=4),
-        Node(Cell.ADD, (0, 1), wide, "total", "x + 0.25", stage=1),
-    )
-    return Datapath("x + 0.25", narrow, wide, nodes, 2, "none", 100.0, Certificate(0.0, 0.0, 0, 256))
-
-
-def change(file: Path, old: str, new: str) -> None:
-    """Replace the one place where ``old`` stands."""
-    text = file.read_text()
-    assert text.count(old) == 1, (file, text.count(old))
-    file.write_text(text.replace(old, new))
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import change, offset_kernel
 from hypothesis import Phase, given, settings
 from sample_datapaths import Sketch, datapaths, every_cell
+from small_packages import change, offset_kernel
 
 from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package

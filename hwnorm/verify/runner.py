@@ -1,0 +1,97 @@
+"""cocotb's runner for Verilator: our toolchain, a lean model, and a run-time library built once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cocotb_tools.runner import Verilator
+
+from hwnorm.files import digest
+from hwnorm.resources import resource
+from hwnorm.verify.toolchain import Toolchain, cache_folder
+
+# The model runs for a second or two: time spent on optimizing Verilator's run-time library is lost.
+_FLAGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "fast")
+_MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0")
+
+#: What a model depends on besides its sources and the tools.
+BUILD_OPTIONS = (*_FLAGS, *_MAKE)
+
+
+class Runner(Verilator):  # type: ignore[misc]
+    """Builds and runs models with the toolchain's Verilator and the project's cocotb tests."""
+
+    def __init__(self, toolchain: Toolchain, jobs: int) -> None:
+        super().__init__()
+        self.toolchain, self.jobs = toolchain, jobs
+        self.kept: Sequence[str] = ()
+        self.log.setLevel(logging.CRITICAL)
+
+    def build_model(
+        self,
+        sources: Sequence[Path],
+        top: str,
+        folder: Path,
+        log: Path,
+        parameters: Mapping[str, object] | None = None,
+    ) -> None:
+        """Build ``folder/top``.
+
+        The objects of Verilator's own run-time library, half of a build and the same for every model,
+        are kept in the cache.
+
+        Raises:
+            RuntimeError, SystemExit: Verilator or the C++ compiler failed; ``log`` says how.
+        """
+        library = cache_folder() / "library" / digest(BUILD_OPTIONS, self.toolchain.versions)
+        if library.is_dir():
+            shutil.copytree(library, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            self.kept = [made.name for made in library.iterdir()]
+        self.build(
+            sources=list(sources),
+            hdl_toplevel=top,
+            parameters=dict(parameters or {}),
+            build_dir=folder,
+            build_args=list(_FLAGS),
+            timescale=("1ns", "1ps"),
+            log_file=log,
+        )
+        if not library.is_dir():
+            kept = folder.parent / "library"
+            kept.mkdir()
+            for made in folder.glob("verilated*.o"):
+                shutil.copyfile(made, kept / made.name)
+            library.parent.mkdir(parents=True, exist_ok=True)
+            install(kept, library)
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self.toolchain.verilator)
+
+    def _set_env_common(self) -> None:
+        super()._set_env_common()
+        for name in ("VERILATOR_ROOT", "PATH"):
+            self.env[name] = self.toolchain.environment[name]
+        self.env["PYTHONPATH"] = os.pathsep.join([str(resource("sim")), *filter(None, sys.path)])
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = (list(command) for command in super()._build_command())
+        # Public signals everywhere would keep Verilator from optimizing; the .vlt file names the few.
+        verilate.remove("--public-flat-rw")
+        make[make.index("-j") + 1] = str(self.jobs)
+        # The makefile takes kept objects for older than itself: Verilator has just written it.
+        touched = [["touch", *self.kept]] if self.kept else []
+        return [verilate, *touched, [*make, *_MAKE]]
+
+
+def install(made: Path, place: Path) -> None:
+    """Rename a finished folder into place, unless another process was quicker."""
+    try:
+        os.rename(made, place)
+    except OSError:
+        if not place.is_dir():
+            raise
