@@ -16,12 +16,13 @@ class Select(Operator):
 
     name = "select"
     arity = (3, 3)
-    examples = ("select(x, tanh(x), 0.25*x)", "select(x - 1.5, 1.5, x)", "select(x + 0.5, 2, -0.75)")
+    examples = ("select(x, tanh(x), 0.25*x)", "select(x - 1.5, 1.5, x)", "select(x + 0.5, 2, -0.71)")
 
     def torch(self, *args: Any) -> Any:
-        c, a, b = (torch.as_tensor(arg) for arg in args)
         like = next(arg for arg in args if isinstance(arg, torch.Tensor))
-        return torch.where(c >= 0, a.to(like.dtype), b.to(like.dtype))
+        # A constant made a tensor by itself would be rounded to float32.
+        c, a, b = (torch.as_tensor(arg, dtype=like.dtype, device=like.device) for arg in args)
+        return torch.where(c >= 0, a, b)
 
     def numpy(self, *args: Any) -> Any:
         c, a, b = args
