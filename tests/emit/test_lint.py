@@ -13,9 +13,7 @@ from hypothesis import Phase, given, settings
 from sample_datapaths import datapaths
 
 from hwnorm.emit import emit_package
-from hwnorm.errors import InputError
 from hwnorm.resources import resource
-from hwnorm.verify.formal import find_yosys
 from hwnorm.verify.toolchain import find_toolchain
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
@@ -24,14 +22,6 @@ VERIBLE = shutil.which("verible-verilog-format", path=_PLACES)
 needs_verible = pytest.mark.skipif(VERIBLE is None, reason="verible-verilog-format is not installed")
 #: The style of all Verilog here: verible's own, but declarations and assignments stay as they are.
 STYLE = ("--module_net_variable_alignment=preserve", "--assignment_statement_alignment=preserve")
-
-
-@pytest.fixture
-def yosys() -> str:
-    try:
-        return find_yosys()
-    except InputError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
