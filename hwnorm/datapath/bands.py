@@ -14,6 +14,9 @@ from hwnorm.datapath.ir import float_code
 #: No constraint, in result steps; far from overflow when scaled by guard bits.
 FREE = 1 << 46
 
+#: Steps by which a result stays inside its tolerance: far more than double precision can be off.
+MARGIN = 1e-9
+
 #: Bits of a mantissa behind its leading one that are tried: fewer make a smaller domain.
 MANTISSA_BITS = (12, 16)
 
@@ -149,6 +152,7 @@ def allowed(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarra
     At exactly half a step a tie counts as met: nothing can be nearer.
     """
     if tolerance > 0.5:
+        tolerance -= MARGIN
         return (
             np.floor(values - tolerance).astype(np.int64) + 1,
             np.ceil(values + tolerance).astype(np.int64) - 1,
