@@ -40,11 +40,8 @@ class _Pool(ProcessPoolExecutor):
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Executor]:
-    """An executor of ``count`` processes, this one if it is one; an exception in the block ends them."""
-    if count == 1:
-        yield _Here()
-        return
+def processes(count: int) -> Iterator[Executor]:
+    """An executor of ``count`` processes; an exception in the block ends them."""
     with _Pool(count) as pool:
         try:
             yield pool
@@ -53,3 +50,13 @@ def workers(count: int) -> Iterator[Executor]:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """An executor of ``count`` processes, this one if it is one."""
+    if count == 1:
+        yield _Here()
+        return
+    with processes(count) as pool:
+        yield pool

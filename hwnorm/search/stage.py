@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from hwnorm.files import digest, read_artefact
@@ -16,6 +11,7 @@ from hwnorm.progress import progress_bar
 from hwnorm.run.folder import RunFolder, layer_files
 from hwnorm.search.layer import Front, SearchSettings, search_layer
 from hwnorm.targets.target import load_target
+from hwnorm.workers import processes
 
 
 def search(run: RunFolder, jobs: int) -> None:
@@ -40,42 +36,17 @@ def search(run: RunFolder, jobs: int) -> None:
             pending.append((data, made_from))
     if not pending:
         return
-    # A child that is forked after torch has started its threads may hang; a fresh one does not.
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(min(jobs, len(pending)), mp_context=context) as pool,
-        progress_bar() as bar,
-    ):
+    with processes(min(jobs, len(pending))) as pool, progress_bar() as bar:
         task = bar.add_task("search layers", total=len(pending))
-        with _born_deaf_to_interrupts():
-            running: dict[Future[Front], tuple[dict[str, Any], str]] = {
-                pool.submit(_search_one, data, settings): (data, made_from) for data, made_from in pending
-            }
-        try:
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    data, made_from = running.pop(future)
-                    body = {"position": data["position"]} | future.result().to_json()
-                    run.write(run.front(data["layer"]), "front", made_from, body)
-                    bar.advance(task)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-
-
-@contextmanager
-def _born_deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in here ignore Ctrl-C, which a terminal sends to all: their parent ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        running: dict[Future[Front], tuple[dict[str, Any], str]] = {
+            pool.submit(_search_one, data, settings): (data, made_from) for data, made_from in pending
+        }
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                data, made_from = running.pop(future)
+                body = {"position": data["position"]} | future.result().to_json()
+                run.write(run.front(data["layer"]), "front", made_from, body)
+                bar.advance(task)
 
 
 def _search_one(data: dict[str, Any], settings: SearchSettings) -> Front:
