@@ -17,12 +17,16 @@ USER_WIDTH = 5
 EXHAUSTIVE_WIDTH = 16
 
 
-def codes_to_send(fmt: FixedFormat, seed: int) -> np.ndarray:
-    """Every code of a format in ascending order; of a wide one, its ends, zero and random ones (int64)."""
-    if fmt.width <= EXHAUSTIVE_WIDTH:
+def codes_to_send(fmt: FixedFormat, seed: int, width: int = EXHAUSTIVE_WIDTH) -> np.ndarray:
+    """Every code of a format in ascending order; of one wider than ``width``, its ends, zero and random ones.
+
+    Returns:
+        2**width codes at most, int64.
+    """
+    if fmt.width <= width:
         return fmt.codes()
     rng = np.random.default_rng(seed)
-    codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << EXHAUSTIVE_WIDTH)
+    codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << width)
     codes[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
     return codes
 

@@ -10,20 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.emit import emit_package
+from hwnorm.emit.stimulus import codes_to_send
 from hwnorm.errors import InputError
-from hwnorm.expression import parse
 from hwnorm.files import read_artefact
-from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz import oracle
 from hwnorm.fuzz.case import Case, Failure, Outcome, Refused
 from hwnorm.fuzz.cores import sweep_cores
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import Kernel, load_kernel
-from hwnorm.verify.packages import FLOAT_SLACK_ULP, judge
+from hwnorm.verify.packages import FLOAT_SLACK_ULP, judge, torch_distances
 from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
 
 #: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
@@ -93,7 +91,7 @@ def _software(case: Case, folder: Path) -> Kernel | Failure | Refused:
     except Exception as error:
         return _crash("lowering", error)
     try:
-        codes = _codes(datapath.input)
+        codes = codes_to_send(datapath.input, seed=0, width=_EXHAUSTIVE_WIDTH)
         results = datapath.evaluate(codes)
         _compare_with_oracle(datapath, codes, results)
         _compare_with_float(case, datapath, codes, results)
@@ -127,14 +125,6 @@ def _reason(message: str) -> str:
     return re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "N", text)[:90]
 
 
-def _codes(fmt: FixedFormat) -> np.ndarray:
-    if fmt.width <= _EXHAUSTIVE_WIDTH:
-        return fmt.codes()
-    codes = np.random.default_rng(0).integers(fmt.min_code, fmt.max_code + 1, size=1 << _EXHAUSTIVE_WIDTH)
-    codes[:6] = fmt.min_code, -2, -1, 0, 1, fmt.max_code
-    return codes
-
-
 def _compare_with_oracle(datapath: Datapath, codes: np.ndarray, results: np.ndarray) -> None:
     """The last and all other cells at some codes against exact rational arithmetic."""
     for at in np.linspace(0, len(codes) - 1, min(_ORACLE_CODES, len(codes)), dtype=int):
@@ -158,12 +148,7 @@ def _compare_with_float(case: Case, datapath: Datapath, codes: np.ndarray, resul
     if not (claimed < case.max_error_ulp or claimed <= 0.5):
         what = f"{claimed} ulp certified, below {case.max_error_ulp} asked for"
         raise _Broken(Failure("certificate: beyond the bound", what))
-    fmt = datapath.output
-    with torch.no_grad():
-        x = torch.from_numpy(datapath.input.to_float(codes))
-        exact = parse(case.expression).to_module().double()(x).clamp(fmt.low, fmt.high).numpy()
-    distance = np.abs(exact / fmt.ulp - results)
-    distance = np.where(np.isnan(distance), np.inf, distance)
+    distance = torch_distances(case.expression, datapath, codes, results)
     worst = int(distance.argmax())
     if distance[worst] > claimed + FLOAT_SLACK_ULP:
         what = f"input code {codes[worst]}: {distance[worst]} ulp off, {claimed} certified"

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.stimulus import EXHAUSTIVE_WIDTH
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_artefact
@@ -123,7 +124,7 @@ def _check(
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
         hls = pool.submit(whole, lambda: run_csim(group, toolchain, folder))
-        torch_error = [pool.submit(one, torch_distance, kernel) for kernel in group]
+        torch_error = [pool.submit(one, _torch_error, kernel) for kernel in group]
         linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
         proofs = (
             [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in group] if yosys else []
@@ -139,19 +140,25 @@ def _check(
     return findings
 
 
-def torch_distance(kernel: Kernel) -> float:
-    """The largest distance of the datapath from the float64 PyTorch function, in ulp of the output.
+def torch_distances(
+    expression: str, datapath: Datapath, codes: np.ndarray, results: np.ndarray
+) -> np.ndarray:
+    """How far results are from the float64 PyTorch function at input codes, in ulp of the output.
 
-    Where the function leaves the output's range it counts clamped, as in the certificate.
+    Where the function leaves the output's range it counts clamped, as in the certificate; where it is
+    not a number, as infinitely far away.
     """
-    fmt = kernel.datapath.output
-    codes = kernel.codes[:, 0]
+    fmt = datapath.output
     with torch.no_grad():
-        x = torch.from_numpy(kernel.datapath.input.to_float(codes))
-        y = parse(kernel.manifest["expression"]).to_module().double()(x).clamp(fmt.low, fmt.high)
-    distance = np.abs(y.numpy() / fmt.ulp - kernel.results[:, 0])
-    # NaN compares as false with everything: it must count as far away.
-    return float(np.where(np.isnan(distance), np.inf, distance).max())
+        x = torch.from_numpy(datapath.input.to_float(codes))
+        y = parse(expression).to_module().double()(x).clamp(fmt.low, fmt.high).numpy()
+    distance = np.abs(y / fmt.ulp - results)
+    return np.asarray(np.where(np.isnan(distance), np.inf, distance))
+
+
+def _torch_error(kernel: Kernel) -> float:
+    codes, results = kernel.codes[:, 0], kernel.results[:, 0]
+    return float(torch_distances(kernel.manifest["expression"], kernel.datapath, codes, results).max())
 
 
 def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict:
