@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,21 +57,7 @@ def simulate(
         (folder / f"{kernel.top}.codes.hex").write_text(words(kernel.beats_in(), width), encoding="ascii")
     plan = {"seed": seed, "kernels": [kernel.plan(seed) for kernel in kernels]}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    log = folder / "simulation.log"
-    runner = Runner(toolchain, jobs)
-    # A test that fails ends the runner so; what it wrote down says which kernel and why.
-    with suppress(RuntimeError, SystemExit):
-        runner.test(
-            test_module=["test_sweep", "test_axis"],
-            hdl_toplevel=_TOP,
-            hdl_toplevel_lang="verilog",
-            build_dir=model,
-            test_dir=folder,
-            results_xml=str(folder / "results.xml"),
-            log_file=log,
-            seed=seed,
-            extra_env={"COCOTB_LOG_LEVEL": "WARNING", "NO_COLOR": "1"},
-        )
+    log = Runner(toolchain, jobs).run_tests(["test_sweep", "test_axis"], _TOP, model, folder, seed)
     try:
         swept = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
         faults = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cocotb_tools.runner import Verilator
@@ -68,6 +69,30 @@ class Runner(Verilator):  # type: ignore[misc]
                 shutil.copyfile(made, kept / made.name)
             library.parent.mkdir(parents=True, exist_ok=True)
             install(kept, library)
+
+    def run_tests(
+        self, modules: Sequence[str], top: str, model: Path, folder: Path, seed: int, only: str = ""
+    ) -> Path:
+        """Run cocotb tests on ``model/top``; returns the log, ``folder/simulation.log``.
+
+        A test that fails does not raise: what the tests wrote into ``folder`` says which and why.
+        ``only`` is a regular expression that picks tests; empty takes all.
+        """
+        log = folder / "simulation.log"
+        with suppress(RuntimeError, SystemExit):
+            self.test(
+                test_module=list(modules),
+                hdl_toplevel=top,
+                hdl_toplevel_lang="verilog",
+                build_dir=model,
+                test_dir=folder,
+                test_filter=only or None,
+                results_xml=str(folder / "results.xml"),
+                log_file=log,
+                seed=seed,
+                extra_env={"COCOTB_LOG_LEVEL": "WARNING", "NO_COLOR": "1"},
+            )
+        return log
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self.toolchain.verilator)
