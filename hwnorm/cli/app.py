@@ -202,9 +202,8 @@ def compile_(
     problem = (parse(expression), *formats, technology, clock, bound)
     datapath = lower(*problem, fuse=not no_fuse)
     used = resources(datapath.nodes, datapath.latency, technology)
-    emit_package(
-        datapath, top, out_folder, lanes=lanes, resources=used, unfused_resources=unfused_resources(*problem)
-    )
+    unfused = used if no_fuse else unfused_resources(*problem)
+    emit_package(datapath, top, out_folder, lanes=lanes, resources=used, unfused_resources=unfused)
     verdicts = verify_packages([out_folder], jobs=jobs)
     out.print(
         f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, "

@@ -107,8 +107,8 @@ class Builder:
         frac: int,
         codes: tuple[int, int],
         role: str,
-        real: Interval,
-        error: float,
+        real: Interval = (-math.inf, math.inf),
+        error: float = math.inf,
         *,
         values: np.ndarray | None = None,
         parameter: int = 0,
@@ -122,7 +122,7 @@ class Builder:
         Args:
             codes: bounds of its codes, as far as intervals tell.
             role: what its name says behind the name of the part.
-            real, error: of the wire.
+            real, error: of the wire; unknown for one inside a unit, which stands for no value of its own.
             fmt: of a RESIZE; other cells get the narrowest that holds their codes.
         """
         key = (cell, tuple(a.index for a in args), parameter, table, rounding, overflow, frac, fmt)
@@ -407,8 +407,7 @@ class Builder:
             unit = design_unit(function, a.low, a.high, a.frac, frac, tolerance, occurring)
         except InputError as error:
             raise InputError(f"{self._part[1]}: {error}") from None
-        result = piecewise(self, a, unit, frac)
-        return replace(result, real=(-math.inf, math.inf), error=unit.error * 2.0**-frac)
+        return replace(piecewise(self, a, unit, frac), error=unit.error * 2.0**-frac)
 
 
 def _below(code: int) -> int:

@@ -184,7 +184,11 @@ class _Problem:
     def whole(self) -> list[_Solution]:
         """The whole expression as one unit of x, clamped to the output's range inside it or behind it."""
         found = []
-        for limits in ((self.output.low, self.output.high), (-math.inf, math.inf)):
+        least, most = self.ranges[self.expression]
+        ways = [(self.output.low, self.output.high)]
+        if least < self.output.low or most > self.output.high:
+            ways.append((-math.inf, math.inf))
+        for limits in ways:
             builder = Builder(self.input, self.output.frac, self.exhaustive)
             builder.begin("unit", str(self.expression))
             function = Limited(self.expression, range=limits)

@@ -74,7 +74,7 @@ def fits(domain: Domain, limit: float) -> Iterator[Coefficients]:
             if fewest is not None and low_bits <= fewest - DOUBLINGS:
                 break
             grid = Grid.of(domain, low_bits)
-            if grid.least_luts(0) >= limit:
+            if grid.least_luts() >= limit:
                 break  # more segments only cost more
             if fewest is None:
                 if grid.fit(degree, GUARD_BITS[-1], SLOPE_BITS[-1], np.inf) is None:
@@ -130,9 +130,9 @@ class Grid:
     def segments(self) -> int:
         return len(self.aim)
 
-    def least_luts(self, guard: int) -> float:
+    def least_luts(self) -> float:
         """A count that no unit on this grid falls below: the base's table."""
-        return _table_luts(self.segments, max(1, int(self.spread * 2.0**guard).bit_length()))
+        return _table_luts(self.segments, max(1, int(self.spread).bit_length()))
 
     def rise(self, slope: np.ndarray, curve: np.ndarray, slope_shift: int, curve_shift: int) -> np.ndarray:
         """What is added to the base at each offset, (segments, 2**low_bits) or a single zero."""

@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
     """Fold and saturate ``a``, look the segment up, go along it; a result of ``frac`` fractional bits."""
-    u = a
-    sign = build.sign(a) if unit.fold == "odd" or (unit.fold == "even" and not unit.magnitude) else a
+    u, complement = a, unit.fold != "none" and not unit.magnitude
+    sign = build.sign(a) if unit.fold == "odd" or complement else a
     if unit.fold != "none" and unit.magnitude:
         u = build.abs(u)
     if unit.floated is None:
         u = build.resize(u, u.frac - unit.drop)
-    if unit.fold != "none" and not unit.magnitude:
+    if complement:
         u = _complemented(build, u, sign, "folded")
     if unit.saturate is not None:
         signed = unit.fold == "none" and u.low < 0
         bits = unit.saturate - (unit.drop if unit.floated is None else 0)
         fmt = FixedFormat(bits + (not signed), u.frac)
         ends = max(u.low, fmt.min_code), min(u.high, fmt.max_code)
-        u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", u.real, u.error, overflow="sat", fmt=fmt)
+        u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", overflow="sat", fmt=fmt)
     if unit.floated is not None:
         bits = unit.floated
         ends = 0, ((bits + 1) << (bits - 1)) - 1
         fmt = FixedFormat.holding(*ends, 0)
-        u = build.cell(Cell.FLOAT_CODE, (u,), 0, ends, "float", u.real, u.error, parameter=bits, fmt=fmt)
+        u = build.cell(Cell.FLOAT_CODE, (u,), 0, ends, "float", parameter=bits, fmt=fmt)
         u = build.resize(u, -unit.drop)
     value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
     if unit.slope:
@@ -42,9 +42,7 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
         value = _complemented(build, value, sign, "signed")
         if unit.centre:
             code = unit.centre
-            centre = build.cell(
-                Cell.CONSTANT, (), value.frac, (code, code), "centre", value.real, 0.0, parameter=code
-            )
+            centre = build.cell(Cell.CONSTANT, (), value.frac, (code, code), "centre", parameter=code)
             value = build.add(value, centre)
     return build.resize(value, frac)
 
@@ -53,7 +51,7 @@ def _rise(build: Builder, u: Wire, unit: Unit, frac: int) -> Wire:
     """What the slope of u's segment adds up to at its offset; ``frac`` fractional bits."""
     low = unit.low_bits
     run = (0, (1 << low) - 1)
-    offset = build.cell(Cell.LOW_BITS, (u,), u.frac, run, "offset", u.real, 0.0, parameter=low)
+    offset = build.cell(Cell.LOW_BITS, (u,), u.frac, run, "offset", parameter=low)
     # The offset counts codes of u: as an integer it leaves the slope's binary point where it is.
     offset = build.shift(offset, offset.frac)
     slope_frac = frac + unit.slope_shift
@@ -75,7 +73,7 @@ def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
     ends = min(a.low, 0), max(a.high, 0)
     total: Wire | None = None
     for bit in range(bits):  # from low to high, so that the low bits of each sum are wires
-        row = build.cell(Cell.GATE, (a, offset), a.frac, ends, f"row{bit}", a.real, 0.0, parameter=bit)
+        row = build.cell(Cell.GATE, (a, offset), a.frac, ends, f"row{bit}", parameter=bit)
         row = build.shift(row, bit)
         total = row if total is None else build.add(total, row)
     assert total is not None
@@ -85,12 +83,12 @@ def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
 def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
     """The complement of ``value`` where ``sign`` is negative."""
     ends = min(value.low, ~value.high), max(value.high, ~value.low)
-    return build.cell(Cell.COMPLEMENT_IF, (value, sign), value.frac, ends, role, value.real, value.error)
+    return build.cell(Cell.COMPLEMENT_IF, (value, sign), value.frac, ends, role)
 
 
 def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
     """``contents`` addressed by the bits of ``a`` from ``low_bits`` up; a constant if all are the same."""
     ends = min(contents), max(contents)
     if ends[0] == ends[1]:
-        return build.cell(Cell.CONSTANT, (), frac, ends, role, a.real, 0.0, parameter=ends[0])
-    return build.cell(Cell.TABLE, (a,), frac, ends, role, a.real, 0.0, parameter=low_bits, table=contents)
+        return build.cell(Cell.CONSTANT, (), frac, ends, role, parameter=ends[0])
+    return build.cell(Cell.TABLE, (a,), frac, ends, role, parameter=low_bits, table=contents)

@@ -30,7 +30,6 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "fmt": node.fmt,
             "comment": f"{node.part}  {node.fmt}",
             "args": [known[arg] for arg in node.args],
-            "formats": formats,
             "parameter": node.parameter,
             "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
@@ -41,7 +40,6 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             line["widened"] = FixedFormat(drop + 1, formats[0].frac) if drop >= formats[0].width else None
         if node.cell is Cell.TABLE:
             address = (len(node.table) - 1).bit_length()
-            # Address bits beyond the sign are copies of it: the signal is widened to have them.
             line |= {
                 "table": node.table,
                 "rom": names.take(f"{known[i]}_rom"),

@@ -28,20 +28,15 @@ def emit(run: RunFolder) -> None:
         return
     target = load_target(run.settings.target)
     for c in chosen:
-        path = c.datapath
+        kernel = c.datapath
+        formats = kernel.input, kernel.output
         emit_package(
-            path,
+            kernel,
             c.top,
             run.package(c.top),
             lanes=run.settings.lanes,
             resources=c.resources,
-            unfused_resources=unfused_resources(
-                parse(c.datapath.expression),
-                c.datapath.input,
-                c.datapath.output,
-                target,
-                c.datapath.clock_mhz,
-            ),
+            unfused_resources=unfused_resources(parse(kernel.expression), *formats, target, kernel.clock_mhz),
             note=f"Stands in for the norm {c.layer} of {run.settings.model}.",
         )
     for folder in (run.path / "packages").iterdir():
