@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnorm.fixed import FixedFormat, Overflow, Rounding
+from hwnorm.fixed import MAX_WIDTH, FixedFormat, Overflow, Rounding
 
 
 class Cell(StrEnum):
@@ -204,3 +204,13 @@ def resize(
     if overflow == "sat":
         return np.asarray(np.clip(codes, to.min_code, to.max_code))
     return np.asarray(((codes - to.min_code) & ((1 << to.width) - 1)) + to.min_code)
+
+
+def simplest_limit(limit: int) -> tuple[int, int]:
+    """A limit t for which a < t chooses as well as a < ``limit``, and how many of its low bits are zero.
+
+    At a == limit the signal and the limit are the same, so that limit + 1 does too: the one of more zeros.
+    """
+    zeros = {t: (t & -t).bit_length() - 1 if t else MAX_WIDTH for t in (limit, limit + 1)}
+    best = max(zeros, key=lambda t: zeros[t])
+    return best, zeros[best]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwnorm.datapath.ir import Cell, Datapath, Node
+from hwnorm.datapath.ir import Cell, Datapath, Node, simplest_limit
 from hwnorm.emit.names import Names
 from hwnorm.fixed import FixedFormat
 
@@ -57,8 +57,9 @@ class Stage:
 class _Core:
     """Walks a datapath and collects the lines of its core."""
 
-    def __init__(self, datapath: Datapath, top: str) -> None:
+    def __init__(self, datapath: Datapath, top: str, module: str) -> None:
         self.datapath = datapath
+        self.module = module
         self.names = Names((*PORTS, top, f"{top}_core", f"{top}_comb"))
         self.signals = ["x" if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
         self.widths: dict[str, int] = {"x": datapath.input.width}
@@ -108,12 +109,7 @@ class _Core:
             case Cell.ADD | Cell.SUB:
                 line |= self.sum(node, args, formats)
             case Cell.MIN | Cell.MAX:
-                frac = max(f.frac for f in formats)
-                shifts = [frac - f.frac for f in formats]
-                line["args"] = [self.bits(a, s, width) for a, s in zip(args, shifts, strict=True)]
-                both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
-                line["first"] = self.names.take(f"{name}_first")
-                line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
+                line |= self.limit(node, name, args, formats)
             case Cell.MUL:
                 # Whole signed operands, as DSP inference likes them, unless the product is cut.
                 cut = any(self.widths[a] > width for a in args)
@@ -141,9 +137,11 @@ class _Core:
                 line["table"] = node.table
                 line["address_width"] = address
                 line["args"] = [self.bits(args[0], -node.parameter, address)]
-                # A name of its own where sign bits are put before the signal's.
-                extended = line["args"][0].signs > 0
-                line["address"] = self.names.take(f"{name}_address") if extended else None
+                line["instance"] = self.names.take(f"u_{name}")
+                line["module"] = f"{self.module}_{name}"
+                # Its module does not drive a sign that all entries share.
+                signs = {int(entry < 0) for entry in node.table}
+                line["sign"] = signs.pop() if len(signs) == 1 else None
             case Cell.FLOAT_CODE:
                 line |= self.float_code(node, name, args[0])
             case Cell.LOW_BITS:
@@ -168,6 +166,33 @@ class _Core:
             "low": self.bits(finer, 0, low) if low else None,
             "args": [self.bits(a, s - low, node.fmt.width - low) for a, s in zip(args, shifts, strict=True)],
         }
+
+    def limit(self, node: Node, name: str, args: list[str], formats: list[FixedFormat]) -> dict[str, Any]:
+        """The smaller or the greater of two; a constant is compared in no more bits than decide."""
+        width = node.fmt.width
+        frac = max(f.frac for f in formats)
+        shifts = [frac - f.frac for f in formats]
+        both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
+        line: dict[str, Any] = {
+            "args": [self.bits(a, s, width) for a, s in zip(args, shifts, strict=True)],
+            "first": self.names.take(f"{name}_first"),
+            "relation": "<" if node.cell is Cell.MIN else ">",
+            "limit": None,
+        }
+        cells = [self.datapath.nodes[i].cell for i in node.args]
+        if Cell.CONSTANT not in cells:
+            line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
+            return line
+        fixed = cells.index(Cell.CONSTANT)
+        limit = self.datapath.nodes[node.args[fixed]].parameter << shifts[fixed]
+        limit, zeros = simplest_limit(limit)
+        low = min(zeros, both - 1)
+        line["limit"], line["limit_width"] = limit >> low, both - low
+        line["compared"] = [self.bits(args[1 - fixed], shifts[1 - fixed] - low, both - low)]
+        # "below the limit" chooses the signal of a minimum and the constant of a maximum.
+        if (node.cell is Cell.MIN) == (fixed == 0):
+            line["args"].reverse()
+        return line
 
     def resize(self, node: Node, name: str, source: str, drop: int) -> dict[str, Any]:
         """Floor or round half up, then saturate or wrap, as bits.
@@ -246,10 +271,17 @@ class _Core:
         return registers
 
     def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:
-        """What the templates of both modules name."""
+        """What the templates of both modules name; each table becomes a module of its own."""
         self.used[result].update(range(self.widths[result]))
         unread = [part for name in self.used for part in _unread(name, self.widths[name], self.used[name])]
-        return {"constants": constants, "stages": stages, "result": result, "unused": unread}
+        tables = [cell for stage in stages for cell in stage.cells if cell["kind"] == "table"]
+        return {
+            "constants": constants,
+            "stages": stages,
+            "tables": tables,
+            "result": result,
+            "unused": unread,
+        }
 
 
 def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
@@ -260,7 +292,7 @@ def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
     """
     if datapath.latency < 1:
         raise ValueError(f"{top}: latency {datapath.latency}; a kernel's result is registered: at least 1")
-    core = _Core(datapath, top)
+    core = _Core(datapath, top, f"{top}_core")
     constants = core.constants()
     stages = [Stage(n, core.cells(n), core.registers(n)) for n in range(datapath.latency)]
     return core.context(stages, constants, core.at(len(datapath.nodes) - 1, datapath.latency))
@@ -269,7 +301,7 @@ def core_context(datapath: Datapath, top: str) -> dict[str, Any]:
 def comb_context(datapath: Datapath, top: str) -> dict[str, Any]:
     """The same for ``verilog/comb.v.j2``: every cell in one stage that no register ends."""
     flat = replace(datapath, nodes=tuple(replace(node, stage=0) for node in datapath.nodes))
-    core = _Core(flat, top)
+    core = _Core(flat, top, f"{top}_comb")
     constants = core.constants()
     return core.context([Stage(0, core.cells(0), [])], constants, core.signals[-1])
 
