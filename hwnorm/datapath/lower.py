@@ -17,7 +17,7 @@ from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
 from hwnorm.operators import operator
 from hwnorm.operators.base import Interval
-from hwnorm.targets.cost import Resources, cell_costs, resources
+from hwnorm.targets.cost import Resources, delays, resources
 from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs get a proven bound.
@@ -310,7 +310,7 @@ class _Problem:
         nodes = _prune(builder.nodes)
         if not any(node.cell is Cell.INPUT for node in nodes):
             raise InputError(f"{nodes[-1].part}: has one value over all input codes; it must depend on x")
-        return schedule(nodes, cell_costs(nodes, self.target), self.clock_mhz, self.target)
+        return schedule(nodes, delays(nodes, self.target), self.clock_mhz, self.target)
 
     def solution(self, builder: Builder) -> _Solution:
         nodes, latency = self.scheduled(builder)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from hwnorm.datapath.ir import Cell, Node
 from hwnorm.errors import InputError
-from hwnorm.targets.target import CellCost, Target
+from hwnorm.targets.target import Target
 
 
 def schedule(
-    nodes: Sequence[Node], costs: Sequence[CellCost], clock_mhz: float, target: Target
+    nodes: Sequence[Node], delays: Sequence[float], clock_mhz: float, target: Target
 ) -> tuple[tuple[Node, ...], int]:
     """The nodes with their stages, and the latency in cycles (the number of stages).
 
@@ -28,20 +28,20 @@ def schedule(
     period = 1000.0 / clock_mhz - target.register_ns
     stage = [0] * len(nodes)
     arrival = [0.0] * len(nodes)
-    for i, (node, cost) in enumerate(zip(nodes, costs, strict=True)):
-        if cost.delay_ns > period:
-            reach = 1000.0 / (cost.delay_ns + target.register_ns)
+    for i, (node, delay) in enumerate(zip(nodes, delays, strict=True)):
+        if delay > period:
+            reach = 1000.0 / (delay + target.register_ns)
             raise InputError(
                 f"clock {clock_mhz:g} MHz: {node.cell} {node.name} ({node.part}) takes "
-                f"{cost.delay_ns:.2f} ns on {target.name}; at most {reach:.0f} MHz is possible"
+                f"{delay:.2f} ns on {target.name}; at most {reach:.0f} MHz is possible"
             )
         args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
         stage[i] = max((stage[a] for a in args), default=0)
         ready = max((arrival[a] for a in args if stage[a] == stage[i]), default=0.0)
-        if ready + cost.delay_ns > period:
+        if ready + delay > period:
             stage[i] += 1
             ready = 0.0
-        arrival[i] = ready + cost.delay_ns
+        arrival[i] = ready + delay
     users: list[list[int]] = [[] for _ in nodes]
     for i in range(len(nodes) - 1, -1, -1):
         if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT, Cell.GATE):

@@ -1,23 +1,39 @@
-"""The hardware cost of cells and of a whole datapath on a target."""
+"""The hardware cost of a datapath on a target, and the delays that its pipeline is cut by.
+
+    area = sum over operations of context * area alone  +  tables  +  registers, where they have an area
+
+Operations and register bits are those of :mod:`hwnorm.datapath.structure`; the coefficients come from
+synthesis (:mod:`hwnorm.targets.characterize`).
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from hwnorm.datapath.ir import Cell, Node, lifetimes
-from hwnorm.targets.target import CellCost, Target
+from hwnorm.datapath.ir import Cell, Datapath, Node
+from hwnorm.datapath.structure import Operation, Structure, Table, structure
+from hwnorm.targets.tables import table_parts
+from hwnorm.targets.target import Target
+
+#: A shift register of LUTs holds so many bits.
+_SHIFT_REGISTER_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Predicted cost of a datapath of one lane, without the stream wrapper."""
+    """Predicted cost of a datapath of one lane, or of its whole stream stage.
+
+    ``area`` counts NAND2 equivalents or um2 where the target's unit is one of them, and is 0 elsewhere;
+    ``lut`` is 0 there.
+    """
 
     lut: int
     ff: int
     dsp: int
-    #: LUT-equivalents of all that and of the latency, by the target's weights.
+    bram: int
+    area: float
+    #: One figure of all that and of the latency, by the target's weights.
     cost: float
 
     def to_json(self) -> dict[str, float]:
@@ -25,89 +41,145 @@ class Resources:
         return asdict(self)
 
 
-def cell_costs(nodes: Sequence[Node], target: Target) -> list[CellCost]:
-    """The cost of each node, in order."""
-    absorbed = _absorbed(nodes)
-    return [_WIRING if i in absorbed else _cell_cost(node, nodes, target) for i, node in enumerate(nodes)]
-
-
-def _absorbed(nodes: Sequence[Node]) -> set[int]:
-    """Gates and complements that fit into the LUTs of the one adder that reads them.
-
-    A LUT before a carry chain has inputs to spare for one of its two arguments.
-    """
-    readers = Counter(arg for node in nodes for arg in node.args)
-    found = set()
-    for node in nodes:
-        for arg in reversed(node.args) if node.cell in (Cell.ADD, Cell.SUB) else ():
-            single = readers[arg] == 1
-            while single and nodes[arg].cell is Cell.SHIFT:
-                arg = nodes[arg].args[0]
-                single = readers[arg] == 1
-            if single and nodes[arg].cell in (Cell.GATE, Cell.COMPLEMENT_IF):
-                found.add(arg)
-                break
-    return found
-
-
 def resources(nodes: Sequence[Node], latency: int, target: Target) -> Resources:
-    """Cells and pipeline registers of scheduled nodes."""
-    costs = cell_costs(nodes, target)
-    lut, dsp = sum(c.lut for c in costs), sum(c.dsp for c in costs)
-    stages = lifetimes(nodes, latency)
-    ff = sum(node.fmt.width * n for node, n in zip(nodes, stages, strict=True))
+    """The cost of scheduled nodes: one lane, without the stream wrapper."""
+    return price(structure(nodes, latency), latency, target)
+
+
+def price(built: Structure, latency: int, target: Target) -> Resources:
+    """The cost of a structure whose pipeline has ``latency`` stages."""
+    area, ff, dsp = _core(built, target)
+    return _weighed(area, ff, dsp, latency, target)
+
+
+def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources:
+    """The cost of the AXI4-Stream stage of so many lanes that a package holds."""
+    area, ff, dsp = _core(structure(datapath.nodes, datapath.latency), target)
+    # TUSER, TLAST and the data; bits of TDATA that only repeat the sign are stored by nobody.
+    beat = 2 + lanes * datapath.input.width
+    wrapper = target.cost("skid", beat), target.cost("pipe", datapath.latency)
+    area = lanes * area + sum(part.area for part in wrapper)
+    ff = lanes * ff + sum(part.ff for part in wrapper)
+    return _weighed(area, ff, lanes * dsp, datapath.latency, target)
+
+
+def _core(built: Structure, target: Target) -> tuple[float, float, float]:
+    """Area, flip-flops and DSP blocks."""
+    area = dsp = 0.0
+    for (kind, size), count in built.operations:
+        alone = target.cost(kind, *size)
+        area += count * alone.area * target.context[kind]
+        dsp += count * alone.dsp
+    area += sum(table_area(table, target) for table in built.tables)
+    ff = 0.0
+    for length, count in built.registers:
+        if 0 < target.shift_register <= length:
+            area += count * -(-length // _SHIFT_REGISTER_BITS)
+        else:
+            ff += length * count
+    if target.unit != "LUT":
+        area += target.register_area * ff
+    return area, ff, dsp
+
+
+def table_area(table: Table, target: Target) -> float:
+    """The area of one table."""
+    parts = table_parts(table)
+    row = target.table_row(table.address_bits)
+    area = row.functions * sum(function_area(inputs, target) for inputs in parts.inputs)
+    return area + sum(a * b for a, b in zip(row.levels, parts.levels, strict=False))
+
+
+def function_area(inputs: int, target: Target) -> float:
+    """The area of one Boolean function of so many inputs; it doubles with each beyond the measured ones."""
+    most = len(target.functions) + 1
+    return target.functions[min(inputs, most) - 2] * 2.0 ** max(0, inputs - most)
+
+
+def _weighed(area: float, ff: float, dsp: float, latency: int, target: Target) -> Resources:
     weights = target.weights
-    cost = weights.lut * lut + weights.ff * ff + weights.dsp * dsp + weights.cycle * latency
-    return Resources(round(lut), ff, round(dsp), round(cost, 1))
+    cost = weights.area * area + weights.ff * ff + weights.dsp * dsp + weights.cycle * latency
+    luts = target.unit == "LUT"
+    return Resources(
+        lut=round(area) if luts else 0,
+        ff=round(ff),
+        dsp=round(dsp),
+        bram=0,  # kernels keep their tables in logic
+        area=0.0 if luts else round(area, 1),
+        cost=round(cost, 1),
+    )
 
 
-_WIRING = CellCost(0.0, 0.0, 0.0)
+def fmax_mhz(nodes: Sequence[Node], target: Target) -> float:
+    """The clock that scheduled nodes reach behind the stream's skid buffer."""
+    return 1000.0 / (target.register_ns + longest_path(nodes, target))
 
 
-def _cell_cost(node: Node, nodes: Sequence[Node], target: Target) -> CellCost:
+def longest_path(nodes: Sequence[Node], target: Target) -> float:
+    """The time of the slowest stage in ns, without the registers'."""
+    times = delays(nodes, target)
+    arrival: list[float] = []
+    for node, time in zip(nodes, times, strict=True):
+        before = [arrival[a] for a in node.args if nodes[a].stage == node.stage]
+        arrival.append(time + max(before, default=0.0))
+    return max(arrival)
+
+
+def delays(nodes: Sequence[Node], target: Target) -> list[float]:
+    """The time of each node in ns, in order, wires to the next one included."""
+    return [
+        target.path_factor * sum(target.cost(kind, *size).delay_ns for kind, size in _steps(node, nodes))
+        for node in nodes
+    ]
+
+
+def _steps(node: Node, nodes: Sequence[Node]) -> list[Operation]:
+    """The operations of a node, one behind the other, by kinds and widths."""
     args = [nodes[a] for a in node.args]
+    width = node.fmt.width
     match node.cell:
-        case Cell.INPUT | Cell.CONSTANT | Cell.SHIFT | Cell.LOW_BITS:
-            return _WIRING
-        case Cell.RESIZE:
-            return _resize_cost(node, args[0], target)
+        case Cell.INPUT:
+            return [("mux", (width,))]  # the skid buffer before it
         case Cell.ADD | Cell.SUB:
             # Below the binary point of the coarser argument the sum is the finer one's wires.
             fixed = args[1] if node.cell is Cell.SUB else min(args, key=lambda a: a.fmt.frac)
-            wires = max(0, node.fmt.frac - fixed.fmt.frac)
-            return target.cost("add", max(1, node.fmt.width - wires))
+            carried = max(1, width - max(0, node.fmt.frac - fixed.fmt.frac))
+            if any(a.cell is Cell.CONSTANT for a in args):
+                return [("constant_sum", (carried,))]
+            return [("add" if node.cell is Cell.ADD else "sub", (carried,))]
         case Cell.MIN | Cell.MAX:
             frac = max(a.fmt.frac for a in args)
-            width = max(a.fmt.width + frac - a.fmt.frac for a in args)
-            constant = any(a.cell is Cell.CONSTANT for a in args)
-            return target.cost("clamp" if constant else "select", width)
+            compared = max(a.fmt.width + frac - a.fmt.frac for a in args)
+            if any(a.cell is Cell.CONSTANT for a in args):
+                return [("compare_constant", (compared,)), ("mux_constant", (width,))]
+            return [("compare", (compared,)), ("mux", (width,))]
         case Cell.MUL:
             a, b = sorted(arg.fmt.width for arg in args)
-            if node.args[0] == node.args[1]:
-                return target.cost("square", a)
-            return target.cost("mul", a, b)
+            return [("square", (a,)) if node.args[0] == node.args[1] else ("mul", (a, b))]
         case Cell.TABLE:
-            return target.cost("table", (len(node.table) - 1).bit_length(), node.fmt.width)
-        case Cell.NEG | Cell.ABS | Cell.NEGATE_IF | Cell.COMPLEMENT_IF | Cell.GATE:
-            return target.cost(str(node.cell), node.fmt.width)
-        case Cell.FLOAT_CODE:
-            # A multiplexer a place of the exponent, each steered by the zeros before the leading one.
-            places = (node.parameter - 1).bit_length()
-            mux = target.cost("mux", node.parameter)
-            return CellCost(
-                places * (mux.lut + node.parameter / 8), 0.0, places * (mux.delay_ns + target.level_ns)
-            )
+            return [("table", ((len(node.table) - 1).bit_length(),))] if len(node.table) > 1 else []
+        case Cell.NEG:
+            return [("negate", (width,))]
+        case Cell.ABS | Cell.NEGATE_IF:
+            return [("magnitude", (width,))]
+        case Cell.COMPLEMENT_IF:
+            return [("complement", (width,))]
+        case Cell.GATE:
+            return [("gate", (width,))]
         case Cell.SELECT:
-            return target.cost("mux", node.fmt.width)
-    raise AssertionError(node.cell)
+            return [("mux", (width,))]
+        case Cell.FLOAT_CODE:
+            return [("float", (node.parameter,))]
+        case Cell.RESIZE:
+            return _resize_steps(node, args[0])
+    return []
 
 
-def _resize_cost(node: Node, arg: Node, target: Target) -> CellCost:
-    lut = delay = 0.0
-    if node.rounding == "rnd" and arg.fmt.frac > node.fmt.frac:
-        rounding = target.cost("round", max(1, arg.fmt.width - arg.fmt.frac + node.fmt.frac))
-        lut, delay = rounding.lut, rounding.delay_ns
-    if node.overflow == "sat":
-        clamp = target.cost("saturate", node.fmt.width)
-        lut, delay = lut + clamp.lut, delay + clamp.delay_ns
-    return CellCost(lut, 0.0, delay)
+def _resize_steps(node: Node, arg: Node) -> list[Operation]:
+    drop = max(arg.fmt.frac - node.fmt.frac, 0)
+    rounds = node.rounding == "rnd" and drop > 0
+    exact = max(arg.fmt.width - drop, 1) + rounds
+    steps: list[Operation] = [("round", (exact,))] if rounds else []
+    if node.overflow == "sat" and exact > node.fmt.width:
+        steps.append(("saturate", (node.fmt.width, exact - node.fmt.width)))
+    return steps

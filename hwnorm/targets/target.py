@@ -1,4 +1,4 @@
-"""A target technology: one JSON file of cell costs by width, with the tool that measured them."""
+"""A target technology: one JSON file of measured costs, with the tools that measured them."""
 
 from __future__ import annotations
 
@@ -7,40 +7,52 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from hwnorm.errors import InputError
 
 #: The layout of a target's file that this version reads.
-SCHEMA_VERSION = 1
-#: What must be measured, and how many widths say how large each is.
+SCHEMA_VERSION = 2
+#: What must be measured, and how many widths say how large each is (``templates/characterize``).
 KINDS = {
-    "add": 1,
-    "neg": 1,
-    "abs": 1,
-    "negate_if": 1,
-    "complement_if": 1,
-    "gate": 1,
-    "mux": 1,
-    "select": 1,
-    "clamp": 1,
-    "round": 1,
-    "saturate": 1,
-    "square": 1,
-    "mul": 2,
-    "table": 2,
+    "add": 1,  # a + b
+    "sub": 1,  # a - b
+    "constant_sum": 1,  # a + constant
+    "operand": 1,  # what a third operand adds to a sum of two
+    "negate": 1,  # -a
+    "magnitude": 1,  # |a|
+    "complement": 1,  # ~a or a, by a sign
+    "gate": 1,  # a or 0, by a bit
+    "mux": 1,  # a or b, by a sign
+    "mux_constant": 1,  # a or a constant, by a sign
+    "compare": 1,  # a < b
+    "compare_constant": 1,  # a < constant
+    "round": 1,  # a + a bit
+    "saturate": 2,  # a to fewer bits: the width that remains, and the bits that go
+    "float": 1,  # normalization of a
+    "square": 1,  # a * a
+    "mul": 2,  # a * b
+    "table": 1,  # a lookup, by address bits: its delay (what it takes is in ``tables``)
+    "register": 1,  # flip-flops with an enable
+    "skid": 1,  # the stream's skid buffer, by bits of a beat
+    "pipe": 1,  # the stream's control, by cycles of latency
 }
+#: Operations that share another kind's rows, each with a factor of its own in ``context``.
+SAME_ROWS = {"gate_sum": "gate", "complement_sum": "complement", "mux_nested": "mux_constant"}
+#: Numbers of address bits that tables have coefficients for; larger ones count as doublings of the last.
+TABLE_BITS = range(1, 10)
 
 _SHIPPED = Path(__file__).with_name("data")
 
 
 @dataclass(frozen=True, slots=True)
 class CellCost:
-    """LUTs, DSP blocks and delay in ns of one cell."""
+    """What one operation takes: area in the target's unit, flip-flops, DSP blocks, and delay in ns."""
 
-    lut: float
+    area: float
+    ff: float
     dsp: float
     delay_ns: float
 
@@ -50,78 +62,153 @@ class _Strict(BaseModel):
 
 
 class Row(_Strict):
-    """One measured cell. ``size`` is its widths in bits; what they mean is in ``characterize.py``."""
+    """One measured operation. ``size`` is its widths in bits."""
 
     size: tuple[int, ...]
-    lut: float
-    dsp: float
-    levels: float
+    area: float
+    ff: float = 0.0
+    dsp: float = 0.0
+    delay_ns: float
+
+
+class TableRow(_Strict):
+    """Area of tables of so many address bits: coefficients of what ``hwnorm.targets.tables`` counts.
+
+    ``functions`` weighs the sum over columns of what a function of as many inputs takes; ``levels[n]`` the
+    distinct functions of the lowest n + 2 address bits that occur in the table.
+    """
+
+    address_bits: int
+    functions: float
+    levels: tuple[float, ...]
 
 
 class Weights(_Strict):
-    """What one of each counts in LUT-equivalents: the device's LUTs over its FFs or DSP blocks.
+    """What one of each counts in units of area: a device's LUTs over its flip-flops, DSP blocks, memories.
 
     ``cycle`` is what a cycle of latency counts; it is a choice, not a measurement.
     """
 
-    lut: float
+    area: float = 1.0
     ff: float
     dsp: float
+    bram: float
     cycle: float
 
 
+class Device(_Strict):
+    """A part of the family, by what it holds; zero where it has none. For place and route, its options."""
+
+    part: str
+    lut: int = Field(ge=0)
+    ff: int = Field(ge=0)
+    dsp: int = Field(ge=0)
+    bram: int = Field(ge=0)
+
+
+class Flow(_Strict):
+    """How the target is synthesized (``hwnorm.synth.flow``), and placed and routed if that is possible."""
+
+    technology: str
+    options: str = ""
+    liberty: str = ""
+    pnr: str = ""
+    pnr_options: str = ""
+
+
 class Target(_Strict):
-    """Cell costs of one technology, and the weights that make one figure of area."""
+    """Costs of operations in one technology, and the weights that make one figure of them."""
 
     schema_version: int
     name: str
     description: str
-    #: Tool, version and command that measured the rows.
+    #: What ``area`` counts.
+    unit: Literal["LUT", "NAND2", "um2"]
+    device: Device
+    flow: Flow
+    #: Tools, versions and commands that measured the rows.
     measured_with: str
     #: Where the delays come from.
     delay_source: str
-    #: Delay of one level of logic with its wiring, and of a register (clock to output and set-up).
-    level_ns: float
+    #: From a register's clock to the next one's input with nothing between: clock to output, wire, set-up.
     register_ns: float
+    #: Time of a level of logic with its wire where delays are estimated; 0 where they were placed and routed.
+    level_ns: float
+    #: Time of a path through several operations over the sum of their times, fitted to placed kernels.
+    path_factor: float
+    #: Registers in a row, none of them read, from which on they become LUTs; 0: never.
+    shift_register: int
     weights: Weights
     cells: dict[str, tuple[Row, ...]]
+    #: Area inside a kernel over area alone, by operation: synthesis melts neighbours into one another.
+    context: dict[str, float]
+    #: Area of one function of 2, 3, ... inputs.
+    functions: tuple[float, ...]
+    tables: tuple[TableRow, ...]
     _known: dict[tuple[object, ...], CellCost] = PrivateAttr(default_factory=dict)
+    _tables: dict[int, TableRow] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _version_first(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(
+                f"schema_version {data.get('schema_version')}; this hwnorm reads {SCHEMA_VERSION}"
+            )
+        return data
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.schema_version != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {self.schema_version}; this hwnorm reads {SCHEMA_VERSION}")
-        if self.cells.keys() != KINDS.keys():
-            odd = ", ".join(sorted(self.cells.keys() ^ KINDS.keys()))
-            raise ValueError(f"cells: missing or unknown: {odd}; there must be {', '.join(KINDS)}")
+        _same_keys("cells", self.cells, KINDS)
         for kind, widths in KINDS.items():
             sizes = {row.size for row in self.cells[kind]}
             axes = [sorted(set(axis)) for axis in zip(*sizes, strict=False)]
             if not sizes or {len(size) for size in sizes} != {widths} or sizes != set(product(*axes)):
                 raise ValueError(f"cells.{kind}: rows must fill a grid of {widths} width(s)")
+        _same_keys("context", self.context, CONTEXT)
+        if [row.address_bits for row in self.tables] != list(TABLE_BITS):
+            raise ValueError(
+                f"tables: one row for each of {TABLE_BITS.start} to {TABLE_BITS.stop - 1} address bits"
+            )
+        self._tables.update({row.address_bits: row for row in self.tables})
         return self
 
     def cost(self, kind: str, *size: int) -> CellCost:
-        """The cost of a cell of the given widths (bits), interpolated between measured ones."""
+        """What an operation of the given widths (bits) takes alone, interpolated between measured ones."""
         key = (kind, *size)
         if key not in self._known:
-            rows = self.cells[kind]
-            further = 0
-            if kind == "table":
-                # Beyond what was measured, an address bit doubles a table; two need one more level.
-                most = max(row.size[0] for row in rows)
-                further, size = max(0, size[0] - most), (min(size[0], most), size[1])
-            lut, dsp, levels = _interpolate(rows, size)
-            self._known[key] = CellCost(
-                lut * 2.0**further, dsp * 2.0**further, (levels + further / 2) * self.level_ns
-            )
+            self._known[key] = CellCost(*_interpolate(self.cells[SAME_ROWS.get(kind, kind)], size))
         return self._known[key]
+
+    @property
+    def register_area(self) -> float:
+        """Area of one flip-flop with an enable; 0 where flip-flops are counted apart."""
+        row = max(self.cells["register"], key=lambda row: row.size)
+        return row.area / row.size[0]
+
+    def table_row(self, address_bits: int) -> TableRow:
+        """The coefficients of tables of so many address bits."""
+        return self._tables[min(address_bits, TABLE_BITS.stop - 1)]
+
+
+#: Operations that a kernel's area is a weighted sum of.
+CONTEXT = tuple(k for k in KINDS if k not in ("table", "register", "skid", "pipe")) + tuple(SAME_ROWS)
+
+
+def _same_keys(field: str, found: dict[str, object] | dict, wanted: object) -> None:
+    names = list(wanted)  # type: ignore[call-overload]
+    odd = sorted(set(found) ^ set(names))
+    if odd:
+        raise ValueError(f"{field}: missing or unknown: {', '.join(odd)}; there must be {', '.join(names)}")
 
 
 def _interpolate(rows: tuple[Row, ...], size: tuple[int, ...]) -> list[float]:
-    """LUTs, DSPs and levels at ``size``: multilinear between measured sizes, in proportion beyond."""
+    """Area, flip-flops, DSP blocks and delay at ``size``: multilinear between rows, in proportion beyond.
+
+    DSP blocks are whole: those of the next larger row.
+    """
     axes = [sorted({row.size[d] for row in rows}) for d in range(len(size))]
-    table = {row.size: (row.lut, row.dsp, row.levels) for row in rows}
+    table = {row.size: (row.area, row.ff, row.dsp, row.delay_ns) for row in rows}
     corners: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
     for wanted, axis in zip(size, axes, strict=True):
         inside = min(max(wanted, axis[0]), axis[-1])
@@ -135,7 +222,10 @@ def _interpolate(rows: tuple[Row, ...], size: tuple[int, ...]) -> list[float]:
             if part > 0.0
         ]
     beyond = prod(max(1.0, wanted / axis[-1]) for wanted, axis in zip(size, axes, strict=True))
-    return [beyond * sum(table[at][i] * weight for at, weight in corners) for i in range(3)]
+    area, ff, dsp, delay = (beyond * sum(table[at][i] * weight for at, weight in corners) for i in range(4))
+    if dsp:  # blocks are whole: those of the next larger row
+        dsp = max(table[at][2] for at, _ in corners)
+    return [area, ff, dsp, delay]
 
 
 @lru_cache(maxsize=16)
@@ -147,8 +237,9 @@ def load_target(name: str) -> Target:
     """
     path = Path(name) if name.endswith(".json") else _SHIPPED / f"{name}.json"
     if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.json")))
-        raise InputError(f"target {name!r}: unknown; there are {shipped}, or the path of a .json file")
+        raise InputError(
+            f"target {name!r}: unknown; there are {', '.join(shipped_targets())}, or the path of a .json file"
+        )
     try:
         return Target.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
@@ -157,3 +248,20 @@ def load_target(name: str) -> Target:
         raise InputError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def liberty_path(flow: Flow) -> Path:
+    """The liberty file of a flow: a path, or the name of one that comes with hwnorm.
+
+    Raises:
+        InputError: it is not there.
+    """
+    for path in (Path(flow.liberty), _SHIPPED / flow.liberty):
+        if path.is_file():
+            return path
+    raise InputError(f"{flow.liberty}: not there; a liberty file was expected")
+
+
+def shipped_targets() -> list[str]:
+    """Names of the targets that come with hwnorm."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.json"))

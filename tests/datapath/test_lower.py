@@ -16,7 +16,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import run
-from hwnorm.targets.cost import cell_costs, resources
+from hwnorm.targets.cost import delays, resources
 from hwnorm.targets.target import load_target
 
 XCUP = load_target("xcup")
@@ -101,13 +101,13 @@ def test_random_expressions_meet_their_bound_or_are_refused(expression):
 
 def check_pipeline(datapath: Datapath) -> None:
     nodes = datapath.nodes
-    costs = cell_costs(nodes, XCUP)
+    times = delays(nodes, XCUP)
     arrival: list[float] = []
-    for node, cost in zip(nodes, costs, strict=True):
+    for node, time in zip(nodes, times, strict=True):
         args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
         assert all(nodes[a].stage <= node.stage for a in node.args)
         before = max((arrival[a] for a in args if nodes[a].stage == node.stage), default=0.0)
-        arrival.append(before + cost.delay_ns)
+        arrival.append(before + time)
     assert max(arrival) + XCUP.register_ns <= 1000 / datapath.clock_mhz + 1e-9
     assert datapath.latency == nodes[-1].stage + 1
     assert max(node.stage for node in nodes) == nodes[-1].stage

