@@ -29,6 +29,10 @@ FURTHER_GUARD_BITS = 2
 #: Guard bits as most kernels end up with: covers are compared at these.
 USUAL_GUARD_BITS = 2
 
+#: Covers are compared over so many of the input's highest bits: what they cost differs little, and the
+#: cover that is picked is built for all bits.
+COARSE_BITS = 12
+
 #: A cover is worked out if its price at these is less than so many times the cost of one whole unit.
 NEARLY = 1.25
 
@@ -68,7 +72,7 @@ def lower(
     if not fuse:
         return problem.datapath(problem.solve(Cover()))
     found = problem.whole()
-    cover, price = problem.cheapest_cover()
+    cover, price = problem.coarse().cheapest_cover()
     if not found or price < NEARLY * min(solution.cost for solution in found):
         try:
             found.append(problem.solve(cover))
@@ -178,6 +182,13 @@ class _Problem:
                 f"{self.expression}: has one value over all codes of {self.input} to {self.output}; "
                 "it must depend on x"
             )
+
+    def coarse(self) -> _Problem:
+        """The problem over the highest COARSE_BITS of the input, if every code is tried."""
+        drop = self.input.width - COARSE_BITS
+        if not self.exhaustive or drop <= 0:
+            return self
+        return replace(self, input=FixedFormat(COARSE_BITS, self.input.frac - drop))
 
     # --- covers --------------------------------------------------------------------------------------
 
