@@ -119,6 +119,30 @@ def sketch(
     return problem.scheduled(problem.build(Cover(), USUAL_GUARD_BITS))
 
 
+def sketch_unit(
+    expression: Expression,
+    input_format: FixedFormat,
+    output_format: FixedFormat,
+    target: Target,
+    clock_mhz: float,
+) -> tuple[tuple[Node, ...], int]:
+    """Scheduled cells and latency of one unit for the whole expression, for the search.
+
+    It is designed as :func:`lower` does, but on the input's highest bits alone: what it costs differs
+    little.
+
+    Raises:
+        InputError: the expression is constant or not finite, or no table is large enough.
+    """
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0, exhaustive=True)
+    problem = problem.coarse()
+    problem.check()
+    found = problem.whole(both=False)
+    if not found:
+        raise InputError(f"{expression}: no unit within 1 ulp of {output_format}")
+    return found[0].nodes, found[0].latency
+
+
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
     """The expression at every input code, clamped to the output's range, in output steps (float64)."""
     exact = expression.numpy(input_format.to_float(input_format.codes()))
@@ -192,12 +216,15 @@ class _Problem:
 
     # --- covers --------------------------------------------------------------------------------------
 
-    def whole(self) -> list[_Solution]:
-        """The whole expression as one unit of x, clamped to the output's range inside it or behind it."""
+    def whole(self, both: bool = True) -> list[_Solution]:
+        """The whole expression as one unit of x, clamped to the output's range inside it or behind it.
+
+        Without ``both``, inside it alone: mostly the cheaper way.
+        """
         found = []
         least, most = self.ranges[self.expression]
         ways = [(self.output.low, self.output.high)]
-        if least < self.output.low or most > self.output.high:
+        if both and (least < self.output.low or most > self.output.high):
             ways.append((-math.inf, math.inf))
         for limits in ways:
             builder = Builder(self.input, self.output.frac, self.exhaustive)

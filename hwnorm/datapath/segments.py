@@ -134,7 +134,7 @@ class Grid:
 
     def least_luts(self) -> float:
         """A count that no unit on this grid falls below: the base's table."""
-        return _table_luts(self.segments, max(1, int(self.spread).bit_length()))
+        return self._entry_luts * max(1, int(self.spread).bit_length())
 
     def rise(self, slope: np.ndarray, curve: np.ndarray, slope_shift: int, curve_shift: int) -> np.ndarray:
         """What is added to the base at each offset, (segments, 2**low_bits) or a single zero."""
@@ -247,38 +247,48 @@ class Grid:
         return (float(chord.min()), float(chord.max())), (float(second.min()), float(second.max()))
 
     def _least_bits(self, degree: int, guard: int, slope_shift: int, curve_shift: int) -> tuple[int, int]:
-        """Bits of the slopes and curves, from their extremes alone; of a parabola's slopes, at least so many."""
+        """Bits of the slopes and curves, from their extremes; of a parabola's slopes, at least so many."""
         if degree == 0:
             return 0, 0
         (low, high), (flat, bent) = self._rates
+        scale = 2.0**guard
         if degree == 1:
-            last = (1 << self.low_bits) - 1
-            ends = (floor(c * 2.0**guard / last * 2.0**slope_shift + 0.5) for c in (low, high))
-            return _bits_of(*ends), 0
-        return 1, _bits_of(
-            *(floor(c * 2.0**guard * 2.0 ** (slope_shift + curve_shift) + 0.5) for c in (flat, bent))
-        )
+            last, rate = (1 << self.low_bits) - 1, 2.0**slope_shift
+            return _bits_of(
+                floor(low * scale / last * rate + 0.5), floor(high * scale / last * rate + 0.5)
+            ), 0
+        rate = 2.0 ** (slope_shift + curve_shift)
+        return 1, _bits_of(floor(flat * scale * rate + 0.5), floor(bent * scale * rate + 0.5))
 
-    def _luts(self, degree: int, base_bits: int, slope_bits: int, curve_bits: int) -> float:
-        """Roughly what a unit takes, no more exact than to tell units of one function apart."""
+    @cached_property
+    def _fixed_luts(self) -> float:
+        """What folding, saturating and the float code take."""
         domain = self.domain
-        ends = domain.start + domain.size - 1, -domain.start - 1
-        argument = domain.floated or max(1, *(end.bit_length() for end in ends))
-        luts = sum(_table_luts(self.segments, bits) for bits in (base_bits, slope_bits, curve_bits))
+        luts = 0.0
         if domain.fold != "none":
-            luts += argument
+            ends = domain.start + domain.size - 1, -domain.start - 1
+            luts += domain.floated or max(1, *(end.bit_length() for end in ends))
         if domain.saturate is not None:
             luts += domain.saturate + 2
         if domain.floated is not None:
             luts += float_luts(domain.floated)
+        return luts
+
+    def _luts(self, degree: int, base_bits: int, slope_bits: int, curve_bits: int) -> float:
+        """Roughly what a unit takes, no more exact than to tell units of one function apart."""
         level = base_bits + 1
+        luts = self._fixed_luts + self._entry_luts * (base_bits + slope_bits + curve_bits)
         if degree:
             luts += min(product_luts(slope_bits, self.low_bits), DSP_LUTS) + level
         if degree == 2:
             luts += min(product_luts(curve_bits, self.low_bits), DSP_LUTS) + slope_bits
-        if domain.fold == "odd":
+        if self.domain.fold == "odd":
             luts += level
         return luts
+
+    @cached_property
+    def _entry_luts(self) -> float:
+        return _table_luts(self.segments, 1)
 
 
 def product_luts(a: int, b: int) -> float:
