@@ -83,6 +83,27 @@ def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOpt
 
 
 @app.command()
+def score(
+    run_folder: RunArgument,
+    expression: Annotated[str, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')],
+    layer: Annotated[str, typer.Option("--layer", help="norm layer, such as blocks.3.norm1")],
+) -> None:
+    """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.table import print_wide
+    from hwnorm.search.score import score as stage
+    from hwnorm.search.score import score_table
+
+    found = stage(RunFolder.open(run_folder), layer, expression)
+    print_wide(score_table(found))
+    better = found.better()
+    if better:
+        out.print(f"{len(better)} of the front are no worse in error and cost, the first {better[0].family}.")
+    elif found.front:
+        out.print("Nothing on the front is as good in both error and cost.")
+
+
+@app.command()
 def choose(run_folder: RunArgument) -> None:
     """Choose one function a layer from the fronts, and lower it."""
     from hwnorm.choose.choice import read_choice

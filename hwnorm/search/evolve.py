@@ -146,15 +146,17 @@ class Evolution:
         others = rivals(self._judge, self._operators)
         state = State(0, None, [], {}, non_dominated((c.error, c.cost, c) for c in others), others)
         texts = [*SEEDS, *(text for shapes in SHAPES.values() for text in shapes)]
-        people = [
-            individual
-            for shape in [*map(parse, texts), *self._seeds]
-            if (individual := self._seed(shape)) is not None and self._score(individual, state)
-        ][: self._population]
-        met = {individual.key for individual in people}
+        people: list[Individual] = []
+        met: set[str] = set()
+        for shape in [*self._seeds, *map(parse, texts)]:
+            individual = self._seed(shape)
+            if individual is not None and self._score(individual, state) and individual.key not in met:
+                people.append(individual)
+                met.add(individual.key)
         while len(people) < self._population:
             people.append(self._fresh(state, met))
             met.add(people[-1].key)
+        del people[self._population :]
         self._end(state, people)
         return state
 
