@@ -85,9 +85,7 @@ def test_more_allowance_gives_fewer_digits(profile_of):
     def digits(allowed: float) -> int:
         function = snapped(tape, found, points, allowed * profile.variance)
         assert function is not None
-        return sum(
-            len(signed_digits(round(p.value * 2**40))) for p in function.walk() if p.is_constant
-        )
+        return sum(len(signed_digits(round(p.value * 2**40))) for p in function.walk() if p.is_constant)
 
     assert digits(1e-2) < digits(1e-6)
 
