@@ -10,6 +10,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from hwnorm.errors import InputError
+
 
 class _Here(Executor):
     """Runs what is submitted at once, in this process."""
@@ -60,3 +62,26 @@ def workers(count: int) -> Iterator[Executor]:
         return
     with processes(count) as pool:
         yield pool
+
+
+@contextmanager
+def cluster_executor(address: str) -> Iterator[Executor]:
+    """An executor of the workers behind a Dask scheduler.
+
+    Raises:
+        InputError: Dask is not installed, or no scheduler answers at ``address``.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(
+            "option --cluster: Dask is not installed; pip install 'hwnorm[cluster]' adds it"
+        ) from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"option --cluster: no Dask scheduler at {address} ({' '.join(str(error).split())})"
+        ) from None
+    with client, client.get_executor() as executor:
+        yield executor

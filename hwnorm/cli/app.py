@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnorm.cli.group import Commands
-from hwnorm.cli.options import JOBS, ForceOption, JobsOption, RunArgument, takes_settings
+from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.version import VERSION
@@ -49,12 +49,13 @@ def run(
     out_folder: Annotated[Path, typer.Option("--out", help="run folder to make or to go on with")],
     values: dict[str, Any],
     jobs: JobsOption = JOBS,
+    cluster: ClusterOption = None,
     force: ForceOption = False,
 ) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
     from hwnorm.run.main import run_all
 
-    if not run_all(_run_folder(out_folder, force, values), jobs):
+    if not run_all(_run_folder(out_folder, force, values), jobs, cluster):
         raise typer.Exit(1)
 
 
@@ -71,14 +72,35 @@ def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption 
 
 
 @app.command()
-def search(run_folder: RunArgument, jobs: JobsOption = JOBS) -> None:
+def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOption = None) -> None:
     """Evolve each layer's functions: fronts of error against hardware cost."""
     from hwnorm.run.folder import RunFolder
     from hwnorm.search.stage import search as stage
 
     opened = RunFolder.open(run_folder)
-    stage(opened, jobs)
+    stage(opened, jobs, cluster)
     out.print(f"fronts: {opened.path / 'fronts'}", soft_wrap=True)
+
+
+@app.command()
+def score(
+    run_folder: RunArgument,
+    expression: Annotated[str, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')],
+    layer: Annotated[str, typer.Option("--layer", help="norm layer, such as blocks.3.norm1")],
+) -> None:
+    """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.table import print_wide
+    from hwnorm.search.score import score as stage
+    from hwnorm.search.score import score_table
+
+    found = stage(RunFolder.open(run_folder), layer, expression)
+    print_wide(score_table(found))
+    better = found.better()
+    if better:
+        out.print(f"{len(better)} of the front are no worse in error and cost, the first {better[0].family}.")
+    elif found.front:
+        out.print("Nothing on the front is as good in both error and cost.")
 
 
 @app.command()

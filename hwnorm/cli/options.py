@@ -15,6 +15,9 @@ from hwnorm.run.settings import RunSettings, option_name
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
 JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
 ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="address of a Dask scheduler that runs the search instead")
+]
 
 JOBS = os.cpu_count() or 1
 

@@ -29,6 +29,10 @@ FURTHER_GUARD_BITS = 2
 #: Guard bits as most kernels end up with: covers are compared at these.
 USUAL_GUARD_BITS = 2
 
+#: Covers are compared over so many of the input's highest bits: what they cost differs little, and the
+#: cover that is picked is built for all bits.
+COARSE_BITS = 12
+
 #: A cover is worked out if its price at these is less than so many times the cost of one whole unit.
 NEARLY = 1.25
 
@@ -68,7 +72,7 @@ def lower(
     if not fuse:
         return problem.datapath(problem.solve(Cover()))
     found = problem.whole()
-    cover, price = problem.cheapest_cover()
+    cover, price = problem.coarse().cheapest_cover()
     if not found or price < NEARLY * min(solution.cost for solution in found):
         try:
             found.append(problem.solve(cover))
@@ -113,6 +117,30 @@ def sketch(
     """
     problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0, exhaustive=False)
     return problem.scheduled(problem.build(Cover(), USUAL_GUARD_BITS))
+
+
+def sketch_unit(
+    expression: Expression,
+    input_format: FixedFormat,
+    output_format: FixedFormat,
+    target: Target,
+    clock_mhz: float,
+) -> tuple[tuple[Node, ...], int]:
+    """Scheduled cells and latency of one unit for the whole expression, for the search.
+
+    It is designed as :func:`lower` does, but on the input's highest bits alone: what it costs differs
+    little.
+
+    Raises:
+        InputError: the expression is constant or not finite, or no table is large enough.
+    """
+    problem = _Problem(expression, input_format, output_format, target, clock_mhz, 1.0, exhaustive=True)
+    problem = problem.coarse()
+    problem.check()
+    found = problem.whole(both=False)
+    if not found:
+        raise InputError(f"{expression}: no unit within 1 ulp of {output_format}")
+    return found[0].nodes, found[0].latency
 
 
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
@@ -179,14 +207,24 @@ class _Problem:
                 "it must depend on x"
             )
 
+    def coarse(self) -> _Problem:
+        """The problem over the highest COARSE_BITS of the input, if every code is tried."""
+        drop = self.input.width - COARSE_BITS
+        if not self.exhaustive or drop <= 0:
+            return self
+        return replace(self, input=FixedFormat(COARSE_BITS, self.input.frac - drop))
+
     # --- covers --------------------------------------------------------------------------------------
 
-    def whole(self) -> list[_Solution]:
-        """The whole expression as one unit of x, clamped to the output's range inside it or behind it."""
+    def whole(self, both: bool = True) -> list[_Solution]:
+        """The whole expression as one unit of x, clamped to the output's range inside it or behind it.
+
+        Without ``both``, inside it alone: mostly the cheaper way.
+        """
         found = []
         least, most = self.ranges[self.expression]
         ways = [(self.output.low, self.output.high)]
-        if least < self.output.low or most > self.output.high:
+        if both and (least < self.output.low or most > self.output.high):
             ways.append((-math.inf, math.inf))
         for limits in ways:
             builder = Builder(self.input, self.output.frac, self.exhaustive)

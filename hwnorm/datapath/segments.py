@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from math import floor
 
 import numpy as np
 
@@ -132,7 +134,7 @@ class Grid:
 
     def least_luts(self) -> float:
         """A count that no unit on this grid falls below: the base's table."""
-        return _table_luts(self.segments, max(1, int(self.spread).bit_length()))
+        return self._entry_luts * max(1, int(self.spread).bit_length())
 
     def rise(self, slope: np.ndarray, curve: np.ndarray, slope_shift: int, curve_shift: int) -> np.ndarray:
         """What is added to the base at each offset, (segments, 2**low_bits) or a single zero."""
@@ -152,9 +154,14 @@ class Grid:
         curve_shift = self.low_bits if degree == 2 else 0
         if slope_shift < 0:
             return None
-        slope, curve = self._slopes(degree, guard, slope_shift, curve_shift)
         least_base = int(self.spread * 2.0**guard).bit_length()
-        if self._luts(least_base, slope, curve) >= limit:
+        if (
+            self._luts(degree, least_base, *self._least_bits(degree, guard, slope_shift, curve_shift))
+            >= limit
+        ):
+            return None
+        slope, curve = self._slopes(degree, guard, slope_shift, curve_shift)
+        if degree == 2 and self._luts(degree, least_base, _bits(slope), _bits(curve)) >= limit:
             return None
         centre = 0
         if self.minus is not None:
@@ -169,7 +176,7 @@ class Grid:
                 return None
         if not self._settle(np.arange(self.segments), base, slope, curve, precision):
             return None
-        luts = self._luts(_bits(base), slope, curve)
+        luts = self._luts(degree, _bits(base), _bits(slope), _bits(curve))
         return Coefficients(self, base, slope, curve, guard, slope_shift, curve_shift, centre, luts)
 
     def _settle(
@@ -227,27 +234,61 @@ class Grid:
         free = most - least > FREE  # a row that no code reaches
         return np.where(free, 0, least), np.where(free, 0, most)
 
-    def _luts(self, base_bits: int, slope: np.ndarray, curve: np.ndarray) -> float:
-        """Roughly what a unit takes, no more exact than to tell units of one function apart."""
+    @cached_property
+    def _rates(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Least and greatest chord of the segments, and bend of their parabolas, in steps of the result."""
+        last = (1 << self.low_bits) - 1
+        chord = self.aim[:, -1] - self.aim[:, 0]
+        middle = last // 2
+        if middle == 0:
+            return (float(chord.min()), float(chord.max())), (0.0, 0.0)
+        half = self.aim[:, middle] - self.aim[:, 0]
+        second = (chord / last - half / middle) / (last - middle)
+        return (float(chord.min()), float(chord.max())), (float(second.min()), float(second.max()))
+
+    def _least_bits(self, degree: int, guard: int, slope_shift: int, curve_shift: int) -> tuple[int, int]:
+        """Bits of the slopes and curves, from their extremes; of a parabola's slopes, at least so many."""
+        if degree == 0:
+            return 0, 0
+        (low, high), (flat, bent) = self._rates
+        scale = 2.0**guard
+        if degree == 1:
+            last, rate = (1 << self.low_bits) - 1, 2.0**slope_shift
+            return _bits_of(
+                floor(low * scale / last * rate + 0.5), floor(high * scale / last * rate + 0.5)
+            ), 0
+        rate = 2.0 ** (slope_shift + curve_shift)
+        return 1, _bits_of(floor(flat * scale * rate + 0.5), floor(bent * scale * rate + 0.5))
+
+    @cached_property
+    def _fixed_luts(self) -> float:
+        """What folding, saturating and the float code take."""
         domain = self.domain
-        ends = domain.start + domain.size - 1, -domain.start - 1
-        argument = domain.floated or max(1, *(end.bit_length() for end in ends))
-        slope_bits, curve_bits = _bits(slope), _bits(curve)
-        luts = sum(_table_luts(self.segments, bits) for bits in (base_bits, slope_bits, curve_bits))
+        luts = 0.0
         if domain.fold != "none":
-            luts += argument
+            ends = domain.start + domain.size - 1, -domain.start - 1
+            luts += domain.floated or max(1, *(end.bit_length() for end in ends))
         if domain.saturate is not None:
             luts += domain.saturate + 2
         if domain.floated is not None:
             luts += float_luts(domain.floated)
+        return luts
+
+    def _luts(self, degree: int, base_bits: int, slope_bits: int, curve_bits: int) -> float:
+        """Roughly what a unit takes, no more exact than to tell units of one function apart."""
         level = base_bits + 1
-        if len(slope):
+        luts = self._fixed_luts + self._entry_luts * (base_bits + slope_bits + curve_bits)
+        if degree:
             luts += min(product_luts(slope_bits, self.low_bits), DSP_LUTS) + level
-        if len(curve):
+        if degree == 2:
             luts += min(product_luts(curve_bits, self.low_bits), DSP_LUTS) + slope_bits
-        if domain.fold == "odd":
+        if self.domain.fold == "odd":
             luts += level
         return luts
+
+    @cached_property
+    def _entry_luts(self) -> float:
+        return _table_luts(self.segments, 1)
 
 
 def product_luts(a: int, b: int) -> float:
@@ -269,7 +310,10 @@ def _bits(table: np.ndarray) -> int:
     """Bits that a table's entries take; a sign only where one is negative."""
     if not len(table):
         return 0
-    low, high = int(table.min()), int(table.max())
+    return _bits_of(int(table.min()), int(table.max()))
+
+
+def _bits_of(low: int, high: int) -> int:
     return max(high.bit_length(), (-low - 1).bit_length() + 1 if low < 0 else 0)
 
 

@@ -30,4 +30,4 @@ class Abs(Operator):
         return (1.0,)
 
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.abs(as_signal(build, args[0]))
+        return build.abs(build.trim(as_signal(build, args[0])))

@@ -37,7 +37,7 @@ class Clip(Operator):
 
     def lower(self, build: Lowering, *args: Operand) -> Signal:
         low, high = _limits(0.0, *(as_number(c) for c in args[1:]))
-        below = build.min(as_signal(build, args[0]), build.constant(high))
+        below = build.min(build.trim(as_signal(build, args[0])), build.constant(high))
         return build.max(below, build.constant(low))
 
     def check(self, *args: float | None) -> str | None:

@@ -30,5 +30,5 @@ class Hardtanh(Operator):
         return (1.0,)
 
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        below = build.min(as_signal(build, args[0]), build.constant(1.0))
+        below = build.min(build.trim(as_signal(build, args[0])), build.constant(1.0))
         return build.max(below, build.constant(-1.0))

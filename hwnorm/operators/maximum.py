@@ -34,4 +34,4 @@ class Max(Operator):
         return 1.0, 1.0
 
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.max(as_signal(build, args[0]), as_signal(build, args[1]))
+        return build.max(build.trim(as_signal(build, args[0])), build.trim(as_signal(build, args[1])))

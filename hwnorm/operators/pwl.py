@@ -81,7 +81,7 @@ class Pwl(Operator):
         xs, ys = _points(constants)
         if len(xs) - 1 > _SUMMED:
             return build.function(x, Bound(self, constants))
-        limited = build.max(build.min(x, build.constant(xs[-1])), build.constant(xs[0]))
+        limited = build.max(build.min(build.trim(x), build.constant(xs[-1])), build.constant(xs[0]))
         total, before = build.constant(ys[0]), 0.0
         for start, slope in zip(xs[:-1], _slopes(xs, ys), strict=True):
             beyond = build.max(build.sub(limited, build.constant(start)), build.constant(0.0))

@@ -30,4 +30,4 @@ class Relu(Operator):
         return (1.0,)
 
     def lower(self, build: Lowering, *args: Operand) -> Signal:
-        return build.max(as_signal(build, args[0]), build.constant(0.0))
+        return build.max(build.trim(as_signal(build, args[0])), build.constant(0.0))

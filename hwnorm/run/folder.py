@@ -80,7 +80,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Remove what the stages of the earlier run made, and nothing else."""
-        for folder in ("profiles", "fronts", "packages", "report"):
+        for folder in ("profiles", "search", "fronts", "packages", "report"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for file in ("choice.json", "realign.json", "realigned.safetensors", "verdict.json", "report.html"):
             (self.path / file).unlink(missing_ok=True)
@@ -108,6 +108,10 @@ class RunFolder:
     def front(self, layer: str) -> Path:
         """Path of a layer's front."""
         return self.path / "fronts" / f"{layer}.json"
+
+    def search(self, layer: str) -> Path:
+        """Path of the state of a layer's search, there while it goes on."""
+        return self.path / "search" / f"{layer}.json"
 
     def package(self, top: str) -> Path:
         """Path of a kernel's package."""

@@ -19,7 +19,7 @@ from hwnorm.verify.stage import verify
 from hwnorm.verify.toolchain import find_toolchain
 
 
-def run_all(run: RunFolder, jobs: int) -> bool:
+def run_all(run: RunFolder, jobs: int, cluster: str | None = None) -> bool:
     """Run every stage that is not up to date, print the tables, and say whether all kernels passed.
 
     Raises:
@@ -31,7 +31,7 @@ def run_all(run: RunFolder, jobs: int) -> bool:
     inputs = Inputs(run.settings)
     _ = inputs.test_images
     capture(run, inputs)
-    search(run, jobs)
+    search(run, jobs, cluster)
     choose(run)
     realign(run, inputs)
     emit(run)

@@ -29,6 +29,16 @@ class RunSettings(BaseModel):
     #: The tournament of NSGA-II wants a multiple of 4.
     population: int = Field(80, ge=8, multiple_of=4, description="individuals a generation")
     generations: int = Field(24, ge=0, description="generations after the first")
+    restarts: int = Field(1, ge=1, description="searches of each layer, each with a random stream of its own")
+    max_lut: int | None = Field(None, ge=1, description="LUTs that a kernel may take at most")
+    max_latency: int | None = Field(None, ge=1, description="cycles that a kernel may take at most")
+    no_dsp: bool = Field(False, description="kernels without DSP blocks alone")
+    operators: str | None = Field(
+        None, description="operators that functions may use beside gain and offset, such as add,clip,tanh"
+    )
+    warm_start: Path | None = Field(
+        None, description="earlier run folder, whose functions are seeds of the search"
+    )
     within: float = Field(
         0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
     )
@@ -54,7 +64,7 @@ def make_settings(**values: object) -> RunSettings:
         InputError: an option is out of range; the message names it.
     """
     given = dict(values)
-    for name in ("weights", "data"):
+    for name in ("weights", "data", "warm_start"):
         if isinstance(given.get(name), Path):
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hwnorm.datapath.csd import snap
-from hwnorm.datapath.lower import sketch
 from hwnorm.errors import InputError
-from hwnorm.expression import Expression, apply, constant
+from hwnorm.expression import Expression, X, apply, constant, parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.profile import LayerProfile
-from hwnorm.targets.cost import resources
+from hwnorm.search.canonical import canonical
+from hwnorm.search.constants import Fit, Points, fit, snapped, with_gain
+from hwnorm.search.price import Limits, Pricer, is_shallow
+from hwnorm.search.tape import Tape
 from hwnorm.targets.target import Target
 
 #: Weight of the tail term, and how many times the calibrated range it looks at: the values of the
 #: method's paper (arXiv 2605.14047).
 TAIL_WEIGHT = 0.0025
 TAIL_REACH = 2.0
-#: Gain and offset keep as few signed digits as lose at most this much of R2, up to the most.
-SNAP_LOSS = 2e-4
-MOST_DIGITS = 5
+#: Points beyond either end of the calibrated range at which the tails are looked at.
+_TAIL_POINTS = 9
+#: What snapping may cost of R2 in all. In a table digits are free, so that the first is small; a shallow
+#: function, whose digits are adders, is offered with fewer too.
+SNAP_LOSS = 2e-5
+SHALLOW_LOSSES = (2e-4, 2e-3)
+#: Factors of x that a fit begins with, beside one.
+_STRETCHES = (0.25, 4.0)
+#: Steps of Levenberg-Marquardt: from each beginning, from the best of them, and of a shape to be priced.
+_FIRST_STEPS, _STEPS, _MORE_STEPS = 3, 8, 12
 
-WORST = (math.inf, math.inf)
+#: What explains less than this share of the ceiling stands in for nothing.
+LEAST_SHARE = 0.5
+
+EVOLVED = "evolved"
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,25 @@ class Candidate:
     tail: float
     error: float
     cost: float
+    family: str = EVOLVED
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return vars(self) | {"expression": str(self.expression)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Candidate:
+        """Rebuild a candidate from :meth:`to_json`."""
+        return cls(**data | {"expression": parse(data["expression"])})
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A shape with fitted constants: the error of the best gain and offset, and what it may cost."""
+
+    shape: Expression
+    error: float
+    guess: float
 
 
 class Judge:
@@ -51,62 +83,91 @@ class Judge:
         formats: tuple[FixedFormat, FixedFormat],
         target: Target,
         clock_mhz: float,
+        limits: Limits = NO_LIMITS,
     ) -> None:
-        self._profile = profile
-        self._formats = formats
-        self._target = target
-        self._clock_mhz = clock_mhz
-        self._share = profile.weight / profile.weight.sum()
+        self.profile = profile
+        self.points = Points(profile)
+        self.formats = formats
+        self._pricer = Pricer(formats, target, clock_mhz, limits)
+        self._variance = profile.variance
+        self._ceiling = profile.ceiling_r2
         self._bound = max(abs(profile.y_min), abs(profile.y_max))
         reach = TAIL_REACH * max(abs(profile.x_min), abs(profile.x_max))
-        self._points = np.concatenate([profile.x, [-reach, reach]])
-        self._known: dict[Expression, Candidate | None] = {}
+        self._left = np.linspace(-reach, profile.x_min, _TAIL_POINTS)
+        self._right = np.linspace(profile.x_max, reach, _TAIL_POINTS)
 
-    def candidate(self, shape: Expression) -> Candidate | None:
-        """The fitted function of that shape, or None where it cannot be built or does not vary."""
-        if shape not in self._known:
-            self._known[shape] = self._evaluate(shape)
-        return self._known[shape]
+    def tail(self, function: Expression) -> float:
+        """What a function does outside the calibrated range, at up to twice the largest \\|x\\|.
 
-    def _evaluate(self, shape: Expression) -> Candidate | None:
-        with np.errstate(all="ignore"):
-            values = shape.numpy(self._points)
-        if not np.isfinite(values).all():
+        The greatest excess over the \\|y\\| that were seen, squared, on either side, over the variance of
+        y; the function counts saturated to the output format, as the hardware does it. Infinite where it
+        has no value.
+        """
+        total = 0.0
+        for side in (self._left, self._right):
+            values = np.clip(function.numpy(side), self.formats[1].low, self.formats[1].high)
+            if not np.isfinite(values).all():
+                return math.inf
+            total += max(0.0, float(np.abs(values).max()) - self._bound) ** 2
+        return TAIL_WEIGHT * total / self._variance
+
+    def tuned(self, shape: Expression) -> Tuned | None:
+        """A canonical shape with its constants fitted; None where it is not finite or explains nothing.
+
+        The fit goes on from the best of a few beginnings: the constants as they are, and those that
+        stretch x.
+        """
+        stretched = (canonical(shape.at(apply("mul", constant(c), X))) for c in _STRETCHES)
+        begun = [self._fit(start, _FIRST_STEPS) for start in (shape, *stretched) if start is not None]
+        known = [pair for pair in begun if pair is not None]
+        if not known:
             return None
-        fitted = self._fit(shape, values[:-2])
-        if fitted is None:
-            return None
+        tape, first = min(known, key=lambda pair: pair[1].loss)
+        found = fit(tape, first.theta, self.points, _STEPS)
         try:
-            nodes, latency = sketch(fitted, *self._formats, self._target, self._clock_mhz)
+            fitted = None if found is None else tape.expression(found.theta)
         except InputError:
             return None
-        all_values = fitted.numpy(self._points)
-        r2 = self._profile.r2(all_values[:-2])
-        beyond = np.maximum(0.0, np.abs(all_values[-2:]) - self._bound)
-        tail = TAIL_WEIGHT * float((beyond**2).sum()) / self._profile.variance
-        cost = resources(nodes, latency, self._target).cost
-        return Candidate(fitted, r2, tail, 1.0 - r2 + tail, cost)
-
-    def _fit(self, shape: Expression, g: np.ndarray) -> Expression | None:
-        share, y = self._share, self._profile.y
-        mean_g, mean_y = float(share @ g), float(share @ y)
-        spread = float(share @ (g - mean_g) ** 2)
-        if spread < 1e-12:
+        function = None if fitted is None else with_gain(fitted, self.points, 0.0)
+        if found is None or fitted is None or function is None:
             return None
-        gain = float(share @ ((g - mean_g) * (y - mean_y))) / spread
-        if abs(gain) < 1e-6:
+        error = 1.0 - self._ceiling + found.loss / self._variance + self.tail(function)
+        if not error < 1.0 - LEAST_SHARE * self._ceiling:
             return None
-        variance = self._profile.variance
+        return Tuned(fitted, error, self._pricer.guess(function))
 
-        def snapped(value: float, loss_per_square: float) -> float:
-            for digits in range(MOST_DIGITS + 1):
-                near = snap(value, digits)
-                if loss_per_square * (near - value) ** 2 / variance <= SNAP_LOSS:
-                    break
-            return near
+    def _fit(self, shape: Expression, steps: int) -> tuple[Tape, Fit] | None:
+        tape = Tape(shape)
+        found = fit(tape, tape.theta, self.points, steps)
+        return None if found is None else (tape, found)
 
-        gain = snapped(gain, spread)
-        if gain == 0.0:
+    def candidates(self, shape: Expression, family: str = EVOLVED) -> list[Candidate]:
+        """A shape as functions with few digits, each with its price; none where nothing can be built."""
+        begun = self._fit(shape, _MORE_STEPS)
+        if begun is None:
+            return []
+        tape, found = begun
+        losses = [SNAP_LOSS]
+        if is_shallow(shape):
+            losses.extend(SHALLOW_LOSSES)
+        functions = [snapped(tape, found, self.points, loss * self._variance) for loss in losses]
+        made = (self.priced(f, family) for f in dict.fromkeys(functions) if f is not None)
+        return [candidate for candidate in made if candidate is not None]
+
+    def priced(self, function: Expression, family: str) -> Candidate | None:
+        """A whole function, its error and its price."""
+        with np.errstate(all="ignore"):
+            values = function.numpy(self.points.x)
+            tail = self.tail(function)
+        if not (np.isfinite(values).all() and math.isfinite(tail)):
             return None
-        offset = snapped(mean_y - gain * mean_g, 1.0)
-        return apply("add", apply("mul", constant(gain), shape), constant(offset))
+        r2 = self.profile.r2(values)
+        cost = self._pricer.price(function) if r2 > LEAST_SHARE * self._ceiling else None
+        if cost is None:
+            return None
+        return Candidate(function, r2, tail, 1.0 - r2 + tail, cost, family)
+
+    def candidate(self, shape: Expression) -> Candidate | None:
+        """The shape as it is, with gain and offset fitted; None where it cannot be built or does not vary."""
+        function = with_gain(shape, self.points, SNAP_LOSS * self._variance)
+        return None if function is None else self.priced(function, EVOLVED)

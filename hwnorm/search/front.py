@@ -13,11 +13,13 @@ T = TypeVar("T")
 class Point:
     """One function of a front, with its lowered datapath's figures.
 
-    ``error`` is 1 - ``r2`` + ``tail``; ``r2_bit_true`` is that of the integers the hardware computes;
-    ``cost`` is in LUT-equivalents, by the target's weights.
+    ``r2_bit_true`` is that of the integers the hardware computes, ``error`` is 1 - ``r2_bit_true`` +
+    ``tail``; ``cost`` is in LUT-equivalents, by the target's weights. ``family`` is ``evolved``, or the
+    rival family that it is of.
     """
 
     expression: str
+    family: str
     r2: float
     r2_bit_true: float
     tail: float
@@ -42,6 +44,15 @@ def non_dominated(items: Iterable[tuple[float, float, T]]) -> list[T]:
         if error < least:
             kept.append(item)
             least = error
+    return kept
+
+
+def front_of(points: Iterable[Point]) -> list[Point]:
+    """Those that no other equals or beats in error, cost and LUTs together, cheapest first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.cost, p.lut, p.error, p.expression)):
+        if not any(k.error <= point.error and k.lut <= point.lut for k in kept):
+            kept.append(point)
     return kept
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from deap import gp
 
 from hwnorm.datapath.csd import snap
+from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant
+from hwnorm.operators import registry
 
 
 class Signal:
@@ -36,6 +38,8 @@ SIGNATURES: dict[str, tuple[str, tuple[type, ...]]] = {
     "abs": ("abs", (Signal,)),
     "min": ("min", (Signal, Signal)),
     "max": ("max", (Signal, Signal)),
+    "most": ("min", (Signal, Factor)),
+    "least": ("max", (Signal, Factor)),
     "clip": ("clip", (Signal, Limit)),
     "square": ("square", (Signal,)),
     "tanh": ("tanh", (Signal,)),
@@ -53,14 +57,56 @@ def random_factor() -> float:
     return random_limit() * random.choice((-1.0, 1.0))
 
 
-def primitive_set() -> gp.PrimitiveSetTyped:
-    """The typed primitive set; the trees are never compiled, only turned into expressions."""
+#: Constant factors and offsets are in every grammar: gain and offset are fitted anyhow.
+_ALWAYS = frozenset({"scale", "offset"})
+#: Operators that come with another: a canonical form may hold them instead.
+_IMPLIED = {
+    "max": ("min",),
+    "min": ("max",),
+    "mul": ("square",),
+    "sigmoid": ("tanh",),
+    "sub": ("add",),
+    "tanh": ("sigmoid",),
+}
+
+
+def operators_of(text: str | None) -> frozenset[str] | None:
+    """The operators named in ``add,clip,tanh``, and those that they imply; None for None.
+
+    Raises:
+        InputError: one is unknown, or there is none.
+    """
+    if text is None:
+        return None
+    names = {name.strip() for name in text.split(",")} - {""}
+    unknown = sorted(names - set(registry()))
+    if unknown or not names:
+        what = f"{unknown[0]!r} is no operator" if unknown else "none named"
+        raise InputError(f"option --operators: {what}; there are {', '.join(registry())}")
+    return frozenset(names).union(*(_IMPLIED.get(name, ()) for name in names))
+
+
+def primitive_set(operators: frozenset[str] | None = None) -> gp.PrimitiveSetTyped:
+    """The typed primitive set; the trees are never compiled, only turned into expressions.
+
+    Args:
+        operators: what may be used: of SIGNATURES, and every other operator of one signal and nothing
+            else; None for all of SIGNATURES and no other.
+    """
     pset = gp.PrimitiveSetTyped("layer", [Signal], Signal)
-    for name, (_, types) in SIGNATURES.items():
-        pset.addPrimitive(_never_called, list(types), Signal, name=name)
+    for name, (operator, types) in SIGNATURES.items():
+        if operators is None or operator in operators or name in _ALWAYS:
+            pset.addPrimitive(_never_called, list(types), Signal, name=name)
+    for name in sorted((operators or frozenset()) - {operator for operator, _ in SIGNATURES.values()}):
+        if registry()[name].arity == (1, 1):
+            pset.addPrimitive(_never_called, [Signal], Signal, name=name)
     pset.addEphemeralConstant("factor", random_factor, Factor)
     pset.addEphemeralConstant("limit", random_limit, Limit)
     return pset
+
+
+def _operator(primitive: str) -> str:
+    return SIGNATURES[primitive][0] if primitive in SIGNATURES else primitive
 
 
 def _never_called(*args: Any) -> Any:
@@ -74,7 +120,7 @@ def to_expression(tree: gp.PrimitiveTree) -> Expression:
         stack.append((node, []))
         while len(stack[-1][1]) == stack[-1][0].arity:
             done, args = stack.pop()
-            value = _leaf(done) if done.arity == 0 else apply(SIGNATURES[done.name][0], *args)
+            value = _leaf(done) if done.arity == 0 else apply(_operator(done.name), *args)
             if not stack:
                 return value
             stack[-1][1].append(value)
@@ -86,7 +132,11 @@ def _leaf(node: Any) -> Expression:
 
 
 def to_tree(expression: Expression, pset: gp.PrimitiveSetTyped) -> gp.PrimitiveTree:
-    """A tree for a seed expression, built of the grammar's operators."""
+    """The tree of an expression.
+
+    Raises:
+        ValueError: it holds an operator that is not of the grammar.
+    """
     nodes: list[Any] = []
 
     def visit(part: Expression, kind: type) -> None:
@@ -98,17 +148,18 @@ def to_tree(expression: Expression, pset: gp.PrimitiveSetTyped) -> gp.PrimitiveT
             nodes.append(ephemeral)
         else:
             types = tuple(Factor if arg.is_constant else Signal for arg in part.args)
-            for name, (operator, wanted) in SIGNATURES.items():
+            for primitive in pset.primitives[Signal]:
+                wanted = primitive.args
                 if (
-                    operator == part.kind
+                    _operator(primitive.name) == part.kind
                     and len(wanted) == len(types)
                     and all((w is Signal) == (t is Signal) for w, t in zip(wanted, types, strict=True))
                 ):
-                    nodes.append(pset.mapping[name])
+                    nodes.append(primitive)
                     for arg, kind_of_arg in zip(part.args, wanted, strict=True):
                         visit(arg, kind_of_arg)
                     return
-            raise AssertionError(f"{part} is not of the grammar")
+            raise ValueError(f"{part} is not of the grammar")
 
     visit(expression, Signal)
     return gp.PrimitiveTree(nodes)

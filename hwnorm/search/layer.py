@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
+from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.profile import LayerProfile
-from hwnorm.search.evolve import evolve, random_state
+from hwnorm.search.evolve import Evolution, State, random_state, spread
 from hwnorm.search.fitness import Candidate, Judge
 from hwnorm.search.formats import input_format, output_format
-from hwnorm.search.front import Point, non_dominated
+from hwnorm.search.front import Point, front_of, non_dominated
+from hwnorm.search.grammar import operators_of
+from hwnorm.search.price import Limits
 from hwnorm.targets.cost import resources
 from hwnorm.targets.target import Target, load_target
 
-#: Corner of the hypervolume: a function that explains nothing, at this many LUT-equivalents.
-WORST_CORNER = (1.0, 2000.0)
-#: At most so many of the evolved functions are lowered and certified.
+#: At most so many evolved functions, and so many rivals, are lowered and certified.
 MOST_POINTS = 16
+
+#: DEAP draws from the one random stream of a process, which threads share.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a search depends on besides the profile; ``target`` is a name or a path."""
+    """What a search depends on besides the profile; ``target`` is a name or a path.
+
+    ``operators`` are comma-separated; ``warm`` are expressions that the population starts with.
+    """
 
     input_bits: int
     output_bits: int
@@ -34,6 +43,17 @@ class SearchSettings:
     population: int
     generations: int
     seed: int
+    restarts: int = 1
+    max_lut: int | None = None
+    max_latency: int | None = None
+    no_dsp: bool = False
+    operators: str | None = None
+    warm: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> Limits:
+        """What a datapath may take."""
+        return Limits(self.max_lut, self.max_latency, 0 if self.no_dsp else None)
 
 
 @dataclass(frozen=True)
@@ -74,49 +94,102 @@ class Front:
         )
 
 
+class LayerSearch:
+    """One layer's search. What it finds depends on its arguments alone, not on what else runs."""
+
+    def __init__(self, layer: str, profile: LayerProfile, settings: SearchSettings) -> None:
+        self._layer, self._profile, self._settings = layer, profile, settings
+        self._target = load_target(settings.target)
+        self._formats = (
+            input_format(profile, settings.input_bits),
+            output_format(profile, settings.output_bits),
+        )
+        judge = Judge(profile, self._formats, self._target, settings.clock_mhz, settings.limits)
+        self._evolution = Evolution(
+            judge,
+            settings.population,
+            operators_of(settings.operators),
+            tuple(parse(text) for text in settings.warm),
+        )
+
+    def advance(self, state: State | None, start: int, generations: int) -> State:
+        """Up to so many generations more, from ``state`` or the beginning; ``start`` counts the restarts."""
+        with _ONE_AT_A_TIME:
+            if state is None:
+                name = f"{self._layer}:{start}" if start else self._layer
+                state = self._evolution.begin(random_state(self._settings.seed, name))
+            last = min(state.generation + generations, self._settings.generations)
+            while state.generation < last:
+                self._evolution.advance(state)
+        return state
+
+    def measured(self, candidates: Iterable[Candidate]) -> list[Point]:
+        """Those that can be built within the limits, by the figures of their datapaths."""
+        points = []
+        for candidate in candidates:
+            try:
+                datapath = lower(candidate.expression, *self._formats, self._target, self._settings.clock_mhz)
+            except InputError:
+                continue  # not to be had at this precision; its price could not know
+            if self._settings.limits.admit(
+                resources(datapath.nodes, datapath.latency, self._target), datapath.latency
+            ):
+                points.append(measure(candidate, datapath, self._profile, self._target))
+        return points
+
+    def front(self, states: list[State]) -> Front:
+        """The front of what the restarts have found, rivals among it.
+
+        Raises:
+            InputError: no function can be built within the error bound and the limits.
+        """
+        pool: dict[Any, Candidate] = {}
+        for state in states:
+            for group in (state.archive, state.rivals):
+                kept = non_dominated((c.error, c.cost, c) for c in group)
+                pool.update((c.expression, c) for c in spread(kept, MOST_POINTS))
+        points = front_of(self.measured(pool.values()))
+        s = self._settings
+        if not points:
+            raise InputError(
+                f"layer {self._layer}: none of {len(pool)} functions can be built within 1 ulp of "
+                f"{self._formats[1]} at {s.clock_mhz:g} MHz and the limits that were given; allow more, or "
+                "more output bits, or a slower clock"
+            )
+        volumes = [max(values) for values in zip(*(state.hypervolume for state in states), strict=True)]
+        return Front(
+            self._layer,
+            *self._formats,
+            self._target.name,
+            self._profile.ceiling_r2,
+            tuple(volumes),
+            tuple(points),
+        )
+
+
 def search_layer(layer: str, profile: LayerProfile, settings: SearchSettings) -> Front:
-    """Search one layer. The outcome depends on the arguments alone, not on what else runs.
+    """Search one layer from its beginning to its end, here.
 
     Raises:
-        InputError: no function could be lowered within the error bound.
+        InputError: no function can be built within the error bound and the limits.
     """
-    target = load_target(settings.target)
-    formats = input_format(profile, settings.input_bits), output_format(profile, settings.output_bits)
-    judge = Judge(profile, formats, target, settings.clock_mhz)
-    candidates, volumes = evolve(
-        judge,
-        random_state(settings.seed, layer),
-        settings.population,
-        settings.generations,
-        WORST_CORNER,
-    )
-    measured = []
-    for candidate in _spread(candidates, MOST_POINTS):
-        try:
-            datapath = lower(candidate.expression, *formats, target, settings.clock_mhz)
-        except InputError:
-            continue  # not to be had at this precision; the sketch could not know
-        measured.append(measure(candidate, datapath, profile, target))
-    points = non_dominated((point.error, point.cost, point) for point in measured)
-    if not points:
-        raise InputError(
-            f"layer {layer}: none of {len(candidates)} functions can be built within 1 ulp of {formats[1]} "
-            f"at {settings.clock_mhz:g} MHz; allow more output bits or a slower clock"
-        )
-    ceiling = profile.ceiling_r2
-    return Front(layer, *formats, target.name, ceiling, tuple(volumes), tuple(points))
+    search = LayerSearch(layer, profile, settings)
+    states = [search.advance(None, start, settings.generations) for start in range(settings.restarts)]
+    return search.front(states)
 
 
 def measure(candidate: Candidate, datapath: Datapath, profile: LayerProfile, target: Target) -> Point:
     """The figures of a candidate and of the datapath that it became."""
     used = resources(datapath.nodes, datapath.latency, target)
     computed = datapath.output.to_float(datapath.evaluate(datapath.input.quantize(profile.x)))
+    r2 = profile.r2(computed)
     return Point(
         expression=str(candidate.expression),
+        family=candidate.family,
         r2=candidate.r2,
-        r2_bit_true=profile.r2(computed),
+        r2_bit_true=r2,
         tail=candidate.tail,
-        error=candidate.error,
+        error=1.0 - r2 + candidate.tail,
         lut=used.lut,
         ff=used.ff,
         dsp=used.dsp,
@@ -124,11 +197,3 @@ def measure(candidate: Candidate, datapath: Datapath, profile: LayerProfile, tar
         max_error_ulp=datapath.certificate.max_error_ulp,
         cost=used.cost,
     )
-
-
-def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:
-    """Up to ``most`` of a front, evenly along it, both ends among them."""
-    if len(candidates) <= most:
-        return candidates
-    last = len(candidates) - 1
-    return [candidates[round(i * last / (most - 1))] for i in range(most)]

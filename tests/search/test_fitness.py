@@ -8,7 +8,10 @@ import pytest
 from hwnorm.datapath.csd import signed_digits
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
-from hwnorm.search.fitness import MOST_DIGITS, SNAP_LOSS, TAIL_REACH, TAIL_WEIGHT, Judge
+from hwnorm.search.canonical import canonical
+from hwnorm.search.constants import MOST_DIGITS
+from hwnorm.search.fitness import LEAST_SHARE, SNAP_LOSS, TAIL_REACH, TAIL_WEIGHT, Judge
+from hwnorm.search.price import Limits
 from hwnorm.targets.target import load_target
 
 FORMATS = FixedFormat(12, 8), FixedFormat(8, 5)
@@ -30,7 +33,7 @@ def gain_and_offset(candidate, shape):
     return gain, f[0] - gain * g[0]
 
 
-@pytest.mark.parametrize("shape", ["x", "tanh(x)", "clip(x, 2)", "square(x)", "abs(x) + 0.5*x"])
+@pytest.mark.parametrize("shape", ["x", "tanh(x)", "clip(x, 2)", "abs(x) + 4*x"])
 def test_gain_and_offset_are_those_of_least_squares(profile_of, shape):
     """Against NumPy's weighted least squares: snapping them costs no more R2 than is allowed."""
     profile = profile_of("2.58*tanh(x) + 0.3*square(x) + 0.24", noise=0.2)
@@ -59,10 +62,10 @@ def test_an_exact_fit_is_found(profile_of):
     assert found.r2 == pytest.approx(profile.ceiling_r2, abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", ["x", "tanh(x)", "x*tanh(x)"])
+@pytest.mark.parametrize("shape", ["x", "tanh(x)", "x*tanh(x) + 4*x"])
 def test_r2_is_the_profiles(profile_of, shape):
     """The reported R2 is that of the fitted expression; the error is 1 - R2 and the tail term."""
-    profile = profile_of("2*tanh(x) + 0.3*square(x)", noise=0.3)
+    profile = profile_of("2*tanh(x) + 0.1*square(x)", noise=0.3)
     found = judge(profile).candidate(parse(shape))
     assert found.r2 == profile.r2(found.expression.numpy(profile.x))
     assert found.error == 1.0 - found.r2 + found.tail
@@ -76,14 +79,57 @@ def test_tails_inside_the_seen_range_cost_nothing(profile_of):
 
 
 def test_tails_outside_cost_by_their_excess(profile_of):
-    """x^2 runs away at twice the calibrated range: weight times the squared excess, over variance."""
-    profile = profile_of("2*tanh(x) + 0.5*square(x)", noise=0.3)
-    found = judge(profile).candidate(parse("square(x)"))
+    """x runs away at twice the calibrated range: the weight times the excess squared, on both sides."""
+    wide = FixedFormat(12, 8), FixedFormat(10, 3)
+    profile = profile_of("2*tanh(0.5*x) + 0.5*x", noise=0.3)
+    found = Judge(profile, wide, load_target("xcup"), 250.0).candidate(parse("x"))
     reach = TAIL_REACH * max(abs(profile.x_min), abs(profile.x_max))
     bound = max(abs(profile.y_min), abs(profile.y_max))
     excess = np.abs(found.expression.numpy(np.array([-reach, reach]))) - bound
     assert (excess > 0).all()
     assert found.tail == pytest.approx(TAIL_WEIGHT * (excess**2).sum() / profile.variance)
+
+
+def test_tails_count_as_the_hardware_saturates_them(profile_of):
+    """The same line with an output that ends where y does: nothing can run away."""
+    profile = profile_of("2*tanh(0.5*x) + 0.5*x", noise=0.3)
+    ends = FixedFormat(12, 8), FixedFormat(10, 9 - int(np.log2(max(abs(profile.y_min), profile.y_max))))
+    found = Judge(profile, ends, load_target("xcup"), 250.0).candidate(parse("x"))
+    assert found.tail == 0.0
+
+
+def test_tuned_errors_are_those_of_the_fitted_function(profile_of):
+    """What the evolution ranks by is the priced candidate's error, to what snapping costs."""
+    profile = profile_of("2*tanh(x) + 0.3*clip(x, 2)", noise=0.3)
+    judged = judge(profile)
+    for text in ("tanh(x)", "x + clip(x, 1)", "tanh(x) + clip(x, 1)"):
+        form = canonical(parse(text))
+        tuned = judged.tuned(form)
+        first = judged.candidates(form)[0]
+        assert first.error == pytest.approx(tuned.error, abs=1e-4)
+
+
+def test_shallow_functions_are_offered_with_fewer_digits(profile_of):
+    """Those whose digits are adders come in more than one precision, a cheaper one among them."""
+    made = judge(profile_of("0.83*clip(1.17*x, 1.9)", noise=0.1)).candidates(parse("clip(x, 1)"))
+    assert len(made) > 1
+    assert min(c.cost for c in made[1:]) < made[0].cost
+
+
+def test_limits_refuse_what_takes_more(profile_of):
+    """No candidate where LUTs or cycles are fewer than any datapath needs."""
+    profile = profile_of("2*tanh(x)", noise=0.3)
+    for limits in (Limits(lut=5), Limits(latency=0)):
+        bound = Judge(profile, FORMATS, load_target("xcup"), 250.0, limits)
+        assert bound.candidate(parse("tanh(x)")) is None
+
+
+def test_what_explains_little_is_no_candidate(profile_of):
+    """An even function for an odd layer: below LEAST_SHARE of the ceiling nothing stands in."""
+    judged = judge(profile_of("2*tanh(x)", noise=0.3))
+    assert judged.candidate(parse("square(x)")) is None
+    assert judged.tuned(parse("square(x)")) is None
+    assert 0 < LEAST_SHARE < 1
 
 
 def test_shapes_that_do_not_vary_are_no_candidates(profile_of):

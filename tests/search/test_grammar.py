@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hwnorm.datapath.csd import signed_digits
 from hwnorm.datapath.lower import lower
+from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.operators import registry
@@ -21,6 +22,7 @@ from hwnorm.search.grammar import (
     Limit,
     Signal,
     grow,
+    operators_of,
     primitive_set,
     random_factor,
     random_limit,
@@ -43,6 +45,8 @@ OF_EACH = {
     "abs": "abs(x)",
     "min": "min(x, tanh(x))",
     "max": "max(x, tanh(x))",
+    "most": "min(x, 0.5)",
+    "least": "max(x, -0.5)",
     "clip": "clip(x, 1.5)",
     "square": "square(x)",
     "tanh": "tanh(x)",
@@ -113,3 +117,26 @@ def test_every_primitive_lowers(name):
 def test_seeds_are_of_the_grammar(text):
     """What every population starts with can be turned into trees and back."""
     assert to_expression(to_tree(parse(text), PSET)) == parse(text)
+
+
+def test_operators_are_read_and_bring_what_canonical_forms_need():
+    """None is all; sigmoid may become tanh, a product of equals a square."""
+    assert operators_of(None) is None
+    assert operators_of("clip") == {"clip"}
+    assert operators_of("sigmoid, mul") == {"sigmoid", "tanh", "mul", "square"}
+
+
+@pytest.mark.parametrize(("text", "found"), [("tahn", "'tahn' is no operator"), (" , ", "none named")])
+def test_unknown_operators_are_refused(text, found):
+    with pytest.raises(InputError, match=rf"option --operators: {found}; there are .*tanh"):
+        operators_of(text)
+
+
+def test_other_operators_of_one_signal_join():
+    """erf is not of the usual grammar, and is if asked for; what is left out is not there."""
+    pset = primitive_set(operators_of("erf,clip"))
+    assert {p.name for p in pset.primitives[Signal]} == {"scale", "offset", "clip", "erf"}
+    tree = to_tree(parse("0.5*erf(clip(x, 2))"), pset)
+    assert to_expression(tree) == parse("0.5*erf(clip(x, 2))")
+    with pytest.raises(ValueError, match="not of the grammar"):
+        to_tree(parse("tanh(x)"), pset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import pytest
 from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
-from hwnorm.search.layer import Front, SearchSettings, search_layer
+from hwnorm.search.front import non_dominated
+from hwnorm.search.layer import Front, LayerSearch, SearchSettings, search_layer
 from hwnorm.targets.cost import resources
 from hwnorm.targets.target import load_target
 
-SETTINGS = SearchSettings(12, 8, "xcup", 250.0, population=32, generations=8, seed=0)
+SETTINGS = SearchSettings(12, 8, "xcup", 250.0, population=32, generations=6, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +62,37 @@ def test_bit_true_r2_is_that_of_the_integers(front, profile):
 
 
 def test_points_are_a_front(front):
-    """By the figures of the lowered datapaths, not by the search's estimates."""
-    costs, errors = [p.cost for p in front.points], [p.error for p in front.points]
-    assert costs == sorted(set(costs))
-    assert errors == sorted(set(errors), reverse=True)
-    assert [p.error for p in front.points] == [1 - p.r2 + p.tail for p in front.points]
+    """By the figures of the lowered datapaths: none is equalled or beaten in error, cost and LUTs."""
+    for a in front.points:
+        rest = [b for b in front.points if b is not a]
+        assert not any(b.error <= a.error and b.cost <= a.cost and b.lut <= a.lut for b in rest)
+    assert [p.cost for p in front.points] == sorted(p.cost for p in front.points)
+    assert all(p.error == 1 - p.r2_bit_true + p.tail for p in front.points)
+
+
+def test_no_rival_beats_the_front(profile, front):
+    """Every rival, lowered, is covered by some point in error and LUTs; families are marked."""
+    search = LayerSearch("blocks.0.norm1", profile, SETTINGS)
+    state = search.advance(None, 0, 0)
+    kept = non_dominated((c.error, c.cost, c) for c in state.rivals)
+    for rival in search.measured(kept):
+        assert any(p.error <= rival.error and p.lut <= rival.lut for p in front.points)
+    assert {p.family for p in front.points} <= {c.family for c in state.rivals} | {"evolved"}
+
+
+def test_limits_hold_for_every_point(profile, front):
+    """A front within 30 LUTs and one cycle, of points that the free one has or beats."""
+    limited = search_layer("a", profile, replace(SETTINGS, max_lut=30, max_latency=1, no_dsp=True))
+    assert limited.points
+    assert all(p.lut <= 30 and p.latency <= 1 and p.dsp == 0 for p in limited.points)
+    assert max(p.lut for p in front.points) > 30
+
+
+def test_restarts_only_add(profile, front):
+    """Two random streams, the first of them that of one restart alone: no point of it is lost."""
+    both = search_layer("blocks.0.norm1", profile, replace(SETTINGS, restarts=2))
+    for point in front.points:
+        assert any(p.error <= point.error and p.cost <= point.cost for p in both.points)
 
 
 def test_front_comes_back_from_json(front):
