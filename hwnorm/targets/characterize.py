@@ -59,7 +59,9 @@ EXACT_BITS = 2
 #: Estimates, in levels of logic: a carry block on the way through, and a product in a DSP block.
 CARRY_LEVELS = 0.15
 DSP_LEVELS = 6.0
-CARRIED = ("add", "sub", "constant_sum", "operand", "negate", "magnitude", "round", "compare")
+CARRIED = (
+    "add", "sub", "constant_sum", "operand", "negate", "magnitude", "round", "compare", "compare_constant",
+)  # fmt: skip
 #: Relative errors of kernels smaller than this count as if they were of this size.
 SMALL = 16.0
 _TIMED = 40
@@ -282,14 +284,15 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
 
 def _versions(work: Work) -> str:
     flow = work.target.flow
-    tools = [versions_of(work.yosys), *([versions_of(flow.pnr)] if flow.pnr else [])]
-    return f"{'; '.join(tools)}: {technology(flow.technology).script.format(options=flow.options, liberty=flow.liberty)}"
+    tools = [versions_of(tool) for tool in (work.yosys, flow.pnr) if tool]
+    script = technology(flow.technology).script.format(options=flow.options, liberty=flow.liberty)
+    return f"{'; '.join(tools)}: {script}"
 
 
 def _times(
     work: Work, grid: Sequence[Operation], counted: Mapping[str, tuple[Counts, int]]
 ) -> dict[str, float]:
-    """The time of each operation by module name, and of a bare ``register``: placed and routed, or estimated."""
+    """The time of each operation by module name, and of a bare ``register``."""
     head = work.target
     timed = [o for o in grid if not o.clocked]
     if not head.flow.pnr:
@@ -346,7 +349,7 @@ def _unfitted(bits: int) -> TableRow:
 
 
 def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
-    """Coefficients of tables, by non-negative least squares of the relative error over the kernels' tables."""
+    """Coefficients of tables, by non-negative least squares of the relative error."""
     found: defaultdict[int, list[tuple[list[float], float]]] = defaultdict(list)
     for m in kernels:
         built = structure(m.datapath.nodes, m.datapath.latency)
@@ -403,7 +406,7 @@ def fit_context(target: Target, kernels: Sequence[Measured]) -> Target:
 
 
 def fit_paths(target: Target, work: Work, datapaths: Sequence[Datapath]) -> Target:
-    """``register_ns`` and ``path_factor``, by non-negative least squares of placed stages' relative errors."""
+    """``register_ns`` and ``path_factor``, by non-negative least squares over placed stages."""
 
     def task(datapath: Datapath) -> Callable[[Path], Any]:
         def run(folder: Path) -> Any:
