@@ -58,9 +58,9 @@ def compare(
     designs: dict[str, _Design] = {}
     rows: list[tuple[str, dict[str, Any]]] = []
 
-    def add(design: _Design, **row: Any) -> None:
-        designs.setdefault(design.key, design)
-        rows.append((design.key, row))
+    def add(built: _Design, **row: Any) -> None:
+        designs.setdefault(built.key, built)
+        rows.append((built.key, row))
 
     chosen = read_choice(run.choice)
     for layer in track(chosen, "compare: functions", len(chosen)):

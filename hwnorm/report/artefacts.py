@@ -119,6 +119,8 @@ class Run:
     realign: dict[str, Any]
     verified: bool
     origins: list[Origin]
+    #: What ``hwnorm compare`` found; None if it was not run.
+    comparison: dict[str, Any] | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -153,7 +155,8 @@ def read_run(folder: Path) -> Run:
             )
         )
     others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, "top1")}
-    return Run(settings, layers, top1, others, verdicts is not None, reader.origins)
+    comparison = reader.optional("compare.json", "compare", dict)
+    return Run(settings, layers, top1, others, verdicts is not None, reader.origins, comparison)
 
 
 @dataclass
