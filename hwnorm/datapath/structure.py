@@ -276,16 +276,16 @@ class _Bits:
             case Cell.COMPLEMENT_IF:
                 return [("complement_sum" if into in _SUMS else "complement", (built,))]
             case Cell.MIN | Cell.MAX:
-                return self._limit_operations(i, built, into)
+                return self._limit_operations(i, built, reader)
             case Cell.SELECT:
-                return [("mux", (built,))]
+                return [("mux_last" if reader is None else "mux", (built,))]
             case Cell.MUL:
                 a, b = sorted(len({*self.of[arg]} - {ZERO}) for arg in node.args)
                 return [("square", (a,)) if node.args[0] == node.args[1] else ("mul", (a, b))]
             case Cell.FLOAT_CODE:
                 return [("float", (node.parameter,))]
             case Cell.RESIZE:
-                return self._resize_operations(i)
+                return self._resize_operations(i, reader)
             case _:
                 return [("negate" if node.cell is Cell.NEG else "magnitude", (node.fmt.width,))]
 
@@ -318,7 +318,7 @@ class _Bits:
         needed = max(len({*op} - {ZERO}) for op in self.operands[i]) + 1
         return bool(whole) and (node.fmt.width >= needed or node.fmt.width == len(chain[0]))
 
-    def _limit_operations(self, i: int, built: int, into: Cell | None) -> list[Operation]:
+    def _limit_operations(self, i: int, built: int, reader: Node | None) -> list[Operation]:
         compared = self.operands[i]
         for limit in compared:
             if all(bit <= ONE for bit in limit):
@@ -326,11 +326,15 @@ class _Bits:
                     limit[-1] << len(limit) - 1
                 )
                 low = min(simplest_limit(code)[1], len(limit) - 1)
-                mux = "mux_nested" if into in _LIMITS else "mux_constant"
+                mux = "mux_constant"
+                if reader is None:  # before a register it may become its reset
+                    mux = "mux_constant_last"
+                elif reader.cell in _LIMITS:
+                    mux = "mux_nested"
                 return [("compare_constant", (len(limit) - low,)), (mux, (built,))]
-        return [("compare", (len(compared[0]),)), ("mux", (built,))]
+        return [("compare", (len(compared[0]),)), ("mux_last" if reader is None else "mux", (built,))]
 
-    def _resize_operations(self, i: int) -> list[Operation]:
+    def _resize_operations(self, i: int, reader: Node | None) -> list[Operation]:
         node, source = self.nodes[i], self.nodes[self.nodes[i].args[0]]
         found: list[Operation] = []
         if self.operands[i]:
@@ -338,7 +342,7 @@ class _Bits:
         drop = max(source.fmt.frac - node.fmt.frac, 0)
         over = source.fmt.width - drop + (node.rounding == "rnd" and drop > 0) - node.fmt.width
         if node.overflow == "sat" and over > 0:
-            found.append(("saturate", (node.fmt.width, over)))
+            found.append(("saturate_last" if reader is None else "saturate", (node.fmt.width, over)))
         return found
 
 

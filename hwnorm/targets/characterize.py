@@ -26,7 +26,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.serial import to_json
+from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.datapath.structure import structure
 from hwnorm.emit.package import emit_package, kernel_context
 from hwnorm.emit.render import render
@@ -47,11 +47,11 @@ from hwnorm.workers import processes
 
 #: The random kernels that coefficients are fitted to: their sequence, and how many of it.
 FIT_SEED = 1
-FIT_KERNELS = 300
+FIT_KERNELS = 240
 #: Modules a run of the synthesizer, kernels a run, and kernels that are placed and routed.
 CHUNK = 80
 KERNELS = 20
-PLACED_KERNELS = 40
+PLACED_KERNELS = 30
 #: Constraint for place and route: beyond reach, so that nextpnr does what it can.
 FAST_MHZ = 500.0
 #: Tables of no more address bits are taken as they are: a function of so few inputs is one that was measured.
@@ -174,11 +174,16 @@ def measure_times(work: Work, wanted: Sequence[Operation]) -> dict[str, float]:
 # --- kernels ----------------------------------------------------------------------------------------------
 
 
-def lowered(seed: int, count: int, target: Target, jobs: int) -> list[Datapath]:
-    """Random kernels of a sequence, lowered for ``target``; those that cannot be built are left out."""
-    with processes(jobs) as pool:
-        made = pool.map(partial(_lower, seed, target), range(count), chunksize=5)
-        return [d for d in track(made, f"{target.name}: kernels to measure", count) if d is not None]
+def lowered(work: Work, seed: int, count: int) -> list[Datapath]:
+    """Random kernels of a sequence, lowered for the target; those that cannot be built are left out."""
+    target = work.target
+    kept = work.folder / f"lowered-{digest(VERSION, seed, count, target.model_dump(mode='json'))}.json"
+    if not kept.is_file():
+        with processes(work.jobs) as pool:
+            made = pool.map(partial(_lower, seed, target), range(count), chunksize=5)
+            found = [d for d in track(made, f"{target.name}: kernels to measure", count) if d is not None]
+        write_text(kept, json.dumps([to_json(d) for d in found]))
+    return [from_json(data) for data in json.loads(kept.read_text(encoding="utf-8"))]
 
 
 def _lower(seed: int, target: Target, index: int) -> Datapath | None:
@@ -271,7 +276,8 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
         }
     )
     plain = Target.model_validate(plain.model_dump())
-    kernels = measure_kernels(work, lowered(FIT_SEED, FIT_KERNELS, plain, jobs))
+    work.target = plain
+    kernels = measure_kernels(work, lowered(work, FIT_SEED, FIT_KERNELS))
     fitted = fit_tables(plain, kernels)
     fitted = fit_context(fitted, kernels)
     if head.flow.pnr:

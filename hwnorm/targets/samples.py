@@ -66,7 +66,7 @@ def draw_sample(seed: int, index: int) -> Sample:
         expression = _expression(rng, int(rng.integers(1, _MOST_OPERATIONS + 1)))
         values = expression.numpy(input_format.to_float(input_format.codes()))
         largest = float(np.max(np.abs(values), initial=2.0**-8))
-        if expression.is_constant or largest > 64:
+        if expression.is_constant or largest > 64 or any(map(_cancels, expression.walk())):
             continue
         integer_bits = math.ceil(math.log2(largest) + 1e-9) + int(rng.choice((0, 0, 0, -1)))
         output_format = FixedFormat(out_width, min(out_width - 1 - integer_bits, 14))
@@ -78,6 +78,26 @@ def draw_sample(seed: int, index: int) -> Sample:
     )
 
 
+def _cancels(part: Expression) -> bool:
+    """Whether a sum holds a term and its negative, as x + (y - x) does: nobody builds that."""
+    terms = _terms(part, 1.0)
+    return any((-factor, term) in terms for factor, term in terms)
+
+
+def _terms(part: Expression, factor: float) -> set[tuple[float, Expression]]:
+    """The terms of nested sums, each with its factor."""
+    match part:
+        case Expression(kind="add", args=(a, b)):
+            return _terms(a, factor) | _terms(b, factor)
+        case Expression(kind="sub", args=(a, b)):
+            return _terms(a, factor) | _terms(b, -factor)
+        case Expression(kind="neg", args=(a,)):
+            return _terms(a, -factor)
+        case Expression(kind="mul", args=(a, b)) if a.is_constant:
+            return _terms(b, factor * a.value)
+    return set() if part.is_constant else {(factor, part)}
+
+
 def _expression(rng: np.random.Generator, operations: int) -> Expression:
     """An expression of about so many operations."""
     if operations <= 0:
@@ -87,7 +107,7 @@ def _expression(rng: np.random.Generator, operations: int) -> Expression:
     if name in ("add", "sub", "mul", "min", "max"):
         count = int(rng.integers(0, operations))
         left, right = _expression(rng, count), _expression(rng, operations - 1 - count)
-        while left == right:  # nobody builds x - x
+        while left == right:  # nobody builds min(x, x)
             right = _expression(rng, 2)
         return apply(name, left, right)
     inner = _expression(rng, operations - 1)

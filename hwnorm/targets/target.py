@@ -40,7 +40,14 @@ KINDS = {
     "pipe": 1,  # the stream's control, by cycles of latency
 }
 #: Operations that share another kind's rows, each with a factor of its own in ``context``.
-SAME_ROWS = {"gate_sum": "gate", "complement_sum": "complement", "mux_nested": "mux_constant"}
+SAME_ROWS = {
+    "gate_sum": "gate",  # before a sum
+    "complement_sum": "complement",
+    "mux_nested": "mux_constant",  # before a minimum or maximum
+    "mux_constant_last": "mux_constant",  # last of its stage
+    "mux_last": "mux",
+    "saturate_last": "saturate",
+}
 #: Numbers of address bits that tables have coefficients for; larger ones count as doublings of the last.
 TABLE_BITS = range(1, 10)
 
