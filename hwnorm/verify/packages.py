@@ -18,9 +18,10 @@ from hwnorm.emit.stimulus import EXHAUSTIVE_WIDTH
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_artefact
 from hwnorm.progress import progress_bar
+from hwnorm.synth.tools import YOSYS, announce, find_tool
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import run_csim
-from hwnorm.verify.formal import Proof, find_yosys, prove
+from hwnorm.verify.formal import Proof, prove
 from hwnorm.verify.kernel import Kernel, groups, load_kernel
 from hwnorm.verify.lint import lint_kernel
 from hwnorm.verify.toolchain import Toolchain, find_toolchain
@@ -66,7 +67,9 @@ def verify_packages(
     """
     kernels = [load_kernel(folder, seed) for folder in folders]
     toolchain = find_toolchain()
-    yosys = find_yosys() if formal else None
+    yosys = find_tool(YOSYS) if formal else None
+    if yosys is not None:
+        announce(yosys)
     with progress_bar() as bar:
         task = bar.add_task(f"verify {len(kernels)} kernels", total=(5 if formal else 4) * len(kernels))
         verdicts = judge(kernels, toolchain, seed, jobs, lambda count: bar.advance(task, count), yosys)
@@ -86,7 +89,7 @@ def judge(
 ) -> list[Verdict]:
     """A verdict a kernel; ``advance`` is told of each kernel that one of the tools is done with.
 
-    The combinational cores are proven if ``yosys`` is given (:func:`hwnorm.verify.formal.find_yosys`).
+    The combinational cores are proven if ``yosys``, the program, is given.
 
     Raises:
         ToolError: a tool failed.

@@ -11,18 +11,11 @@ from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
+from hwnorm.synth.tools import YOSYS, find_tool
 from hwnorm.verify import verify_packages
-from hwnorm.verify.formal import find_yosys, prove
+from hwnorm.verify.formal import prove
 from hwnorm.verify.kernel import load_kernel
 from hwnorm.verify.toolchain import ToolError
-
-
-@pytest.fixture
-def yosys() -> str:
-    try:
-        return find_yosys()
-    except InputError as error:
-        pytest.skip(str(error))
 
 
 def proof_of(datapath, yosys, folder, old="", new=""):
@@ -103,5 +96,5 @@ def test_a_missing_yosys_is_one_line_that_says_what_to_install(tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(InputError, match=r"pip install 'hwnorm\[characterize\]'") as caught:
-        find_yosys()
+        find_tool(YOSYS)
     assert "\n" not in str(caught.value)
