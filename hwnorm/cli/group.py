@@ -20,7 +20,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            from hwnorm.verify.toolchain import ToolError
+            from hwnorm.tools import ToolError
 
             print(f"hwnorm: {error}", file=sys.stderr)
             if isinstance(error, ToolError):

@@ -19,10 +19,11 @@ from hwnorm.files import read_artefact
 from hwnorm.fuzz import oracle
 from hwnorm.fuzz.case import Case, Failure, Outcome, Refused
 from hwnorm.fuzz.cores import sweep_cores
+from hwnorm.tools import ToolError
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import Kernel, load_kernel
 from hwnorm.verify.packages import FLOAT_SLACK_ULP, judge, torch_distances
-from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
+from hwnorm.verify.toolchain import Toolchain, cache_folder
 
 #: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
 _EXHAUSTIVE_WIDTH = 12

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hwnorm.emit.render import render
+from hwnorm.tools import ToolError, run_tool
 from hwnorm.verify.kernel import Kernel, blamed
-from hwnorm.verify.toolchain import Toolchain, ToolError, run_tool
+from hwnorm.verify.toolchain import Toolchain
 
 _TOP = "hwnorm_cores"
 #: Verilator's settings in C++, as its own makefile gives them for a model without tracing and timing.

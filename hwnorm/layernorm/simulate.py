@@ -13,8 +13,9 @@ from hwnorm.emit.stimulus import USER_WIDTH, tdata
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.resources import resource
+from hwnorm.tools import ToolError
 from hwnorm.verify.runner import Runner
-from hwnorm.verify.toolchain import ToolError, find_toolchain
+from hwnorm.verify.toolchain import find_toolchain
 
 _TOP = "layernorm"
 

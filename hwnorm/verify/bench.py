@@ -14,10 +14,11 @@ from hwnorm.emit.render import render
 from hwnorm.emit.stimulus import USER_WIDTH, byte_bits, tdata
 from hwnorm.files import digest
 from hwnorm.resources import resource
+from hwnorm.tools import ToolError
 from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed, words
 from hwnorm.verify.runner import BUILD_OPTIONS, Runner, install
-from hwnorm.verify.toolchain import Toolchain, ToolError, cache_folder
+from hwnorm.verify.toolchain import Toolchain, cache_folder
 
 _TOP = "hwnorm_bench"
 

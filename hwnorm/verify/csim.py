@@ -12,9 +12,10 @@ import numpy as np
 
 from hwnorm.emit.render import render
 from hwnorm.files import digest
+from hwnorm.tools import ToolError, run_tool
 from hwnorm.verify.cache import prune, use
 from hwnorm.verify.kernel import Kernel, blamed
-from hwnorm.verify.toolchain import Toolchain, ToolError, ap_types, cache_folder, run_tool
+from hwnorm.verify.toolchain import Toolchain, ap_types, cache_folder
 
 _FLAGS = ("-std=c++14", "-w")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from hwnorm.emit.render import render
 from hwnorm.fixed import FixedFormat
+from hwnorm.tools import ToolError
 from hwnorm.verify.kernel import Kernel
-from hwnorm.verify.toolchain import ToolError
 
 #: The widest input that is tried: products of 12 bits take five seconds, of 14 bits two minutes.
 PROVABLE_WIDTH = 12

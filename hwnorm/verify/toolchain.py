@@ -1,15 +1,13 @@
-"""Finds the tools that verification runs, sets up their environment, and shows what they say."""
+"""Finds the tools that verification runs, and sets up their environment."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +15,6 @@ from hwnorm.errors import InputError
 from hwnorm.files import digest
 
 _INSTALL = "pip install 'hwnorm[verify]'"
-
-
-class ToolError(InputError):
-    """Another tool failed: its own ``output``, and the ``command`` that can be run again by hand."""
-
-    def __init__(self, message: str, output: str, command: str) -> None:
-        super().__init__(message)
-        self.output = output
-        self.command = command
 
 
 def cache_folder() -> Path:
@@ -104,25 +93,3 @@ def _link(link: Path, target: Path) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(target)
     os.replace(beside, link)
-
-
-def run_tool(
-    command: Sequence[str | Path], log: Path, what: str, *, cwd: Path, environment: Mapping[str, str]
-) -> str:
-    """Run a command with its output in ``log``; return the output.
-
-    Raises:
-        ToolError: it failed; the message is one line that names ``what`` and the log.
-    """
-    line = [str(part) for part in command]
-    done = subprocess.run(line, cwd=cwd, env=dict(environment), capture_output=True, text=True, check=False)
-    output = done.stdout + done.stderr
-    log.write_text(output, encoding="utf-8")
-    if done.returncode != 0:
-        name = Path(line[0]).name
-        raise ToolError(
-            f"{what}: {name} failed with status {done.returncode}; see {log}",
-            output,
-            f"cd {shlex.quote(str(cwd))} && {shlex.join(line)}",
-        )
-    return output

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from hwnorm.cli.group import Commands
-from hwnorm.verify.toolchain import run_tool
+from hwnorm.tools import run_tool
 from hwnorm.version import VERSION
 
 

@@ -17,7 +17,7 @@ from hwnorm.fixed import FixedFormat
 from hwnorm.synth.package import synth_package
 from hwnorm.synth.tools import find_tool
 from hwnorm.targets.target import load_target
-from hwnorm.verify.toolchain import ToolError
+from hwnorm.tools import ToolError
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.synth.tools import YOSYS, find_tool
+from hwnorm.tools import ToolError
 from hwnorm.verify import verify_packages
 from hwnorm.verify.formal import prove
 from hwnorm.verify.kernel import load_kernel
-from hwnorm.verify.toolchain import ToolError
 
 
 def proof_of(datapath, yosys, folder, old="", new=""):

@@ -10,10 +10,11 @@ from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
+from hwnorm.tools import ToolError
 from hwnorm.verify import verify_packages
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import load_kernel
-from hwnorm.verify.toolchain import ToolError, find_toolchain
+from hwnorm.verify.toolchain import find_toolchain
 
 
 @pytest.mark.parametrize("name", ["cells", "lanes"])

@@ -1,0 +1,41 @@
+"""Runs other tools, keeps what they say, and shows it with the command when they fail."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hwnorm.errors import InputError
+
+
+class ToolError(InputError):
+    """Another tool failed: its own ``output``, and the ``command`` that can be run again by hand."""
+
+    def __init__(self, message: str, output: str, command: str) -> None:
+        super().__init__(message)
+        self.output = output
+        self.command = command
+
+
+def run_tool(
+    command: Sequence[str | Path], log: Path, what: str, *, cwd: Path, environment: Mapping[str, str]
+) -> str:
+    """Run a command with its output in ``log``; return the output.
+
+    Raises:
+        ToolError: it failed; the message is one line that names ``what`` and the log.
+    """
+    line = [str(part) for part in command]
+    done = subprocess.run(line, cwd=cwd, env=dict(environment), capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    log.write_text(output, encoding="utf-8")
+    if done.returncode != 0:
+        name = Path(line[0]).name
+        raise ToolError(
+            f"{what}: {name} failed with status {done.returncode}; see {log}",
+            output,
+            f"cd {shlex.quote(str(cwd))} && {shlex.join(line)}",
+        )
+    return output
