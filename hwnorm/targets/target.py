@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -236,12 +237,42 @@ def _interpolate(rows: tuple[Row, ...], size: tuple[int, ...]) -> list[float]:
 
 
 @lru_cache(maxsize=16)
-def load_target(name: str) -> Target:
+def load_target(name: str, weights: str = "") -> Target:
     """A shipped target by name, or the user's own by the path of its JSON file.
 
+    Args:
+        name: of the target, or the path.
+        weights: some of its weights, to be changed, such as ``lut=1,dsp=50``.
+
     Raises:
-        InputError: no such target, or the file does not hold one.
+        InputError: no such target, the file does not hold one, or a weight is none.
     """
+    target = _read(name)
+    if not weights:
+        return target
+    changed = _weights(weights, target.weights)
+    return Target.model_validate(target.model_dump() | {"weights": changed.model_dump()})
+
+
+def _weights(text: str, weights: Weights) -> Weights:
+    """The weights with those changed that ``text`` names."""
+    names = {"lut": "area"} | {name: name for name in Weights.model_fields}
+    found = weights.model_dump()
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            found[names[name.strip()]] = float(value)
+            if not 0 <= float(value) < math.inf:
+                raise ValueError
+        except (KeyError, ValueError):
+            raise InputError(
+                f"option --cost-weights: {part.strip()!r}; {', '.join(names)} are possible, each with a "
+                "number, such as lut=1,dsp=50"
+            ) from None
+    return Weights(**found)
+
+
+def _read(name: str) -> Target:
     path = Path(name) if name.endswith(".json") else _SHIPPED / f"{name}.json"
     if not path.is_file():
         raise InputError(

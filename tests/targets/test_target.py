@@ -47,7 +47,8 @@ def test_dsp_blocks_are_whole():
 def test_operations_that_share_rows_cost_the_same_alone():
     """A gate before a sum is the gate that was measured; only its factor inside a kernel is its own."""
     for kind, other in SAME_ROWS.items():
-        assert XCUP.cost(kind, 8) == XCUP.cost(other, 8)
+        size = (8,) * KINDS[other]
+        assert XCUP.cost(kind, *size) == XCUP.cost(other, *size)
         assert kind in XCUP.context
 
 
@@ -114,3 +115,20 @@ def test_a_target_says_what_measured_it_and_where_its_delays_come_from(name):
     assert "Yosys" in target.measured_with
     assert ("nextpnr" in target.measured_with) == bool(target.flow.pnr)
     assert ("estimate" in target.delay_source) == (target.level_ns > 0)
+
+
+def test_weights_can_be_changed():
+    """Those that are named change, the others stay; the costs of operations are the same."""
+    found = load_target("xcup", "lut=2,dsp=50")
+    assert (found.weights.area, found.weights.dsp) == (2.0, 50.0)
+    assert found.weights.ff == XCUP.weights.ff
+    assert found.cost("add", 8) == XCUP.cost("add", 8)
+
+
+@pytest.mark.parametrize("text", ["dps=3", "dsp", "dsp=-1", "dsp=nan", "lut=1,,ff=2"])
+def test_a_wrong_weight_is_named(text):
+    """One line that says what was found and what is possible."""
+    with pytest.raises(
+        InputError, match=r"option --cost-weights: .*lut, area, ff, dsp, .* are possible"
+    ):
+        load_target("xcup", text)
