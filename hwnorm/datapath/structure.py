@@ -251,12 +251,16 @@ class _Bits:
         stage = self.nodes[i].stage
         while len(self.readers[i]) == 1:
             i = self.readers[i][0]
-            node = self.nodes[i]
-            if node.stage != stage:
+            if self.nodes[i].stage != stage:
                 return None
-            if node.cell is not Cell.SHIFT:
-                return node
+            if not self.wires(i):
+                return self.nodes[i]
         return None
+
+    def wires(self, i: int) -> bool:
+        """Whether a node only picks bits of its argument."""
+        made = any(self.maker[bit] == i for bit in self.of[i])
+        return self.nodes[i].cell in (Cell.SHIFT, Cell.LOW_BITS, Cell.RESIZE) and not made
 
     def operations(self, i: int, reads: dict[int, set[int]]) -> list[Operation]:
         """What a node asks of synthesis, by kinds of operations and widths."""

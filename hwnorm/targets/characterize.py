@@ -37,10 +37,9 @@ from hwnorm.resources import resource
 from hwnorm.synth.flow import Counts, technology
 from hwnorm.synth.synthesize import Placement, place_and_route, stage_sources, synthesize
 from hwnorm.synth.tools import YOSYS, versions_of
-from hwnorm.targets.cost import function_area, longest_path
+from hwnorm.targets.cost import longest_path, table_terms
 from hwnorm.targets.grid import Operation, operations, random_functions
 from hwnorm.targets.samples import draw_sample
-from hwnorm.targets.tables import table_parts
 from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, TableRow, Target, load_target
 from hwnorm.version import VERSION
 from hwnorm.workers import processes
@@ -351,7 +350,9 @@ def _functions(counted: Mapping[str, tuple[Counts, int]], unit: str) -> tuple[fl
 
 
 def _unfitted(bits: int) -> TableRow:
-    return TableRow(address_bits=bits, functions=1.0, levels=(0.0,) * max(0, bits - 1))
+    last = bits == TABLE_BITS.stop - 1
+    levels = (0.0,) * max(0, bits - 2) + ((1.0 if last else 0.0,) if bits > 1 else ())
+    return TableRow(address_bits=bits, functions=0.0 if last else 1.0, levels=levels)
 
 
 def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
@@ -363,10 +364,10 @@ def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
         for name, table in zip(names, built.tables, strict=True):
             if name not in m.tables:
                 continue
-            parts = table_parts(table)
-            alone = sum(function_area(inputs, target) for inputs in parts.inputs)
             bits = min(table.address_bits, TABLE_BITS.stop - 1)
-            levels = (*parts.levels, *(0,) * bits)[: max(0, bits - 1)]
+            alone, levels = table_terms(table, target)
+            # Functions of many inputs share most of what they have: their sum says nothing of large tables.
+            alone = alone if bits < TABLE_BITS.stop - 1 else 0.0
             found[bits].append(([alone, *levels], _area(m.tables[name], target.unit)))
     rows = []
     for bits in TABLE_BITS:

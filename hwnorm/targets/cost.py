@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from hwnorm.datapath.ir import Cell, Datapath, Node
 from hwnorm.datapath.structure import Operation, Structure, Table, structure
 from hwnorm.targets.tables import table_parts
-from hwnorm.targets.target import Target
+from hwnorm.targets.target import TABLE_BITS, Target
 
 #: A shift register of LUTs holds so many bits.
 _SHIFT_REGISTER_BITS = 16
@@ -84,10 +84,19 @@ def _core(built: Structure, target: Target) -> tuple[float, float, float]:
 
 def table_area(table: Table, target: Target) -> float:
     """The area of one table."""
-    parts = table_parts(table)
     row = target.table_row(table.address_bits)
-    area = row.functions * sum(function_area(inputs, target) for inputs in parts.inputs)
-    return area + sum(a * b for a, b in zip(row.levels, parts.levels, strict=False))
+    alone, levels = table_terms(table, target)
+    return row.functions * alone + sum(a * b for a, b in zip(row.levels, levels, strict=True))
+
+
+def table_terms(table: Table, target: Target) -> tuple[float, list[int]]:
+    """What the coefficients of a table's row weigh: the columns' functions alone, and the levels."""
+    parts = table_parts(table)
+    most = min(table.address_bits, TABLE_BITS.stop - 1)
+    levels = [*parts.levels, *(0,) * most][: max(0, most - 1)]
+    if table.address_bits > most:
+        levels[-1] = sum(parts.levels[most - 2 :])
+    return sum(function_area(inputs, target) for inputs in parts.inputs), levels
 
 
 def function_area(inputs: int, target: Target) -> float:

@@ -49,8 +49,8 @@ SAME_ROWS = {
     "mux_last": "mux",
     "saturate_last": "saturate",
 }
-#: Numbers of address bits that tables have coefficients for; larger ones count as doublings of the last.
-TABLE_BITS = range(1, 10)
+#: Numbers of address bits that tables have coefficients for; the last stands for all larger ones.
+TABLE_BITS = range(1, 9)
 
 _SHIPPED = Path(__file__).with_name("data")
 
@@ -83,7 +83,8 @@ class TableRow(_Strict):
     """Area of tables of so many address bits: coefficients of what ``hwnorm.targets.tables`` counts.
 
     ``functions`` weighs the sum over columns of what a function of as many inputs takes; ``levels[n]`` the
-    distinct functions of the lowest n + 2 address bits that occur in the table.
+    distinct functions of the lowest n + 2 address bits that occur in the table, the last one those of all
+    more bits together.
     """
 
     address_bits: int

@@ -83,7 +83,7 @@ ROW = {"size": [3], "area": 1, "delay_ns": 1}
         (changed(schema_version=1), "schema_version 1; this hwnorm reads 2"),
         (changed(cells={k: v for k, v in cells().items() if k != "mul"}), "missing or unknown: mul"),
         (changed(context={}), "context: missing or unknown: add"),
-        (changed(tables=[]), "tables: one row for each of 1 to 9 address bits"),
+        (changed(tables=[]), "tables: one row for each of 1 to 8 address bits"),
         (changed(cells=cells(add=[])), "cells.add: rows must fill a grid of 1 width"),
         (changed(cells=cells(mul=[ROW])), "cells.mul: rows must fill a grid of 2 width"),
         (changed(cells=cells(add=[ROW | {"luts": 1}])), r"cells.add.0.luts: Extra inputs"),
@@ -128,7 +128,5 @@ def test_weights_can_be_changed():
 @pytest.mark.parametrize("text", ["dps=3", "dsp", "dsp=-1", "dsp=nan", "lut=1,,ff=2"])
 def test_a_wrong_weight_is_named(text):
     """One line that says what was found and what is possible."""
-    with pytest.raises(
-        InputError, match=r"option --cost-weights: .*lut, area, ff, dsp, .* are possible"
-    ):
+    with pytest.raises(InputError, match=r"option --cost-weights: .*lut, area, ff, dsp, .* are possible"):
         load_target("xcup", text)
