@@ -323,20 +323,38 @@ class _Bits:
         return bool(whole) and (node.fmt.width >= needed or node.fmt.width == len(chain[0]))
 
     def _limit_operations(self, i: int, built: int, reader: Node | None) -> list[Operation]:
-        compared = self.operands[i]
-        for limit in compared:
-            if all(bit <= ONE for bit in limit):
-                code = sum(bit << place for place, bit in enumerate(limit[:-1])) - (
-                    limit[-1] << len(limit) - 1
-                )
-                low = min(simplest_limit(code)[1], len(limit) - 1)
-                mux = "mux_constant"
-                if reader is None:  # before a register it may become its reset
-                    mux = "mux_constant_last"
-                elif reader.cell in _LIMITS:
-                    mux = "mux_nested"
-                return [("compare_constant", (len(limit) - low,)), (mux, (built,))]
-        return [("compare", (len(compared[0]),)), ("mux_last" if reader is None else "mux", (built,))]
+        limit = self._limit(i)
+        if limit is None:
+            mux = "mux_last" if reader is None else "mux"
+            return [("compare", (len(self.operands[i][0]),)), (mux, (built,))]
+        code = sum(bit << place for place, bit in enumerate(limit[:-1])) - (limit[-1] << len(limit) - 1)
+        found: list[Operation] = [
+            ("compare_constant", (len(limit) - min(simplest_limit(code)[1], len(limit) - 1),))
+        ]
+        if reader is not None:
+            found.append(("mux_nested" if reader.cell in _LIMITS else "mux_constant", (built,)))
+            return found
+        # A limit before a register is the register's set or reset; of two limits, where they agree.
+        other = self._limit_before(i)
+        differing = 0 if other is None else sum(p != q for p, q in zip(limit, other, strict=False))
+        if differing:
+            found.append(("mux_constant_last", (min(differing, built),)))
+        return found
+
+    def _limit(self, i: int) -> Bits | None:
+        """The constant that a minimum or maximum compares with, all its bits; None if there is none."""
+        constant = [bits for bits in self.operands[i] if all(bit <= ONE for bit in bits)]
+        return constant[0] if constant else None
+
+    def _limit_before(self, i: int) -> Bits | None:
+        """The constant of the minimum or maximum of the same stage whose result this one limits."""
+        for arg in self.nodes[i].args:
+            while self.wires(arg) and self.nodes[arg].args:
+                arg = self.nodes[arg].args[0]
+            node = self.nodes[arg]
+            if node.cell in _LIMITS and node.stage == self.nodes[i].stage:
+                return self._limit(arg)
+        return None
 
     def _resize_operations(self, i: int, reader: Node | None) -> list[Operation]:
         node, source = self.nodes[i], self.nodes[self.nodes[i].args[0]]

@@ -62,7 +62,7 @@ CARRIED = (
     "add", "sub", "constant_sum", "operand", "negate", "magnitude", "round", "compare", "compare_constant",
 )  # fmt: skip
 #: Relative errors of kernels smaller than this count as if they were of this size.
-SMALL = 16.0
+SMALL = 2.0
 _TIMED = 40
 
 
