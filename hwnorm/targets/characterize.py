@@ -39,7 +39,7 @@ from hwnorm.synth.synthesize import Placement, place_and_route, stage_sources, s
 from hwnorm.synth.tools import YOSYS, versions_of
 from hwnorm.targets.cost import longest_path, table_terms
 from hwnorm.targets.grid import Operation, operations, random_functions
-from hwnorm.targets.samples import draw_sample
+from hwnorm.targets.samples import Sample, draw_sample
 from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, TableRow, Target, load_target
 from hwnorm.version import VERSION
 from hwnorm.workers import processes
@@ -176,18 +176,20 @@ def measure_times(work: Work, wanted: Sequence[Operation]) -> dict[str, float]:
 def lowered(work: Work, seed: int, count: int) -> list[Datapath]:
     """Random kernels of a sequence, lowered for the target; those that cannot be built are left out."""
     target = work.target
-    kept = work.folder / f"lowered-{digest(VERSION, seed, count, target.model_dump(mode='json'))}.json"
+    samples = [draw_sample(seed, index) for index in range(count)]
+    drawn = [repr(sample) for sample in samples]
+    kept = work.folder / f"lowered-{digest(VERSION, drawn, target.model_dump(mode='json'))}.json"
     if not kept.is_file():
         with processes(work.jobs) as pool:
-            made = pool.map(partial(_lower, seed, target), range(count), chunksize=5)
+            made = pool.map(partial(_lower, target), samples, chunksize=5)
             found = [d for d in track(made, f"{target.name}: kernels to measure", count) if d is not None]
         write_text(kept, json.dumps([to_json(d) for d in found]))
     return [from_json(data) for data in json.loads(kept.read_text(encoding="utf-8"))]
 
 
-def _lower(seed: int, target: Target, index: int) -> Datapath | None:
+def _lower(target: Target, sample: Sample) -> Datapath | None:
     try:
-        return draw_sample(seed, index).lower(target)
+        return sample.lower(target)
     except InputError:
         return None
 
