@@ -16,9 +16,8 @@ def schedule(
     """The nodes with their stages, and the latency in cycles (the number of stages).
 
     As soon as possible: a cell joins the stage of its latest argument if the sum of delays still
-    fits the period less the register's own time, and opens the next stage otherwise. Shifts
-    are wires and gates part of adders: both move to where they are first used, so that only what they
-    read is carried.
+    fits the period less the register's own time, and opens the next stage otherwise. Shifts and
+    gates move to where they are first used, so that only what they read is carried.
 
     Raises:
         InputError: the clock is no positive number, or one cell alone is slower than it.
@@ -28,6 +27,21 @@ def schedule(
     period = 1000.0 / clock_mhz - target.register_ns
     stage = [0] * len(nodes)
     arrival = [0.0] * len(nodes)
+    #: Gates that stay where they are: behind them their reader would not fit.
+    held: set[int] = set()
+
+    def gate_of(i: int) -> int | None:
+        """The gate that a signal comes from through wires."""
+        while nodes[i].cell is Cell.SHIFT:
+            i = nodes[i].args[0]
+        return i if nodes[i].cell is Cell.GATE and i not in held else None
+
+    def ready(args: list[int], at: int) -> float:
+        """When the arguments are there in stage ``at``: gates of earlier stages are built in it."""
+        here = [arrival[a] for a in args if stage[a] == at]
+        moved = [delays[gate] for a in args if stage[a] < at and (gate := gate_of(a)) is not None]
+        return max([*here, *moved], default=0.0)
+
     for i, (node, delay) in enumerate(zip(nodes, delays, strict=True)):
         if delay > period:
             reach = 1000.0 / (delay + target.register_ns)
@@ -37,14 +51,14 @@ def schedule(
             )
         args = [a for a in node.args if nodes[a].cell is not Cell.CONSTANT]
         stage[i] = max((stage[a] for a in args), default=0)
-        ready = max((arrival[a] for a in args if stage[a] == stage[i]), default=0.0)
-        if ready + delay > period:
+        if ready(args, stage[i]) + delay > period:
             stage[i] += 1
-            ready = 0.0
-        arrival[i] = ready + delay
+            if ready(args, stage[i]) + delay > period:
+                held.update(gate for a in args if (gate := gate_of(a)) is not None)
+        arrival[i] = ready(args, stage[i]) + delay
     users: list[list[int]] = [[] for _ in nodes]
     for i in range(len(nodes) - 1, -1, -1):
-        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT, Cell.GATE):
+        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT, Cell.GATE) and i not in held:
             stage[i] = min(stage[u] for u in users[i])
         for a in nodes[i].args:
             users[a].append(i)
