@@ -39,12 +39,14 @@ class Table:
 class Structure:
     """Operations of a scheduled datapath, its tables, and how long each bit lives in registers.
 
-    ``registers[n]`` is the number of bits that are carried through n stages without being read between.
+    ``registers`` holds pairs (n, bits): so many bits are carried through n stages without being read between.
+    ``inputs`` is the number of bits of x that are read at all.
     """
 
     operations: tuple[tuple[Operation, int], ...]
     tables: tuple[Table, ...]
     registers: tuple[tuple[int, int], ...]
+    inputs: int
 
     @property
     def register_bits(self) -> int:
@@ -67,7 +69,10 @@ def structure(nodes: Sequence[Node], latency: int) -> Structure:
             if stage > before:
                 registers[stage - before] += 1
                 before = stage
-    return Structure(tuple(sorted(operations.items())), tables, tuple(sorted(registers.items())))
+    inputs = sum(
+        bit in reads for i, node in enumerate(nodes) if node.cell is Cell.INPUT for bit in bits.of[i]
+    )
+    return Structure(tuple(sorted(operations.items())), tables, tuple(sorted(registers.items())), inputs)
 
 
 def extended(bits: Bits, shift: int, width: int) -> Bits:

@@ -54,9 +54,10 @@ def price(built: Structure, latency: int, target: Target) -> Resources:
 
 def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources:
     """The cost of the AXI4-Stream stage of so many lanes that a package holds."""
-    area, ff, dsp = _core(structure(datapath.nodes, datapath.latency), target)
-    # TUSER, TLAST and the data; bits of TDATA that only repeat the sign are stored by nobody.
-    beat = 2 + lanes * datapath.input.width
+    built = structure(datapath.nodes, datapath.latency)
+    area, ff, dsp = _core(built, target)
+    # TUSER, TLAST and the data; bits that nobody reads are stored by nobody.
+    beat = 2 + lanes * built.inputs
     wrapper = target.cost("skid", beat), target.cost("pipe", datapath.latency)
     area = lanes * area + sum(part.area for part in wrapper)
     ff = lanes * ff + sum(part.ff for part in wrapper)
