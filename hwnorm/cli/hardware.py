@@ -29,16 +29,17 @@ def add_to(app: typer.Typer) -> None:
 
 def targets() -> None:
     """List the technologies that costs are known for."""
+    from hwnorm.run.table import print_wide
     from hwnorm.targets.target import load_target, shipped_targets
 
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("target", "technology", "area in", "delays", "measured with"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     for name in shipped_targets():
         target = load_target(name)
         how = "estimated" if target.level_ns else "placed and routed"
         table.add_row(name, target.description, target.unit, how, target.measured_with)
-    out.print(table)
+    print_wide(table)
     out.print("your own: the path of a JSON file, made by hwnorm characterize", soft_wrap=True)
 
 
@@ -83,6 +84,7 @@ def synth(
 ) -> None:
     """Synthesize packages with the real tools and hold what they find beside what was predicted."""
     from hwnorm.files import read_artefact
+    from hwnorm.run.table import print_wide
     from hwnorm.synth.package import synth_package
     from hwnorm.targets.target import load_target
 
@@ -99,7 +101,7 @@ def synth(
     for package in packages:
         name = target or str(read_artefact(package / "manifest.json", "package")["target"])
         found.append(synth_package(package, load_target(name), pnr=pnr, yosys=yosys))
-    out.print(synthesis_table(found))
+    print_wide(synthesis_table(found))
     out.print(
         f"logs and netlists: {packages[0] / 'synth'}{' and beside' if len(packages) > 1 else ''}",
         soft_wrap=True,
