@@ -3,8 +3,8 @@
 Profiles come from a run folder (``hwnorm capture``), or with ``--weights`` from a ViT-S/14 of timm whose
 norms are captured first. The fronts are found as ``hwnorm search`` finds them. For each layer the hypervolume
 of (1 - bit-true R2/ceiling, LUT) is held beside that of each rival family alone and of all of them together
-and, with ``--peers`` (extra ``peers``), beside pyoperon's front, its expressions lowered and costed by the same
-model.
+and, with ``--peers`` (extra ``peers``), beside pyoperon's front, its expressions lowered and costed by the
+same model.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hwnorm.profile import LayerProfile
 from hwnorm.search.tape import Tape
 
 #: The most signed digits that a snapped constant keeps.
-MOST_DIGITS = 7
+MOST_DIGITS = 10
 #: A limit of clip stays at least this far from zero.
 _LEAST_LIMIT = 2.0**-8
 #: Levenberg-Marquardt: the first damping, what it falls and rises by, and when it gives up.
