@@ -310,6 +310,9 @@ class _Bits:
         found: list[Operation] = [(kind, (pairs,))] if pairs else []
         if constants:
             found.append(("constant_sum", (constants,)))
+        ones = sum(sorted((p, q))[0] == ONE < max(p, q) for p, q in zip(a, b, strict=True))
+        if ones:
+            found.append(("constant_one", (ones,)))
         if self._melts(i, reader):
             found.append(("operand", (len(a),)))
         return found

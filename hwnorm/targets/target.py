@@ -44,6 +44,7 @@ KINDS = {
 SAME_ROWS = {
     "gate_sum": "gate",  # before a sum
     "complement_sum": "complement",
+    "constant_one": "complement",  # a one of a constant in a sum: where constants are not free, an inverter
     "mux_nested": "mux_constant",  # before a minimum or maximum
     "mux_constant_last": "mux_constant",  # last of its stage
     "mux_last": "mux",

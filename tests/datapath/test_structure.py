@@ -41,7 +41,7 @@ def test_a_sum_is_as_wide_as_the_bits_that_both_arguments_have():
     coarse = node(Cell.SHIFT, (0,), 8, 1, parameter=3)
     assert built(X, coarse, node(Cell.ADD, (0, 1), 13, 4))["add"] == (8,)
     constant = node(Cell.CONSTANT, (), 4, 4, parameter=5)
-    assert built(X, constant, node(Cell.ADD, (0, 1), 9, 4)) == {"constant_sum": (9,)}
+    assert built(X, constant, node(Cell.ADD, (0, 1), 9, 4)) == {"constant_sum": (9,), "constant_one": (2,)}
 
 
 def test_comparison_with_a_constant_sees_the_bits_that_decide():
