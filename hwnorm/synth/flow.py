@@ -132,12 +132,23 @@ def state_cells(liberty: Path) -> frozenset[str]:
 def module_counts(
     name: str, stat: Mapping[str, Any], states: frozenset[str] = frozenset()
 ) -> dict[str, Counts]:
-    """The counts of every module of Yosys' ``stat -json``, each without its submodules."""
+    """The counts of every module of Yosys' ``stat -json``, each without its submodules.
+
+    Yosys leaves the cells of submodules out of a module's numbers, but not out of its area.
+    """
+    areas = {
+        module.removeprefix("\\"): float(found.get("area", 0.0)) for module, found in stat["modules"].items()
+    }
+
+    def own(module: str, cells: Mapping[str, int]) -> float:
+        return areas[module] - sum(count * areas.get(kind, 0.0) for kind, count in cells.items())
+
     return {
-        module.removeprefix("\\"): count_cells(
-            name, found["num_cells_by_type"], float(found.get("area", 0.0)), states
+        module: count_cells(name, cells, own(module, cells), states)
+        for module, cells in (
+            (module.removeprefix("\\"), found["num_cells_by_type"])
+            for module, found in stat["modules"].items()
         )
-        for module, found in stat["modules"].items()
     }
 
 

@@ -47,6 +47,18 @@ def test_modules_are_counted_without_and_the_design_with_their_children():
     assert design_counts("ecp5", stat) == Counts(4, 0, 0, 0)
 
 
+def test_the_area_of_children_is_not_their_parents():
+    """Yosys adds the area of submodules to that of the module that has them; here each has its own."""
+    stat = {
+        "modules": {
+            "\\top": {"num_cells_by_type": {"NAND2": 3, "sub": 2}, "area": 23.0},
+            "\\sub": {"num_cells_by_type": {"NAND2": 10}, "area": 10.0},
+        }
+    }
+    found = module_counts("liberty", stat)
+    assert (found["top"].area, found["sub"].area) == (3.0, 10.0)
+
+
 def test_what_is_no_liberty_file_is_refused_by_name(tmp_path):
     """A file without flip-flops, and one that is not there."""
     path = tmp_path / "cells.lib"
