@@ -64,6 +64,7 @@ def main() -> None:
         script = technology(target.flow.technology).script.format(options=target.flow.options, liberty="")
         lines = []
         for i, design in enumerate(designs):
+            # Yosys finds gamma and beta beside the source that reads them.
             sources = " ".join(str(source.relative_to(folder)) for source in design.sources)
             sets = " ".join(f"-chparam {key} {value}" for key, value in design.parameters.items())
             lines += [
@@ -98,19 +99,19 @@ def layernorms(folder: Path) -> list[Design]:
                     shutil.copy(source, place)
                 gamma, beta = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, size=(2, channels))
                 nothing = np.zeros((0, channels), dtype=np.int64)
-                write_affine(design, Tokens(nothing, nothing, gamma, beta), folder)
-                for memory in folder.glob("*.hex"):
-                    memory.rename(folder / f"{place.name}_{memory.name}")
-                parameters: dict[str, int] = design.parameters()
-                if affine:
-                    files = {
-                        f"{kind}_FILE": f'"{place.name}_{kind.lower()}.hex"' for kind in ("GAMMA", "BETA")
-                    }
-                    parameters |= files  # type: ignore[arg-type]
+                write_affine(design, Tokens(nothing, nothing, gamma, beta), place)
                 name = f"LayerNorm D = {channels}" + ("" if affine else ", no affine")
                 sources = sorted(place.glob("*.v"))
                 found.append(
-                    Design(name, lanes, str(design.beats), design.latency, sources, "layernorm", parameters)
+                    Design(
+                        name,
+                        lanes,
+                        str(design.beats),
+                        design.latency,
+                        sources,
+                        "layernorm",
+                        design.parameters(),
+                    )
                 )
     return found
 

@@ -165,9 +165,23 @@ def measure_times(work: Work, wanted: Sequence[Operation]) -> dict[str, float]:
 
         return run
 
-    chunks = [wanted[i : i + _TIMED] for i in range(0, len(wanted), _TIMED)]
+    chunks = _fitting(wanted, work.target.device.lut)
     found = work.all("delays", {_name("delays", c): task(c) for c in chunks})
     return {name: time for part in found.values() for name, time in part.items()}
+
+
+def _fitting(wanted: Sequence[Operation], luts: int) -> list[list[Operation]]:
+    """The operations in parts that a device holds with room to spare: a bit by a bit is a LUT, at most."""
+    chunks: list[list[Operation]] = [[]]
+    size = 0.0
+    for operation in wanted:
+        takes = operation.a + operation.out + max(1, operation.a) * max(1, operation.b)
+        if len(chunks[-1]) == _TIMED or size + takes > luts / 3:
+            chunks.append([])
+            size = 0.0
+        chunks[-1].append(operation)
+        size += takes
+    return chunks
 
 
 # --- kernels ----------------------------------------------------------------------------------------------
