@@ -18,7 +18,7 @@ from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.evaluate import top1
 from hwnorm.expression import parse
 from hwnorm.realign.stage import with_functions
-from hwnorm.replace import replace_norms
+from hwnorm.replacement import replace_norms
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
 
