@@ -34,9 +34,9 @@ def capture(
     """Profile the norms of ``model`` (in evaluation mode) over ``images``, in one pass.
 
     The bins come from the first batch, which should therefore be a fair sample. Of large batches every
-    k-th token counts, such that a layer gets about ``POINTS`` points of each; ranges and the check for NaN see
-    all of them. Memory a layer: its bins (some 50 kB), however many images,
-    and about 40 bytes a point while a batch is counted. The model is left as it was, whatever happens.
+    k-th token counts, such that a layer gets about ``POINTS`` points of each; ranges and the check for NaN
+    see all of them. Memory a layer: its bins (some 40 KiB), however many images, and about 40 bytes a point
+    while a batch is counted. The model is left as it was, whatever happens.
 
     Args:
         batch: images a forward pass.

@@ -15,7 +15,7 @@ from hwnorm.errors import InputError
 
 
 def read_npz(path: Path, split: Split, model: nn.Module, config: dict[str, Any]) -> ArrayImages:
-    """Open one split of a ``.npz`` file with ``train_images``, ``train_labels``, ``test_images``, ``test_labels``.
+    """Open one split of a ``.npz`` file with ``train_images``, ``train_labels`` and those of test.
 
     Images are uint8, (N, height, width) or (N, height, width, 1 or 3); labels are integers, (N,).
 

@@ -27,8 +27,8 @@ _SPLITS = {"train": ("train",), "test": ("test", "val")}
 class TreeImages(ImageSet):
     """Image files with labels, decoded when a batch asks for them, by timm's evaluation transform.
 
-    Files that cannot be decoded are left out of their batch; at the end of the first pass that meets them they
-    are counted and named on standard error.
+    Files that cannot be decoded are left out of their batch; at the end of the first pass that meets them
+    they are counted and named on standard error.
 
     Args:
         files: (path, label) pairs in the order in which they are handed out.
