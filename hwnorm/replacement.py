@@ -103,7 +103,8 @@ def functions_of(choice: Choice, fixed: bool) -> dict[str, nn.Module]:
         path = Path(choice)
         choice = read_choice(path / "choice.json" if path.is_dir() else path)
     if not isinstance(choice, Mapping):
-        choice = {chosen.layer: chosen.datapath for chosen in choice}
+        # A layer whose function folds away whole has no datapath.
+        choice = {chosen.layer: chosen.datapath or chosen.expression for chosen in choice}
     return {layer: _module(layer, function, fixed) for layer, function in choice.items()}
 
 

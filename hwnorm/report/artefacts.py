@@ -152,7 +152,11 @@ def read_run(folder: Path) -> Run:
                 str(source.relative_to(folder)) if source and emitted else None,
             )
         )
-    others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, "top1")}
+    others = {
+        key: value
+        for key, value in (realign or {}).items()
+        if key not in _HEAD and not isinstance(value, dict | list)
+    }
     return Run(settings, layers, top1, others, verdicts is not None, reader.origins)
 
 
