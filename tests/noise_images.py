@@ -34,6 +34,10 @@ class NoiseImages(ImageSet):
         return NoiseImages(self.pixels[indices])
 
     @property
+    def preparation(self) -> str:
+        return "none"
+
+    @property
     def fingerprint(self) -> str:
         return str(float(self.pixels.sum()))
 

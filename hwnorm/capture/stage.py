@@ -36,6 +36,7 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
         )
     if run.started and all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
         return
+    err.print(f"images: {inputs.training_images.preparation}", highlight=False, markup=False, soft_wrap=True)
     profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
     run.start()
     for position, (layer, profile) in enumerate(profiles.items()):

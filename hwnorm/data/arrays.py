@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,13 @@ class ArrayImages(ImageSet):
         return ArrayImages(self.images[indices], self.labels[indices], self.config, self.description)
 
     @property
+    def preparation(self) -> str:
+        channels, height, width = self.config["input_size"]
+        size = f"{channels} x {height} x {width}"
+        scaled = "" if self.images.shape[1:3] == (height, width) else " by bilinear interpolation, no crop"
+        return f"{size}{scaled}; mean {_numbers(self.config['mean'])}, std {_numbers(self.config['std'])}"
+
+    @property
     def fingerprint(self) -> str:
         return digest(self.images.tobytes(), self.labels.astype(np.int64).tobytes())
 
@@ -53,3 +60,7 @@ class ArrayImages(ImageSet):
                 scaled = F.interpolate(scaled, (height, width), mode="bilinear", antialias=True)
             labels = torch.from_numpy(np.array(self.labels[start : start + size], dtype=np.int64))
             yield (scaled.expand(-1, channels, -1, -1) - mean) / std, labels
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

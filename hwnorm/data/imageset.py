@@ -36,6 +36,11 @@ class ImageSet(ABC):
 
     @property
     @abstractmethod
+    def preparation(self) -> str:
+        """What is done to an image before the network gets it, for people."""
+
+    @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """Hash of the images and labels."""
 

@@ -46,6 +46,16 @@ class TreeImages(ImageSet):
         return TreeImages([self.files[i] for i in indices], self.config, self.description)
 
     @property
+    def preparation(self) -> str:
+        return ", ".join(str(step) for step in self._transform().transforms)
+
+    def _transform(self) -> Any:
+        import_timm()
+        from timm.data import create_transform
+
+        return create_transform(**self.config, is_training=False)
+
+    @property
     def fingerprint(self) -> str:
         sha = hashlib.sha256()
         for path, label in self.files:
@@ -53,10 +63,7 @@ class TreeImages(ImageSet):
         return sha.hexdigest()[:16]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        import_timm()
-        from timm.data import create_transform
-
-        transform: Any = create_transform(**self.config, is_training=False)
+        transform = self._transform()
         mode = "L" if self.config["input_size"][0] == 1 else "RGB"
         broken: dict[Path, str] = {}
         for start in range(0, len(self), size):

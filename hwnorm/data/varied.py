@@ -32,6 +32,10 @@ class VariedImages(ImageSet):
         return VariedImages(self._images.subset(np.unique(np.asarray(indices) // 4)))
 
     @property
+    def preparation(self) -> str:
+        return self._images.preparation
+
+    @property
     def fingerprint(self) -> str:
         return digest("varied", self._images.fingerprint)
 
