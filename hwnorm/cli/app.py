@@ -107,6 +107,7 @@ def realign(
 ) -> None:
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
     from hwnorm.files import read_artefact
+    from hwnorm.realign.distributed import is_first
     from hwnorm.realign.stage import realign as stage
     from hwnorm.run.folder import RunFolder
     from hwnorm.run.inputs import Inputs
@@ -124,7 +125,8 @@ def realign(
         **opened.settings.model_dump() | {name: value for name, value in given.items() if value is not None}
     )
     stage(opened, Inputs(opened.settings))
-    out.print(accuracy_table(read_artefact(opened.realign, "realign")))
+    if is_first():
+        out.print(accuracy_table(read_artefact(opened.realign, "realign")))
 
 
 @app.command()

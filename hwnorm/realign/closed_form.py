@@ -64,7 +64,11 @@ def realign(
     student = replace_norms(model, functions)
     found = find_norms(model)
     sites = [site for site in found if site.name in functions]
-    projections = find_projections(model, found)
+    # Where the norms of queries and keys stay, the one before them is the last that is replaced.
+    projections = {
+        name if name in functions else projection.before: projection
+        for name, projection in find_projections(model, found).items()
+    }
     route = find_route(model)
     walks = _Walks(Walk(model, images, batch, route, constant=True), Walk(student, images, batch, route))
     fits = []

@@ -28,7 +28,14 @@ def processes() -> Iterator[torch.device]:
 
 def is_first() -> bool:
     """Whether this process is the one that writes and tells."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def share_weights(model: nn.Module) -> None:
+    """Give every process the first one's weights."""
+    if distributed.is_initialized():
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, 0)
 
 
 def own_share(batch: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from hwnorm.files import digest, write_whole
 from hwnorm.fold import fold_affine
 from hwnorm.norms import NormSite, first_tensor
 from hwnorm.progress import err
-from hwnorm.realign.distributed import average_gradients, is_first, own_share
+from hwnorm.realign.distributed import average_gradients, is_first, own_share, share_weights
 from hwnorm.realign.walk import find_route
 from hwnorm.replacement import ChannelAffine
 
@@ -100,10 +101,11 @@ def finetune(
         The scores before training and after each epoch.
 
     Raises:
-        InputError: too few images, or a loss that is not finite.
+        InputError: too few images, a damaged checkpoint, or a loss that is not finite.
     """
     training, held = split(images, recipe.seed)
     device = next(student.parameters()).device
+    share_weights(student)
     with _trainable(student, sites, recipe.method) as parameters:
         optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         identity = digest(asdict(recipe), images.fingerprint, _weights(student), _weights(teacher))
@@ -111,8 +113,8 @@ def finetune(
         best, history = _state(student), [_measure(objective, held, recipe, device)]
         done = 0
         if checkpoint is not None and checkpoint.is_file():
-            stored = torch.load(checkpoint, map_location=device, weights_only=True)
-            if stored["identity"] == identity:
+            stored = _read(checkpoint, device)
+            if stored.get("identity") == identity:
                 student.load_state_dict(stored["student"])
                 optimizer.load_state_dict(stored["optimizer"])
                 best, done = stored["best"], stored["done"]
@@ -143,6 +145,17 @@ def finetune(
         student.load_state_dict(best)
     student.eval()
     return history
+
+
+def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{checkpoint}: cannot be read as a checkpoint ({reason}); remove it to start fine-tuning anew"
+        ) from None
+    return stored
 
 
 def _stale(history: list[Epoch]) -> int:

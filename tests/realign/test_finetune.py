@@ -16,6 +16,7 @@ import hwnorm
 import hwnorm.realign.finetune as stage
 from hwnorm.data.images import load_images
 from hwnorm.datapath.lower import lower
+from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.norms import find_norms
@@ -104,6 +105,12 @@ def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(teacher, images, tmp
     assert finetune(fresh, teacher, sites_of(teacher), images, other) == finetune(
         resumed, teacher, sites_of(teacher), images, other, tmp_path / "c.pt"
     )
+
+
+def test_a_damaged_checkpoint_is_named(teacher, images, tmp_path):
+    (tmp_path / "c.pt").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(InputError, match=r"c\.pt: cannot be read as a checkpoint .*remove it"):
+        finetune(replaced(teacher), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
 
 
 def test_training_stops_where_nothing_gets_better(teacher, images):
