@@ -53,6 +53,13 @@ class NormSite:
     axis: Literal[-1, 1] = -1
     role: NormRole = "block"
 
+    @property
+    def affine(self) -> str:
+        """What becomes of weight and bias when a function takes the norm's place, in words."""
+        if self.consumers:
+            return f"folded into {', '.join(self.consumers)}"
+        return "kept: a weight and a bias a channel follow the function"
+
     def normalize(self, x: Tensor) -> Tensor:
         """The norm's output before its affine: (x - mean) / sigma, or x / rms; of x's shape."""
         centred = x - x.mean(self.axis, keepdim=True) if self.kind == "layernorm" else x

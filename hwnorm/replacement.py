@@ -54,23 +54,14 @@ class ChannelAffine(nn.Module):
 class Replaced:
     """What became of one norm.
 
-    ``folded_into`` names the layers that took its weight and bias; where it is empty, the function
-    is followed by an affine a channel. ``whole`` says that the function itself was affine and folded
-    too: nothing is left of the norm.
+    ``affine`` tells what its weight and bias became. ``whole`` says that the function itself was affine
+    and folded with them: nothing is left of the norm.
     """
 
     layer: str
     function: str
-    folded_into: tuple[str, ...]
+    affine: str
     whole: bool
-
-    @property
-    def affine(self) -> str:
-        """What happened to weight and bias, in words."""
-        if not self.folded_into:
-            return "kept: a weight and a bias a channel follow the function"
-        target = ", ".join(self.folded_into)
-        return f"folded into {target}, the function too" if self.whole else f"folded into {target}"
 
 
 def replace(model: nn.Module, choice: Choice, *, fixed: bool = False) -> nn.Module:
@@ -157,7 +148,8 @@ def replaced(model: nn.Module, functions: Mapping[str, nn.Module]) -> list[Repla
         readers = [model.get_submodule(name) for name in site.consumers]
         whole = bool(readers) and line is not None and _takes_shift(readers, line[1])
         text = str(function.expression) if hasattr(function, "expression") else type(function).__name__
-        found.append(Replaced(site.name, text, site.consumers, whole))
+        affine = f"{site.affine}, the function too" if whole else site.affine
+        found.append(Replaced(site.name, text, affine, whole))
     return found
 
 

@@ -37,8 +37,10 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     if run.started and all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
         return
     err.print(f"images: {inputs.training_images.preparation}", highlight=False, markup=False, soft_wrap=True)
+    affines = {site.name: site.affine for site in sites}
     profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
     run.start()
     for position, (layer, profile) in enumerate(profiles.items()):
-        body = {"layer": layer, "position": position} | profile.to_json()
+        head = {"layer": layer, "position": position, "affine": affines[layer]}
+        body = head | profile.to_json()
         run.write(run.profile(layer), "profile", made_from, body)

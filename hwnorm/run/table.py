@@ -77,7 +77,9 @@ def accuracy_table(realign: dict[str, Any]) -> Table:
     for heading in ("top-1", "95 % interval", "top-5") if classes else ("cosine", "95 % interval", "centred"):
         table.add_column(heading, justify="right", no_wrap=True)
     for fields, label in NETWORKS.items():
-        for field, kind in zip(fields, ("", ", bit-true integers"), strict=True):
+        if fields[0] == "realigned" and "closed_form" in scores:
+            label = "functions, re-aligned and fine-tuned"
+        for field, kind in zip(fields, ("", ", bit-true"), strict=True):
             if field not in scores:
                 continue
             found = scores[field]
