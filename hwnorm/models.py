@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwnorm.builtin import model as builtin
 from hwnorm.errors import InputError
+from hwnorm.norms import example_images
 from hwnorm.timm_compat import import_timm
 
 
@@ -82,6 +83,8 @@ def _resize(model: Any, name: str, side: int) -> None:
             model.set_input_size(img_size=side)
         else:  # convolutions take any size; what comes in is told by the data config
             model.pretrained_cfg = dict(model.pretrained_cfg) | {"input_size": (3, side, side)}
+        with torch.no_grad():
+            model.eval()(example_images(model))
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
