@@ -13,6 +13,7 @@ from pathlib import Path
 
 from controls import CONTROLS
 from rich.table import Table
+from safetensors.torch import load_file
 from torch import nn
 
 from hwnorm.choose.choice import read_choice
@@ -70,6 +71,9 @@ def main() -> None:
     names = [OWN, *CONTROLS]
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="functions to try")
     parser.add_argument("--no-bit-true", action="store_true")
+    parser.add_argument(
+        "--stored", action="store_true", help="only measure the weights that the run re-aligned itself"
+    )
     args = parser.parse_args()
     run = RunFolder.open(args.run)
     teacher = Inputs(run.settings).model
@@ -93,6 +97,17 @@ def main() -> None:
     ):
         table.add_column(heading)
     table.add_row("LayerNorm", "", f"{teacher_score.percent:.2f}")
+    if args.stored:
+        functions, integers = (functions_of(read_choice(run.choice), fixed) for fixed in (False, True))
+        student = replace_norms(teacher, functions)
+        student.load_state_dict(load_file(run.realigned_weights))
+        networks = {"re-aligned": student, "bit-true": with_functions(student, integers)}
+        for name, found in evaluate(networks, teacher, tests, 10, progress="test").items():
+            assert found.top1 is not None
+            difference = found.top1.percent - teacher_score.percent
+            table.add_row("this run", name, str(found.top1), f"{difference:+.2f}")
+        out.print(table)
+        return
     for name, functions, integers in candidates(run, args.only, not args.no_bit_true):
         wall, cpu = time.perf_counter(), time.process_time()
         student, _ = realign(teacher, functions, images, progress=name)
