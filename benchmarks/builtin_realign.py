@@ -18,6 +18,7 @@ from torch import nn
 
 from hwnorm.choose.choice import read_choice
 from hwnorm.data.images import load_images
+from hwnorm.data.imageset import ImageSet
 from hwnorm.data.varied import VariedImages
 from hwnorm.datapath.lower import lower
 from hwnorm.evaluate import evaluate
@@ -59,6 +60,22 @@ def candidates(
         yield name, functions_of(texts, False), functions_of(paths, True)
 
 
+def stored(run: RunFolder, teacher: nn.Module, tests: ImageSet) -> Table:
+    """Scores of the network that the run re-aligned itself."""
+    functions, integers = (functions_of(read_choice(run.choice), fixed) for fixed in (False, True))
+    student = replace_norms(teacher, functions)
+    student.load_state_dict(load_file(run.realigned_weights))
+    networks = {
+        "LayerNorm": teacher,
+        "re-aligned by the run": student,
+        "bit-true": with_functions(student, integers),
+    }
+    table = Table("network", "top-1", title=f"on {tests.description}, fingerprint {tests.fingerprint}")
+    for name, found in evaluate(networks, teacher, tests, 10, progress="test").items():
+        table.add_row(name, str(found.top1))
+    return table
+
+
 def main() -> None:
     """Print a table, a line a function and stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,6 +98,9 @@ def main() -> None:
     tests = load_images(args.data, "test", teacher)
     fit = training.limited(args.fit_images)
     images = VariedImages(fit) if args.varied else fit
+    if args.stored:
+        out.print(stored(run, teacher, tests))
+        return
     sites = {site.name: site for site in find_norms(teacher)}
     teacher_score = evaluate({"": teacher}, teacher, tests, 10, progress="LayerNorm")[""].top1
     assert teacher_score is not None
@@ -97,17 +117,6 @@ def main() -> None:
     ):
         table.add_column(heading)
     table.add_row("LayerNorm", "", f"{teacher_score.percent:.2f}")
-    if args.stored:
-        functions, integers = (functions_of(read_choice(run.choice), fixed) for fixed in (False, True))
-        student = replace_norms(teacher, functions)
-        student.load_state_dict(load_file(run.realigned_weights))
-        networks = {"re-aligned": student, "bit-true": with_functions(student, integers)}
-        for name, found in evaluate(networks, teacher, tests, 10, progress="test").items():
-            assert found.top1 is not None
-            difference = found.top1.percent - teacher_score.percent
-            table.add_row("this run", name, str(found.top1), f"{difference:+.2f}")
-        out.print(table)
-        return
     for name, functions, integers in candidates(run, args.only, not args.no_bit_true):
         wall, cpu = time.perf_counter(), time.process_time()
         student, _ = realign(teacher, functions, images, progress=name)
