@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnorm.capture.hooks import capture as capture_norms
 from hwnorm.errors import InputError
 from hwnorm.files import digest
-from hwnorm.norms import find_norms, select_norms
+from hwnorm.norms import NormSite, find_norms, select_norms
 from hwnorm.progress import err
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
@@ -24,23 +24,28 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     except InputError as error:
         raise InputError(f"model {run.settings.model!r}: {error}") from None
     sites = select_norms(found, patterns(run.settings.only), patterns(run.settings.skip))
-    left = [site.name for site in found if site not in sites]
-    if left:
-        err.print(f"left as they are: {', '.join(left)}", highlight=False, soft_wrap=True)
-    kept = [site.name for site in sites if not site.consumers]
-    if kept:
-        err.print(
-            f"keep a weight and a bias a channel, for others than linear layers read them: {', '.join(kept)}",
-            highlight=False,
-            soft_wrap=True,
-        )
     if run.started and all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
         return
-    err.print(f"images: {inputs.training_images.preparation}", highlight=False, markup=False, soft_wrap=True)
     affines = {site.name: site.affine for site in sites}
     profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
     run.start()
+    _tell(found, sites, inputs)
     for position, (layer, profile) in enumerate(profiles.items()):
         head = {"layer": layer, "position": position, "affine": affines[layer]}
         body = head | profile.to_json()
         run.write(run.profile(layer), "profile", made_from, body)
+
+
+def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
+    """Say how images were prepared and what is not as usual, once nothing can be refused any more."""
+    lines = [f"images: {inputs.training_images.preparation}"]
+    left = [site.name for site in found if site not in sites]
+    if left:
+        lines.append(f"left as they are: {', '.join(left)}")
+    kept = [site.name for site in sites if not site.consumers]
+    if kept:
+        lines.append(
+            f"keep a weight and a bias a channel, for others than linear layers read them: {', '.join(kept)}"
+        )
+    for line in lines:
+        err.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant
 
 #: f(-u) = -f(u).
@@ -20,11 +21,14 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def canonical(shape: Expression) -> Expression | None:
-    """The form of ``shape`` without its gain and offset; None if it does not depend on x.
+    """The form of ``shape`` without its gain and offset; None if it does not depend on x or has no value.
 
     Every term of a sum but the first has a factor, though it be one: each is a constant to be fitted.
     """
-    total = _linear(shape)
+    try:
+        total = _linear(shape)
+    except InputError:
+        return None  # a constant outside its operator's domain
     return total.scaled(1.0 / total.lead).bare(lead=True) if total.terms else None
 
 
