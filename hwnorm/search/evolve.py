@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from hwnorm.expression import Expression, X, parse
 from hwnorm.search.canonical import canonical, key
 from hwnorm.search.fitness import Candidate, Judge
 from hwnorm.search.front import hypervolume, non_dominated
-from hwnorm.search.grammar import grow, primitive_set, to_expression, to_tree
+from hwnorm.search.grammar import RNG, grow, primitive_set, to_expression, to_tree
 from hwnorm.search.rivals import SHAPES, rivals
 
 MAX_HEIGHT = 9
@@ -73,7 +72,7 @@ class State:
     """All that an evolution goes on from: after a number of generations, and the same on any machine."""
 
     generation: int
-    #: ``random.getstate()``.
+    #: ``RNG.getstate()``.
     random: Any
     #: The population: keys of ``known``, and the shapes as trees are made of them.
     people: list[str]
@@ -144,7 +143,7 @@ class Evolution:
 
     def begin(self, seed: int) -> State:
         """The first population, made with the random stream of ``seed``, and the rivals."""
-        random.seed(seed)
+        RNG.seed(seed)
         others = rivals(self._judge, self._operators)
         state = State(0, None, [], {}, non_dominated((c.error, c.cost, c) for c in others), others)
         texts = [*SEEDS, *(text for shapes in SHAPES.values() for text in shapes)]
@@ -164,7 +163,7 @@ class Evolution:
 
     def advance(self, state: State) -> None:
         """One generation more."""
-        random.setstate(state.random)
+        RNG.setstate(state.random)
         people = [self._individual(state, k) for k in state.people]
         people = tools.selNSGA2(people, self._population, nd="log")
         met = set(state.people)
@@ -185,7 +184,7 @@ class Evolution:
         self._price(state)
         volume = hypervolume([(c.error, c.cost) for c in state.archive], WORST_CORNER)
         state.hypervolume.append(volume)
-        state.random = random.getstate()
+        state.random = RNG.getstate()
 
     # --- scoring ---------------------------------------------------------------------------------
 
@@ -252,7 +251,7 @@ class Evolution:
 
     def _offspring(self, mother: Individual, father: Individual) -> Iterator[Individual]:
         first, second = Individual(mother), Individual(father)
-        if random.random() < CROSSOVER:
+        if RNG.random() < CROSSOVER:
             _cross(first, second)
         else:
             first, second = self._mutate(first), self._mutate(second)
@@ -261,7 +260,7 @@ class Evolution:
             yield Individual(child if fits else parent)
 
     def _mutate(self, individual: Individual) -> Individual:
-        kind = random.random()
+        kind = RNG.random()
         if kind < 0.5:
             (mutant,) = gp.mutUniform(individual, expr=_small, pset=self._pset)
         elif kind < 0.65:
@@ -293,10 +292,10 @@ def _cross(first: Individual, second: Individual) -> None:
     DEAP's own crossover draws the type from a set of classes, whose order differs between processes:
     the same seed would not give the same front.
     """
-    i = random.randrange(len(first))
+    i = RNG.randrange(len(first))
     places = [j for j, node in enumerate(second) if node.ret is first[i].ret]
     if places:
-        here, there = first.searchSubtree(i), second.searchSubtree(random.choice(places))
+        here, there = first.searchSubtree(i), second.searchSubtree(RNG.choice(places))
         first[here], second[there] = second[there], first[here]
 
 

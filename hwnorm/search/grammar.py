@@ -7,11 +7,16 @@ import random
 from typing import Any
 
 from deap import gp
+from deap.tools import emo
 
 from hwnorm.datapath.csd import snap
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant
 from hwnorm.operators import registry
+
+#: The search's own random stream: others draw from Python's, a Dask worker's own threads among them.
+RNG = random.Random()
+emo.random = gp.random = RNG  # what DEAP itself draws from
 
 
 class Signal:
@@ -50,12 +55,12 @@ SIGNATURES: dict[str, tuple[str, tuple[type, ...]]] = {
 
 def random_limit() -> float:
     """A positive constant of two signed digits, log-uniform between 1/16 and 8."""
-    return snap(math.exp(random.uniform(math.log(1 / 16), math.log(8.0))), 2)
+    return snap(math.exp(RNG.uniform(math.log(1 / 16), math.log(8.0))), 2)
 
 
 def random_factor() -> float:
     """As :func:`random_limit`, with either sign."""
-    return random_limit() * random.choice((-1.0, 1.0))
+    return random_limit() * RNG.choice((-1.0, 1.0))
 
 
 #: Constant factors and offsets are in every grammar: gain and offset are fitted anyhow.
@@ -171,17 +176,17 @@ def grow(pset: gp.PrimitiveSetTyped, low: int, high: int, kind: type = Signal) -
 
     DEAP's own generator fails where a type has terminals only; here such a place takes one.
     """
-    height = random.randint(low, high)
+    height = RNG.randint(low, high)
     nodes: list[Any] = []
     pending: list[tuple[int, type]] = [(0, kind)]
     while pending:
         depth, wanted = pending.pop()
-        leaf = depth >= height or (depth >= low and random.random() < pset.terminalRatio)
+        leaf = depth >= height or (depth >= low and RNG.random() < pset.terminalRatio)
         if leaf or not pset.primitives[wanted]:
-            terminal = random.choice(pset.terminals[wanted])
+            terminal = RNG.choice(pset.terminals[wanted])
             nodes.append(terminal() if isinstance(terminal, type) else terminal)
         else:
-            primitive = random.choice(pset.primitives[wanted])
+            primitive = RNG.choice(pset.primitives[wanted])
             nodes.append(primitive)
             pending.extend((depth + 1, arg) for arg in reversed(primitive.args))
     return nodes

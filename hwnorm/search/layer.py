@@ -25,7 +25,7 @@ from hwnorm.targets.target import Target, load_target
 #: At most so many evolved functions, and so many rivals, are lowered and certified.
 MOST_POINTS = 16
 
-#: DEAP draws from the one random stream of a process, which threads share.
+#: Threads of a process share the search's random stream.
 _ONE_AT_A_TIME = threading.Lock()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, ExitStack
@@ -46,16 +45,11 @@ class Job:
         return [i for i, s in enumerate(self.states) if s is None or s["generation"] < last]
 
 
-#: DEAP draws from Python's one random stream: tasks in threads of one process would mix theirs.
-_ONE_STREAM = threading.Lock()
-
-
 def step(profile: dict[str, Any], settings: SearchSettings, state: dict[str, Any] | None, start: int) -> Any:
     """Some generations of one restart: state in, state out, both as JSON; a task."""
     search = LayerSearch(profile["layer"], LayerProfile.from_json(profile), settings)
     before = None if state is None else State.from_json(state)
-    with _ONE_STREAM:
-        return search.advance(before, start, STEP).to_json()
+    return search.advance(before, start, STEP).to_json()
 
 
 def finish(profile: dict[str, Any], settings: SearchSettings, states: Sequence[Any]) -> dict[str, Any]:
