@@ -188,8 +188,8 @@ def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | 
     eps = norm_eps(module)
     assert eps is not None
     weight, bias = norm_affine(module)
-    if weight is not None and not weight.any():
-        return None  # whatever it computes, nothing of it is seen
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return None  # with a weight of zero it would look like any norm
     kinds: tuple[NormKind, ...] = ("layernorm", "rmsnorm")
     axes: tuple[Literal[-1, 1], ...] = (-1, 1) if x.ndim == 4 else (-1,)
     for axis in axes:
