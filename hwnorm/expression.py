@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -233,6 +234,10 @@ MAX_DEPTH = 150
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 
 
+#: ``ast.parse`` of CPython 3.11 fails now and then in several threads at once.
+_PARSING = threading.Lock()
+
+
 def parse(text: str) -> Expression:
     """Read ordinary infix text such as ``2.58*tanh(x) + 0.24``.
 
@@ -244,7 +249,8 @@ def parse(text: str) -> Expression:
     """
     text = " ".join(text.split())
     try:
-        tree = ast.parse(text, mode="eval").body
+        with _PARSING:
+            tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         # A broken string or bracket is reported where Python's own parser stops.
         raise _complaint(text, max((error.offset or 1) - 1, 0), error.msg) from None
