@@ -59,9 +59,7 @@ def structure(nodes: Sequence[Node], latency: int) -> Structure:
     bits = _Bits(nodes)
     reads = bits.reads(latency)
     operations = Counter(op for i in range(len(nodes)) for op in bits.operations(i, reads))
-    tables = tuple(
-        table for i, node in enumerate(nodes) if (table := bits.table(i, reads)) is not None and node.table
-    )
+    tables = tuple(table for i in range(len(nodes)) if (table := bits.table(i, reads)) is not None)
     registers: Counter[int] = Counter()
     for bit, stages in reads.items():
         before = bits.stage[bit]
