@@ -26,8 +26,9 @@ from scipy.stats import spearmanr
 
 from hwnorm.datapath.structure import structure
 from hwnorm.synth.tools import YOSYS
-from hwnorm.targets.characterize import FIT_SEED, Measured, Work, lowered, measure_kernels, place_stage
+from hwnorm.targets.characterize import FIT_SEED
 from hwnorm.targets.cost import fmax_mhz, price, resources
+from hwnorm.targets.measure import Measured, Work, lowered, measure_clocks, measure_kernels
 from hwnorm.targets.target import Target, load_target
 
 HELD_OUT_SEED = 4
@@ -61,7 +62,7 @@ def main() -> None:
 def counted(target: Target, measured: list[Measured], worst: int) -> None:
     """Area, flip-flops and DSP blocks."""
     predicted = [resources(m.datapath.nodes, m.datapath.latency, target) for m in measured]
-    area = np.array([m.total.lut if target.unit == "LUT" else m.total.area for m in measured])
+    area = np.array([m.total.in_unit(target.unit) for m in measured])
     guess = np.array([p.lut if target.unit == "LUT" else p.area for p in predicted])
     error = np.abs(guess - area) / np.maximum(area, 1)
     ff, ff_guess = np.array([m.total.ff for m in measured]), np.array([p.ff for p in predicted])
@@ -82,7 +83,7 @@ def counted(target: Target, measured: list[Measured], worst: int) -> None:
         d = measured[i].datapath
         core = measured[i].core
         print(
-            f"    {area[i]:g} measured, {guess[i]:g} predicted (core {core.lut or core.area:g}), "
+            f"    {area[i]:g} measured, {guess[i]:g} predicted (core {core.in_unit(target.unit):g}), "
             f"FF {ff[i]} {ff_guess[i]}, {d.latency} stages, {d.input} -> {d.output}: {d.expression}"
         )
         print("      ", dict(structure(d.nodes, d.latency).operations))
@@ -146,12 +147,7 @@ def register_depth(module: dict[str, Any]) -> int:
 
 def placed(target: Target, work: Work, measured: list[Measured]) -> None:
     """The clock that whole stages reach beside the predicted one."""
-
-    def task(index: int) -> Any:
-        return lambda folder: place_stage(measured[index].datapath, target, folder, work.yosys).fmax_mhz
-
-    found = work.all("placed", {f"placed-{i}": task(i) for i in range(len(measured))})
-    reached = np.array([found[f"placed-{i}"] for i in range(len(measured))])
+    reached = np.array(measure_clocks(work, [m.datapath for m in measured]))
     guess = np.array([fmax_mhz(m.datapath.nodes, target) for m in measured])
     error = np.abs(guess - reached) / reached
     met = [r >= m.datapath.clock_mhz for r, m in zip(reached, measured, strict=True)]

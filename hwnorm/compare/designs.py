@@ -98,7 +98,7 @@ def figures(
 ) -> Figures:
     """The figures of a design whose cells were counted."""
     weights = target.weights
-    logic = counts.lut if target.unit == "LUT" else counts.area
+    logic = counts.in_unit(target.unit)
     weighed = (
         weights.area * logic + weights.ff * counts.ff + weights.dsp * counts.dsp + weights.bram * counts.bram
     )

@@ -249,7 +249,7 @@ class _Bits:
         ]
         return Table((len(node.table) - 1).bit_length(), tuple(read))
 
-    def reader(self, i: int) -> Node | None:
+    def reader(self, i: int) -> int | None:
         """The one node of the same stage that reads a signal, through wires; None if there are others."""
         stage = self.nodes[i].stage
         while len(self.readers[i]) == 1:
@@ -257,7 +257,7 @@ class _Bits:
             if self.nodes[i].stage != stage:
                 return None
             if not self.wires(i):
-                return self.nodes[i]
+                return i
         return None
 
     def wires(self, i: int) -> bool:
@@ -274,7 +274,7 @@ class _Bits:
         if not built:
             return []
         reader = self.reader(i)
-        into = reader.cell if reader is not None else None
+        into = self.nodes[reader].cell if reader is not None else None
         match node.cell:
             case Cell.ADD | Cell.SUB:
                 return self._sum_operations(i, reader)
@@ -296,7 +296,7 @@ class _Bits:
             case _:
                 return [("negate" if node.cell is Cell.NEG else "magnitude", (node.fmt.width,))]
 
-    def _sum_operations(self, i: int, reader: Node | None) -> list[Operation]:
+    def _sum_operations(self, i: int, reader: int | None) -> list[Operation]:
         if not self.operands[i]:
             return []
         node, (a, b) = self.nodes[i], self.operands[i]
@@ -315,20 +315,24 @@ class _Bits:
             found.append(("operand", (len(a),)))
         return found
 
-    def _melts(self, i: int, reader: Node | None) -> bool:
+    def _melts(self, i: int, reader: int | None) -> bool:
         """Whether synthesis makes one sum of this one and its reader's (Yosys' ``alumacc``).
 
         It does where the reader's carry chain takes the whole sum, and the sum's width cannot overflow.
         """
         node = self.nodes[i]
-        if reader is None or reader.cell not in _SUMS or len(self.operands[i][0]) != node.fmt.width:
+        if (
+            reader is None
+            or self.nodes[reader].cell not in _SUMS
+            or len(self.operands[i][0]) != node.fmt.width
+        ):
             return False
-        chain = self.operands[self.nodes.index(reader)]
+        chain = self.operands[reader]
         whole = [op for op in chain if {*self.of[i]} <= {*op}]
         needed = max(len({*op} - {ZERO}) for op in self.operands[i]) + 1
         return bool(whole) and (node.fmt.width >= needed or node.fmt.width == len(chain[0]))
 
-    def _limit_operations(self, i: int, built: int, reader: Node | None) -> list[Operation]:
+    def _limit_operations(self, i: int, built: int, reader: int | None) -> list[Operation]:
         limit = self._limit(i)
         if limit is None:
             mux = "mux_last" if reader is None else "mux"
@@ -338,7 +342,7 @@ class _Bits:
             ("compare_constant", (len(limit) - min(simplest_limit(code)[1], len(limit) - 1),))
         ]
         if reader is not None:
-            found.append(("mux_nested" if reader.cell in _LIMITS else "mux_constant", (built,)))
+            found.append(("mux_nested" if self.nodes[reader].cell in _LIMITS else "mux_constant", (built,)))
             return found
         # A limit before a register is the register's set or reset; of two limits, where they agree.
         other = self._limit_before(i)
@@ -362,7 +366,7 @@ class _Bits:
                 return self._limit(arg)
         return None
 
-    def _resize_operations(self, i: int, reader: Node | None) -> list[Operation]:
+    def _resize_operations(self, i: int, reader: int | None) -> list[Operation]:
         node, source = self.nodes[i], self.nodes[self.nodes[i].args[0]]
         found: list[Operation] = []
         if self.operands[i]:

@@ -25,6 +25,10 @@ class Counts:
     bram: int
     area: float = 0.0
 
+    def in_unit(self, unit: str) -> float:
+        """The area in a target's unit: LUTs, or what the liberty file says."""
+        return float(self.lut) if unit == "LUT" else self.area
+
     def to_json(self) -> dict[str, float]:
         """As plain JSON types."""
         return asdict(self)

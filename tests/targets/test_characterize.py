@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hwnorm.synth.tools import YOSYS
-from hwnorm.targets.characterize import Work, measure_kernels, measure_operations
 from hwnorm.targets.cost import resources
 from hwnorm.targets.grid import operations, random_functions
+from hwnorm.targets.measure import Work, measure_kernels, measure_operations
 from hwnorm.targets.samples import FEWEST_RESULTS, draw_sample
 from hwnorm.targets.target import load_target
 

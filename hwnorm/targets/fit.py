@@ -1,0 +1,92 @@
+"""Coefficients of a target from measured kernels, by non-negative least squares of the relative errors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import nnls
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.structure import structure
+from hwnorm.targets.cost import longest_path, table_terms
+from hwnorm.targets.measure import Measured
+from hwnorm.targets.target import CONTEXT, TABLE_BITS, TableRow, Target
+
+#: Tables of no more address bits are taken as they are: a function of so few inputs is one that was measured.
+EXACT_BITS = 2
+#: Relative errors of kernels smaller than this count as if they were of this size.
+SMALL = 2.0
+
+
+def unfitted(bits: int) -> TableRow:
+    """The row of tables that no measurement tells of: a column is a function of all address bits."""
+    last = bits == TABLE_BITS.stop - 1
+    levels = (0.0,) * max(0, bits - 2) + ((1.0 if last else 0.0,) if bits > 1 else ())
+    return TableRow(address_bits=bits, functions=0.0 if last else 1.0, levels=levels)
+
+
+def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
+    """Coefficients of tables, by non-negative least squares of the relative error."""
+    found: defaultdict[int, list[tuple[list[float], float]]] = defaultdict(list)
+    for m in kernels:
+        built = structure(m.datapath.nodes, m.datapath.latency)
+        names = [node.name for node in m.datapath.nodes if len(node.table) > 1]
+        for name, table in zip(names, built.tables, strict=True):
+            if name not in m.tables:
+                continue
+            bits = min(table.address_bits, TABLE_BITS.stop - 1)
+            alone, levels = table_terms(table, target)
+            # Functions of many inputs share most of what they have: their sum says nothing of large tables.
+            alone = alone if bits < TABLE_BITS.stop - 1 else 0.0
+            found[bits].append(([alone, *levels], m.tables[name].in_unit(target.unit)))
+    rows = []
+    for bits in TABLE_BITS:
+        row = unfitted(bits)
+        if len(found[bits]) >= 3 * (bits + 1) and bits > EXACT_BITS:
+            features, areas = (np.array(column, dtype=float) for column in zip(*found[bits], strict=True))
+            weight = 1.0 / np.maximum(areas, SMALL)
+            best, _ = nnls(features * weight[:, None], areas * weight)
+            row = TableRow(
+                address_bits=bits, functions=round(best[0], 4), levels=tuple(np.round(best[1:], 4))
+            )
+        rows.append(row)
+    return target.model_copy(update={"tables": tuple(rows)})
+
+
+def fit_context(target: Target, kernels: Sequence[Measured]) -> Target:
+    """Factors of operations, by non-negative least squares of the kernels' relative errors."""
+    kinds = [kind for kind in CONTEXT if kind not in ("mul", "square")]
+    features, areas, totals = [], [], []
+    for m in kernels:
+        built = structure(m.datapath.nodes, m.datapath.latency)
+        row = dict.fromkeys(kinds, 0.0)
+        fixed = 0.0
+        for (kind, size), count in built.operations:
+            alone = count * target.cost(kind, *size).area
+            if kind in row:
+                row[kind] += alone
+            else:
+                fixed += alone
+        if target.unit != "LUT":
+            fixed += target.register_area * m.core.ff
+        core = m.core.in_unit(target.unit)
+        features.append(list(row.values()))
+        areas.append(core - fixed)
+        totals.append(m.total.in_unit(target.unit))
+    weight = 1.0 / np.maximum(np.array(totals), SMALL)
+    # A weak pull to 1 decides where the kernels say nothing.
+    pull = 0.05 * np.eye(len(kinds))
+    matrix = np.vstack([np.array(features) * weight[:, None], pull])
+    best, _ = nnls(matrix, np.concatenate([np.array(areas) * weight, np.full(len(kinds), 0.05)]))
+    context = dict.fromkeys(CONTEXT, 1.0) | {k: round(float(v), 4) for k, v in zip(kinds, best, strict=True)}
+    return target.model_copy(update={"context": context})
+
+
+def fit_paths(target: Target, datapaths: Sequence[Datapath], reached_mhz: Sequence[float]) -> Target:
+    """``register_ns`` and ``path_factor``, by non-negative least squares over placed stages."""
+    periods = 1000.0 / np.array(reached_mhz)
+    paths = np.array([longest_path(d.nodes, target) for d in datapaths])
+    (register, factor), _ = nnls(np.stack([1.0 / periods, paths / periods], axis=1), np.ones(len(paths)))
+    return target.model_copy(update={"register_ns": round(register, 3), "path_factor": round(factor, 4)})
