@@ -214,3 +214,30 @@ def simplest_limit(limit: int) -> tuple[int, int]:
     zeros = {t: (t & -t).bit_length() - 1 if t else MAX_WIDTH for t in (limit, limit + 1)}
     best = max(zeros, key=lambda t: zeros[t])
     return best, zeros[best]
+
+
+def compared(nodes: Sequence[Node], i: int) -> tuple[int, ...]:
+    """The signals that a minimum or maximum compares to choose between its arguments.
+
+    Limited by a constant, what was limited before is compared as it was before then: max(a, -c) > c where
+    a > c. Both are compared at once.
+    """
+    node = nodes[i]
+    fixed = [n for n, arg in enumerate(node.args) if nodes[arg].cell is Cell.CONSTANT]
+    if len(fixed) != 1:
+        return node.args
+    limit, signal = _real(nodes[node.args[fixed[0]]]), node.args[1 - fixed[0]]
+    while True:
+        before = nodes[signal]
+        inner = [arg for arg in before.args if nodes[arg].cell is Cell.CONSTANT]
+        if before.cell not in (Cell.MIN, Cell.MAX) or before.stage != node.stage or len(inner) != 1:
+            break
+        other = _real(nodes[inner[0]])
+        if not (other <= limit if before.cell is Cell.MAX else other >= limit):
+            break
+        (signal,) = (arg for arg in before.args if arg != inner[0])
+    return (signal, node.args[1]) if fixed[0] else (node.args[0], signal)
+
+
+def _real(constant: Node) -> float:
+    return constant.parameter * 2.0**-constant.fmt.frac

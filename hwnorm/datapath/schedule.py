@@ -62,5 +62,28 @@ def schedule(
             stage[i] = min(stage[u] for u in users[i])
         for a in nodes[i].args:
             users[a].append(i)
-    staged = tuple(replace(node, stage=s) for node, s in zip(nodes, stage, strict=True))
-    return staged, stage[-1] + 1
+    staged = [replace(node, stage=s) for node, s in zip(nodes, stage, strict=True)]
+    return tuple(_ordered(node, staged) for node in staged), stage[-1] + 1
+
+
+def _ordered(node: Node, nodes: Sequence[Node]) -> Node:
+    """A sum's arguments in the order that synthesis likes.
+
+    A carry chain of LUTs takes logic before its second argument into the LUTs of the sum; the first goes
+    to the carry too, so that logic before it needs LUTs of its own.
+    """
+    if node.cell is not Cell.ADD or not _is_logic(node.args[0], node.stage, nodes):
+        return node
+    if _is_logic(node.args[1], node.stage, nodes):
+        return node
+    return replace(node, args=node.args[::-1])
+
+
+def _is_logic(i: int, stage: int, nodes: Sequence[Node]) -> bool:
+    """Whether a signal is made in a stage by gates bit for bit, that is without a carry chain or a table."""
+    node = nodes[i]
+    if node.stage != stage:
+        return False
+    if node.cell in (Cell.SHIFT, Cell.LOW_BITS) or (node.cell is Cell.RESIZE and node.overflow == "wrap"):
+        return _is_logic(node.args[0], stage, nodes)
+    return node.cell in (Cell.MIN, Cell.MAX, Cell.SELECT, Cell.GATE, Cell.COMPLEMENT_IF, Cell.RESIZE)

@@ -8,19 +8,17 @@ register bits can be counted exactly, and operations get the widths that they ha
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from hwnorm.datapath.ir import Cell, Node, simplest_limit
+from hwnorm.datapath.ir import Cell, Node, compared, simplest_limit
+from hwnorm.datapath.packing import ONE, ZERO, Packing
 
-#: Bits that are constant; every other bit of a datapath has a number of its own from 2 on.
-ZERO, ONE = 0, 1
 _WIRING = (Cell.INPUT, Cell.CONSTANT, Cell.SHIFT, Cell.LOW_BITS)
 _SUMS = (Cell.ADD, Cell.SUB)
-_LIMITS = (Cell.MIN, Cell.MAX)
 
 #: An operation and its widths in bits; ``hwnorm.targets.target.KINDS`` says what the widths mean.
 Operation = tuple[str, tuple[int, ...]]
@@ -58,7 +56,7 @@ def structure(nodes: Sequence[Node], latency: int) -> Structure:
     """The structure of scheduled nodes. ``latency`` is the number of stages."""
     bits = _Bits(nodes)
     reads = bits.reads(latency)
-    operations = Counter(op for i in range(len(nodes)) for op in bits.operations(i, reads))
+    operations = bits.operations(reads)
     tables = tuple(table for i in range(len(nodes)) if (table := bits.table(i, reads)) is not None)
     registers: Counter[int] = Counter()
     for bit, stages in reads.items():
@@ -89,6 +87,8 @@ class _Bits:
         #: The node that a bit was made for first.
         self.maker: list[int] = [-1, -1]
         self._known: dict[tuple[object, ...], int] = {}
+        #: The gates among them, each by the bit that it makes: its kind and its inputs.
+        self.gates: dict[int, tuple[str, tuple[int, ...]]] = {}
         #: For a sum, a comparison or a resize: the operands that its carry chain or its logic has.
         self.operands: list[tuple[Bits, ...]] = []
         self.readers: list[list[int]] = [[] for _ in nodes]
@@ -133,11 +133,14 @@ class _Bits:
             case Cell.ADD | Cell.SUB:
                 return self._sum(i, node, args, fracs)
             case Cell.MIN | Cell.MAX:
+                pair = compared(self.nodes, i)
+                places = [self.nodes[a].fmt.frac for a in pair]
+                most = max(places)
+                wide = max(len(self.of[a]) + most - place for a, place in zip(pair, places, strict=True))
+                sides = tuple(extended(self.of[a], most - p, wide) for a, p in zip(pair, places, strict=True))
+                self.operands[i] = sides
+                first = self._new(stage, {bit for side in sides for bit in side}, i, "first")
                 shifts = [max(fracs) - frac for frac in fracs]
-                wide = max(len(arg) + shift for arg, shift in zip(args, shifts, strict=True))
-                compared = tuple(extended(arg, shift, wide) for arg, shift in zip(args, shifts, strict=True))
-                self.operands[i] = compared
-                first = self._new(stage, {bit for arg in compared for bit in arg}, i, "first")
                 a, b = (extended(arg, shift, width) for arg, shift in zip(args, shifts, strict=True))
                 return [self._chosen(stage, first, p, q) for p, q in zip(a, b, strict=True)]
             case Cell.SELECT:
@@ -168,17 +171,24 @@ class _Bits:
             return ZERO
         if a == b or b == ONE:
             return a
-        return b if a == ONE else self._new(stage, (a, b), "and", min(a, b), max(a, b))
+        return b if a == ONE else self._gate(stage, "gate", min(a, b), max(a, b))
 
     def _xor(self, stage: int, a: int, b: int) -> int:
         if a == b:
             return ZERO
         if ZERO in (a, b):
             return a + b
-        return self._new(stage, (a, b), "xor", min(a, b), max(a, b))
+        return self._gate(stage, "complement", min(a, b), max(a, b))
 
     def _chosen(self, stage: int, choice: int, a: int, b: int) -> int:
-        return a if a == b else self._new(stage, (choice, a, b), "mux", choice, a, b)
+        if a == b:
+            return a
+        return self._gate(stage, "mux_constant" if min(a, b) <= ONE else "mux", choice, a, b)
+
+    def _gate(self, stage: int, kind: str, *inputs: int) -> int:
+        bit = self._new(stage, inputs, kind, *inputs)
+        self.gates[bit] = kind, inputs
+        return bit
 
     def _sum(self, i: int, node: Node, args: list[Bits], fracs: list[int]) -> Bits:
         """As ``hwnorm.emit.verilog`` writes it: the lowest bits that one argument alone has are wires."""
@@ -200,8 +210,8 @@ class _Bits:
         value = extended(arg, -drop, exact if saturates else width)
         half = extended(arg, 1 - drop, 1)[0] if rounds else ZERO
         if half != ZERO:
+            self.operands[i] = value, [half]
             value = self._chain(i, node.stage, value, [half] * len(value))
-            self.operands[i] = (value,)
         if saturates:
             fits = self._new(node.stage, value[width - 1 :], i, "fits")
             sign = value[-1]
@@ -265,117 +275,118 @@ class _Bits:
         made = any(self.maker[bit] == i for bit in self.of[i])
         return self.nodes[i].cell in (Cell.SHIFT, Cell.LOW_BITS, Cell.RESIZE) and not made
 
-    def operations(self, i: int, reads: dict[int, set[int]]) -> list[Operation]:
-        """What a node asks of synthesis, by kinds of operations and widths."""
-        node = self.nodes[i]
-        if node.cell in _WIRING or node.cell is Cell.TABLE:
-            return []
-        built = len({bit for bit in self.of[i] if bit in reads and self.maker[bit] == i})
-        if not built:
-            return []
-        reader = self.reader(i)
-        into = self.nodes[reader].cell if reader is not None else None
-        match node.cell:
-            case Cell.ADD | Cell.SUB:
-                return self._sum_operations(i, reader)
-            case Cell.GATE:
-                return [("gate_sum" if into in _SUMS else "gate", (built,))]
-            case Cell.COMPLEMENT_IF:
-                return [("complement_sum" if into in _SUMS else "complement", (built,))]
-            case Cell.MIN | Cell.MAX:
-                return self._limit_operations(i, built, reader)
-            case Cell.SELECT:
-                return [("mux_last" if reader is None else "mux", (built,))]
-            case Cell.MUL:
-                a, b = sorted(len({*self.of[arg]} - {ZERO}) for arg in node.args)
-                return [("square", (a,)) if node.args[0] == node.args[1] else ("mul", (a, b))]
-            case Cell.FLOAT_CODE:
-                return [("float", (node.parameter,))]
-            case Cell.RESIZE:
-                return self._resize_operations(i, reader)
-            case _:
-                return [("negate" if node.cell is Cell.NEG else "magnitude", (node.fmt.width,))]
-
-    def _sum_operations(self, i: int, reader: int | None) -> list[Operation]:
-        if not self.operands[i]:
-            return []
-        node, (a, b) = self.nodes[i], self.operands[i]
-        if node.cell is Cell.ADD and a == b:
-            return []
-        kind = "add" if node.cell is Cell.ADD else "sub"
-        pairs = len({(p, q) for p, q in zip(a, b, strict=True) if p > ONE and q > ONE})
-        constants = sum((p > ONE) != (q > ONE) for p, q in zip(a, b, strict=True))
-        found: list[Operation] = [(kind, (pairs,))] if pairs else []
-        if constants:
-            found.append(("constant_sum", (constants,)))
-        ones = sum(sorted((p, q))[0] == ONE < max(p, q) for p, q in zip(a, b, strict=True))
-        if ones:
-            found.append(("constant_one", (ones,)))
-        if self._melts(i, reader):
-            found.append(("operand", (len(a),)))
+    def operations(self, reads: dict[int, set[int]]) -> Counter[Operation]:
+        """What the nodes ask of synthesis, by kinds of operations and widths."""
+        packing = Packing(self.gates, self.stage, reads)
+        found: Counter[Operation] = Counter()
+        for i, node in enumerate(self.nodes):
+            if any(bit in reads and self.maker[bit] == i for bit in self.of[i]):
+                found.update(self._operations(i, node, reads, packing))
+        gates = Counter((self.maker[bit], kind) for bit, kind in packing.classes())
+        found.update((kind, (count,)) for (_, kind), count in gates.items())
         return found
 
-    def _melts(self, i: int, reader: int | None) -> bool:
+    def _operations(
+        self, i: int, node: Node, reads: dict[int, set[int]], packing: Packing
+    ) -> Iterator[Operation]:
+        """What a node asks for beside its gates; ``packing`` learns what it reads."""
+        args = [self.of[a] for a in node.args]
+        match node.cell:
+            case Cell.ADD | Cell.SUB if self.operands[i]:
+                yield from self._sum_operations(i, reads, packing)
+            case Cell.NEG:
+                negated = [bit for (bit,) in self._columns(i, reads, extended(args[0], 0, node.fmt.width))]
+                packing.sum(negated, node.stage)
+                yield "negate", (len(negated),)
+            case Cell.ABS | Cell.NEGATE_IF:
+                turned = [bit for (bit,) in self._columns(i, reads, extended(args[0], 0, node.fmt.width))]
+                packing.signal([args[-1][-1]], node.stage)
+                packing.sum(turned, node.stage)
+                yield "magnitude", (len(turned),)
+            case Cell.MIN | Cell.MAX:
+                yield self._comparison(i, packing)
+            case Cell.MUL:
+                packing.signal({*args[0], *args[1]}, node.stage)
+                a, b = sorted(len({*arg} - {ZERO}) for arg in args)
+                yield ("square", (a,)) if node.args[0] == node.args[1] else ("mul", (a, b))
+            case Cell.TABLE | Cell.FLOAT_CODE:
+                packing.signal(args[0], node.stage)
+                if node.cell is Cell.FLOAT_CODE:
+                    yield "float", (node.parameter,)
+            case Cell.RESIZE:
+                yield from self._resize_operations(i, packing)
+
+    def _columns(self, i: int, reads: dict[int, set[int]], *operands: Bits) -> list[tuple[int, ...]]:
+        """The different columns of a chain's operands, up to the highest place that is read.
+
+        Places whose operands are alike, copies of a sign, are built once.
+        """
+        top = max(n for n in range(len(operands[0])) if self._known.get((i, n)) in reads)
+        return list(dict.fromkeys(zip(*(operand[: top + 1] for operand in operands), strict=True)))
+
+    def _sum_operations(self, i: int, reads: dict[int, set[int]], packing: Packing) -> Iterator[Operation]:
+        node, (first, second) = self.nodes[i], self.operands[i]
+        if node.cell is Cell.ADD and first == second:
+            packing.signal(first, node.stage)
+            return
+        columns = self._columns(i, reads, first, second)
+        packing.signal([a for a, _ in columns], node.stage)
+        # A sum's lookup table is where a constant's bit inverts; else the other bit goes straight in.
+        inverting = ONE if node.cell is Cell.ADD else ZERO
+        summed = [b for a, b in columns if b > ONE and (a > ONE or a == inverting or node.cell is Cell.SUB)]
+        packing.sum(summed, node.stage)
+        packing.signal([b for a, b in columns if b > ONE and a == ZERO != inverting], node.stage)
+        both = sum(a > ONE and b > ONE for a, b in columns)
+        constants = sum((a > ONE) != (b > ONE) for a, b in columns)
+        ones = sum(sorted(column)[0] == ONE < max(column) for column in columns)
+        if both:
+            yield "add" if node.cell is Cell.ADD else "sub", (both,)
+        if constants:
+            yield "constant_sum", (constants,)
+        if ones:
+            yield "constant_one", (ones,)
+        if self._melts(i):
+            yield "operand", (len(first),)
+
+    def _melts(self, i: int) -> bool:
         """Whether synthesis makes one sum of this one and its reader's (Yosys' ``alumacc``).
 
         It does where the reader's carry chain takes the whole sum, and the sum's width cannot overflow.
         """
-        node = self.nodes[i]
-        if (
-            reader is None
-            or self.nodes[reader].cell not in _SUMS
-            or len(self.operands[i][0]) != node.fmt.width
-        ):
+        node, reader = self.nodes[i], self.reader(i)
+        if reader is None or self.nodes[reader].cell not in _SUMS:
+            return False
+        if len(self.operands[i][0]) != node.fmt.width:
             return False
         chain = self.operands[reader]
         whole = [op for op in chain if {*self.of[i]} <= {*op}]
         needed = max(len({*op} - {ZERO}) for op in self.operands[i]) + 1
         return bool(whole) and (node.fmt.width >= needed or node.fmt.width == len(chain[0]))
 
-    def _limit_operations(self, i: int, built: int, reader: int | None) -> list[Operation]:
-        limit = self._limit(i)
-        if limit is None:
-            mux = "mux_last" if reader is None else "mux"
-            return [("compare", (len(self.operands[i][0]),)), (mux, (built,))]
+    def _comparison(self, i: int, packing: Packing) -> Operation:
+        """A comparison of two signals, or with a constant in the bits that decide."""
+        first, second = self.operands[i]
+        stage = self.nodes[i].stage
+        constant = [bits for bits in (first, second) if all(bit <= ONE for bit in bits)]
+        if not constant:
+            packing.signal({*first, *second}, stage)
+            return "compare", (len(first),)
+        limit = constant[0]
         code = sum(bit << place for place, bit in enumerate(limit[:-1])) - (limit[-1] << len(limit) - 1)
-        found: list[Operation] = [
-            ("compare_constant", (len(limit) - min(simplest_limit(code)[1], len(limit) - 1),))
-        ]
-        if reader is not None:
-            found.append(("mux_nested" if self.nodes[reader].cell in _LIMITS else "mux_constant", (built,)))
-            return found
-        # A limit before a register is the register's set or reset; of two limits, where they agree.
-        other = self._limit_before(i)
-        differing = 0 if other is None else sum(p != q for p, q in zip(limit, other, strict=False))
-        if differing:
-            found.append(("mux_constant_last", (min(differing, built),)))
-        return found
+        low = min(simplest_limit(code)[1], len(limit) - 1)
+        packing.signal({*first[low:], *second[low:]}, stage)
+        return "compare_constant", (len(limit) - low,)
 
-    def _limit(self, i: int) -> Bits | None:
-        """The constant that a minimum or maximum compares with, all its bits; None if there is none."""
-        constant = [bits for bits in self.operands[i] if all(bit <= ONE for bit in bits)]
-        return constant[0] if constant else None
-
-    def _limit_before(self, i: int) -> Bits | None:
-        """The constant of the minimum or maximum of the same stage whose result this one limits."""
-        for arg in self.nodes[i].args:
-            while self.wires(arg) and self.nodes[arg].args:
-                arg = self.nodes[arg].args[0]
-            node = self.nodes[arg]
-            if node.cell in _LIMITS and node.stage == self.nodes[i].stage:
-                return self._limit(arg)
-        return None
-
-    def _resize_operations(self, i: int, reader: int | None) -> list[Operation]:
-        node, source = self.nodes[i], self.nodes[self.nodes[i].args[0]]
-        found: list[Operation] = []
+    def _resize_operations(self, i: int, packing: Packing) -> Iterator[Operation]:
+        stage = self.nodes[i].stage
         if self.operands[i]:
-            found.append(("round", (len(self.operands[i][0]),)))
-        drop = max(source.fmt.frac - node.fmt.frac, 0)
-        over = source.fmt.width - drop + (node.rounding == "rnd" and drop > 0) - node.fmt.width
-        if node.overflow == "sat" and over > 0:
-            found.append(("saturate_last" if reader is None else "saturate", (node.fmt.width, over)))
-        return found
+            value, half = self.operands[i]
+            packing.signal({*value, *half}, stage)
+            yield "round", (len({*value}),)
+        fits = self._known.get((i, "fits"))
+        if fits is not None and self.sources[fits]:
+            packing.signal(self.sources[fits], stage)
+            yield "fits", (len(self.sources[fits]),)
 
 
 @lru_cache(maxsize=65536)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwnorm.datapath.ir import Cell, Datapath, Node, simplest_limit
+from hwnorm.datapath.ir import Cell, Datapath, Node, compared, simplest_limit
 from hwnorm.emit.names import Names
 from hwnorm.fixed import FixedFormat
 
@@ -91,9 +91,10 @@ class _Core:
             self.used[name].add(top)
         return Operand(name, top + 1, hi, lo, signs, zeros, taken == 0)
 
-    def cell(self, node: Node, name: str) -> dict[str, Any]:
+    def cell(self, index: int) -> dict[str, Any]:
         """The context of one cell's macro."""
-        datapath, width = self.datapath, node.fmt.width
+        datapath, node, name = self.datapath, self.datapath.nodes[index], self.signals[index]
+        width = node.fmt.width
         args = [self.at(i, node.stage) for i in node.args]
         formats = [datapath.nodes[i].fmt for i in node.args]
         line: dict[str, Any] = {
@@ -109,7 +110,7 @@ class _Core:
             case Cell.ADD | Cell.SUB:
                 line |= self.sum(node, args, formats)
             case Cell.MIN | Cell.MAX:
-                line |= self.limit(node, name, args, formats)
+                line |= self.limit(index, name)
             case Cell.MUL:
                 # Whole signed operands, as DSP inference likes them, unless the product is cut.
                 cut = any(self.widths[a] > width for a in args)
@@ -167,25 +168,32 @@ class _Core:
             "args": [self.bits(a, s - low, node.fmt.width - low) for a, s in zip(args, shifts, strict=True)],
         }
 
-    def limit(self, node: Node, name: str, args: list[str], formats: list[FixedFormat]) -> dict[str, Any]:
+    def limit(self, index: int, name: str) -> dict[str, Any]:
         """The smaller or the greater of two; a constant is compared in no more bits than decide."""
-        width = node.fmt.width
-        frac = max(f.frac for f in formats)
-        shifts = [frac - f.frac for f in formats]
-        both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
+        nodes, node = self.datapath.nodes, self.datapath.nodes[index]
+
+        def operands(indices: tuple[int, ...]) -> tuple[list[str], list[int], int]:
+            """Names, the shifts that align them, and the bits that hold both."""
+            formats = [nodes[i].fmt for i in indices]
+            shifts = [max(f.frac for f in formats) - f.frac for f in formats]
+            both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
+            return [self.at(i, node.stage) for i in indices], shifts, both
+
+        args, shifts, _ = operands(node.args)
         line: dict[str, Any] = {
-            "args": [self.bits(a, s, width) for a, s in zip(args, shifts, strict=True)],
+            "args": [self.bits(a, s, node.fmt.width) for a, s in zip(args, shifts, strict=True)],
             "first": self.names.take(f"{name}_first"),
             "relation": "<" if node.cell is Cell.MIN else ">",
             "limit": None,
         }
-        cells = [self.datapath.nodes[i].cell for i in node.args]
+        pair = compared(nodes, index)
+        args, shifts, both = operands(pair)
+        cells = [nodes[i].cell for i in pair]
         if Cell.CONSTANT not in cells:
             line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
             return line
         fixed = cells.index(Cell.CONSTANT)
-        limit = self.datapath.nodes[node.args[fixed]].parameter << shifts[fixed]
-        limit, zeros = simplest_limit(limit)
+        limit, zeros = simplest_limit(nodes[pair[fixed]].parameter << shifts[fixed])
         low = min(zeros, both - 1)
         line["limit"], line["limit_width"] = limit >> low, both - low
         line["compared"] = [self.bits(args[1 - fixed], shifts[1 - fixed] - low, both - low)]
@@ -246,12 +254,12 @@ class _Core:
     def constants(self) -> list[dict[str, Any]]:
         """The constants, which no register delays."""
         nodes = self.datapath.nodes
-        return [self.cell(n, self.signals[i]) for i, n in enumerate(nodes) if n.cell is Cell.CONSTANT]
+        return [self.cell(i) for i, n in enumerate(nodes) if n.cell is Cell.CONSTANT]
 
     def cells(self, stage: int) -> list[dict[str, Any]]:
         """What is computed in a stage."""
         return [
-            self.cell(node, self.signals[i])
+            self.cell(i)
             for i, node in enumerate(self.datapath.nodes)
             if node.stage == stage and node.cell not in (Cell.INPUT, Cell.CONSTANT)
         ]

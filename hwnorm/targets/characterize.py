@@ -36,7 +36,7 @@ from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, Target, load_target
 
 #: The random kernels that coefficients are fitted to: their sequence, and how many of it.
 FIT_SEED = 1
-FIT_KERNELS = 240
+FIT_KERNELS = 400
 #: So many of them are placed and routed.
 PLACED_KERNELS = 30
 #: Estimates, in levels of logic: a carry block on the way through, and a product in a DSP block.
@@ -66,18 +66,15 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
     counted = measure_operations(work, [*grid, *random_functions()])
     times = _times(work, grid, counted)
     functions = _functions(counted, head.unit)
-    plain = head.model_copy(
-        update={
-            "measured_with": _versions(work),
-            "register_ns": times["register"],
-            "path_factor": 1.0,
-            "cells": _rows(grid, counted, times, head.unit),
-            "context": dict.fromkeys(CONTEXT, 1.0),
-            "functions": functions,
-            "tables": tuple(unfitted(bits) for bits in TABLE_BITS),
-        }
+    plain = head.changed(
+        measured_with=_versions(work),
+        register_ns=times["register"],
+        path_factor=1.0,
+        cells=_rows(grid, counted, times, head.unit),
+        context=dict.fromkeys(CONTEXT, 1.0),
+        functions=functions,
+        tables=tuple(unfitted(bits) for bits in TABLE_BITS),
     )
-    plain = Target.model_validate(plain.model_dump())
     work.target = plain
     kernels = measure_kernels(work, lowered(work, FIT_SEED, FIT_KERNELS))
     fitted = fit_tables(plain, kernels)
@@ -85,7 +82,6 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
     if head.flow.pnr:
         placed = [m.datapath for m in kernels[:PLACED_KERNELS]]
         fitted = fit_paths(fitted, placed, measure_clocks(work, placed))
-    fitted = Target.model_validate(fitted.model_dump())
     write_text(out, fitted.model_dump_json(indent=1) + "\n")
     load_target.cache_clear()
     return fitted

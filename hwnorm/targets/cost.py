@@ -186,10 +186,10 @@ def _steps(node: Node, nodes: Sequence[Node]) -> list[Operation]:
 
 
 def _resize_steps(node: Node, arg: Node) -> list[Operation]:
-    drop = max(arg.fmt.frac - node.fmt.frac, 0)
+    drop = arg.fmt.frac - node.fmt.frac
     rounds = node.rounding == "rnd" and drop > 0
     exact = max(arg.fmt.width - drop, 1) + rounds
     steps: list[Operation] = [("round", (exact,))] if rounds else []
     if node.overflow == "sat" and exact > node.fmt.width:
-        steps.append(("saturate", (node.fmt.width, exact - node.fmt.width)))
+        steps += [("fits", (exact - node.fmt.width + 1,)), ("mux", (node.fmt.width,))]
     return steps

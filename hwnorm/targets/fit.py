@@ -1,4 +1,4 @@
-"""Coefficients of a target from measured kernels, by non-negative least squares of the relative errors."""
+"""Coefficients of a target from measured kernels: not negative, for small relative errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from hwnorm.targets.target import CONTEXT, TABLE_BITS, TableRow, Target
 EXACT_BITS = 2
 #: Relative errors of kernels smaller than this count as if they were of this size.
 SMALL = 2.0
+#: Errors beyond this count in proportion, not squared: a few odd kernels do not bend the fit.
+ODD = 0.05
+ROUNDS = 20
+#: How much a factor is drawn to 1 where the kernels say nothing.
+PULL = 0.02
 
 
 def unfitted(bits: int) -> TableRow:
@@ -27,8 +32,23 @@ def unfitted(bits: int) -> TableRow:
     return TableRow(address_bits=bits, functions=0.0 if last else 1.0, levels=levels)
 
 
+def _fitted(features: np.ndarray, areas: np.ndarray, sizes: np.ndarray, pull: float) -> np.ndarray:
+    """Coefficients, none negative, for which ``features`` times them are near ``areas``, in shares of sizes.
+
+    Soft-L1 loss, by least squares of errors that are weighed again and again.
+    """
+    matrix, wanted = features / sizes[:, None], areas / sizes
+    count = features.shape[1]
+    weight = np.ones(len(wanted))
+    for _ in range(ROUNDS):
+        rows = np.vstack([matrix * weight[:, None], pull * np.eye(count)])
+        best, _ = nnls(rows, np.concatenate([wanted * weight, np.full(count, pull)]))
+        weight = (1.0 + ((matrix @ best - wanted) / ODD) ** 2) ** -0.25
+    return np.asarray(best)
+
+
 def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
-    """Coefficients of tables, by non-negative least squares of the relative error."""
+    """Coefficients of tables."""
     found: defaultdict[int, list[tuple[list[float], float]]] = defaultdict(list)
     for m in kernels:
         built = structure(m.datapath.nodes, m.datapath.latency)
@@ -46,17 +66,16 @@ def fit_tables(target: Target, kernels: Sequence[Measured]) -> Target:
         row = unfitted(bits)
         if len(found[bits]) >= 3 * (bits + 1) and bits > EXACT_BITS:
             features, areas = (np.array(column, dtype=float) for column in zip(*found[bits], strict=True))
-            weight = 1.0 / np.maximum(areas, SMALL)
-            best, _ = nnls(features * weight[:, None], areas * weight)
+            best = _fitted(features, areas, np.maximum(areas, SMALL), pull=0.0)
             row = TableRow(
                 address_bits=bits, functions=round(best[0], 4), levels=tuple(np.round(best[1:], 4))
             )
         rows.append(row)
-    return target.model_copy(update={"tables": tuple(rows)})
+    return target.changed(tables=tuple(rows))
 
 
 def fit_context(target: Target, kernels: Sequence[Measured]) -> Target:
-    """Factors of operations, by non-negative least squares of the kernels' relative errors."""
+    """Factors of operations."""
     kinds = [kind for kind in CONTEXT if kind not in ("mul", "square")]
     features, areas, totals = [], [], []
     for m in kernels:
@@ -75,13 +94,9 @@ def fit_context(target: Target, kernels: Sequence[Measured]) -> Target:
         features.append(list(row.values()))
         areas.append(core - fixed)
         totals.append(m.total.in_unit(target.unit))
-    weight = 1.0 / np.maximum(np.array(totals), SMALL)
-    # A weak pull to 1 decides where the kernels say nothing.
-    pull = 0.05 * np.eye(len(kinds))
-    matrix = np.vstack([np.array(features) * weight[:, None], pull])
-    best, _ = nnls(matrix, np.concatenate([np.array(areas) * weight, np.full(len(kinds), 0.05)]))
+    best = _fitted(np.array(features), np.array(areas), np.maximum(np.array(totals), SMALL), pull=PULL)
     context = dict.fromkeys(CONTEXT, 1.0) | {k: round(float(v), 4) for k, v in zip(kinds, best, strict=True)}
-    return target.model_copy(update={"context": context})
+    return target.changed(context=context)
 
 
 def fit_paths(target: Target, datapaths: Sequence[Datapath], reached_mhz: Sequence[float]) -> Target:
@@ -89,4 +104,4 @@ def fit_paths(target: Target, datapaths: Sequence[Datapath], reached_mhz: Sequen
     periods = 1000.0 / np.array(reached_mhz)
     paths = np.array([longest_path(d.nodes, target) for d in datapaths])
     (register, factor), _ = nnls(np.stack([1.0 / periods, paths / periods], axis=1), np.ones(len(paths)))
-    return target.model_copy(update={"register_ns": round(register, 3), "path_factor": round(factor, 4)})
+    return target.changed(register_ns=round(register, 3), path_factor=round(factor, 4))

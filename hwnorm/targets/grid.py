@@ -10,7 +10,8 @@ import numpy as np
 from hwnorm.targets.target import KINDS
 
 WIDTHS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32)
-OVERS = (1, 2, 4, 8, 12)
+#: Bits that must agree.
+AGREEING = (2, 3, 4, 5, 6, 8, 10, 14, 18)
 #: Factors of products: those at which synthesis turns to DSP blocks, or to one more of them, are among them.
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 18, 19, 25, 27, 28)
 #: The same where all products are logic.
@@ -65,18 +66,24 @@ class Operation:
 def operations(logic_only: bool) -> list[Operation]:
     """Every kind and size; with ``logic_only`` products no wider than logic is likely to take."""
     found = []
+    for w in (1, *WIDTHS):
+        limit = (0x2D2D2D2D & ((1 << (w - 1)) - 1)) | 1
+        ports = {
+            "add": (w, w, 0, w), "sub": (w, w, 0, w), "constant_sum": (w, 0, 0, w),
+            "complement": (w, 1, 0, w), "gate": (w, 1, 0, w), "mux": (w, w, 1, w),
+            "mux_constant": (w, 1, 0, w),
+        }  # fmt: skip
+        found += [Operation(kind, (w,), *port, limit=limit) for kind, port in ports.items()]
     for w in WIDTHS:
         ports = {
-            "add": (w, w, 0, w), "sub": (w, w, 0, w), "constant_sum": (w, 0, 0, w), "operand": (w, w, w, w),
-            "negate": (w, 0, 0, w), "magnitude": (w, 0, 0, w), "complement": (w, 1, 0, w),
-            "gate": (w, 1, 0, w), "mux": (w, w, 1, w), "mux_constant": (w, 1, 0, w),
+            "operand": (w, w, w, w), "negate": (w, 0, 0, w), "magnitude": (w, 0, 0, w),
             "compare": (w, w, 0, 1), "compare_constant": (w, 0, 0, 1), "round": (w, 1, 0, w),
             "register": (w, 0, 0, w),
         }  # fmt: skip
         limit = (0x2D2D2D2D & ((1 << (w - 1)) - 1)) | 1
         found += [Operation(kind, (w,), *port, limit=limit) for kind, port in ports.items()]
-        found += [Operation("saturate", (w, over), w + over, 0, 0, w) for over in OVERS]
         found.append(_float(w))
+    found += [Operation("fits", (n,), n, 0, 0, 1) for n in AGREEING]
     found += [Operation("square", (w,), w, 0, 0, 2 * w) for w in SQUARES]
     factors = LOGIC_FACTORS if logic_only else FACTORS
     found += [Operation("mul", (w, v), w, v, 0, w + v) for w in factors for v in factors if w <= v]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -84,28 +85,28 @@ def draw_sample(seed: int, index: int) -> Sample:
 
 
 def _is_idle(part: Expression, values: Mapping[Expression, np.ndarray]) -> bool:
-    """Whether an operator changes nothing at any code, or a sum holds a term and its negative.
+    """Whether an operator changes nothing at any code, or a sum holds a term twice, or it and its negative.
 
-    Nobody builds relu(abs(x)) or x + (y - x), and synthesis does not either.
+    Nobody builds relu(abs(x)), x + (y - x) or x + (y + x), and synthesis does not either.
     """
     if any(np.all(values[part] == values[arg]) for arg in part.args):
         return True
     terms = _terms(part, 1.0)
-    return any((-factor, term) in terms for factor, term in terms)
+    return any(a == b and abs(f) == abs(g) for (f, a), (g, b) in combinations(terms, 2))
 
 
-def _terms(part: Expression, factor: float) -> set[tuple[float, Expression]]:
+def _terms(part: Expression, factor: float) -> list[tuple[float, Expression]]:
     """The terms of nested sums, each with its factor."""
     match part:
         case Expression(kind="add", args=(a, b)):
-            return _terms(a, factor) | _terms(b, factor)
+            return _terms(a, factor) + _terms(b, factor)
         case Expression(kind="sub", args=(a, b)):
-            return _terms(a, factor) | _terms(b, -factor)
+            return _terms(a, factor) + _terms(b, -factor)
         case Expression(kind="neg", args=(a,)):
             return _terms(a, -factor)
         case Expression(kind="mul", args=(a, b)) if a.is_constant:
             return _terms(b, factor * a.value)
-    return set() if part.is_constant else {(factor, part)}
+    return [] if part.is_constant else [(factor, part)]
 
 
 def _expression(rng: np.random.Generator, operations: int) -> Expression:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from hwnorm.errors import InputError
 
 #: The layout of a target's file that this version reads.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: What must be measured, and how many widths say how large each is (``templates/characterize``).
 KINDS = {
     "add": 1,  # a + b
@@ -31,7 +31,7 @@ KINDS = {
     "compare": 1,  # a < b
     "compare_constant": 1,  # a < constant
     "round": 1,  # a + a bit
-    "saturate": 2,  # a to fewer bits: the width that remains, and the bits that go
+    "fits": 1,  # all bits of a agree: a value that needs no saturation
     "float": 1,  # normalization of a
     "square": 1,  # a * a
     "mul": 2,  # a * b
@@ -40,18 +40,17 @@ KINDS = {
     "skid": 1,  # the stream's skid buffer, by bits of a beat
     "pipe": 1,  # the stream's control, by cycles of latency
 }
+#: Gates, bit by bit.
+GATES = ("complement", "gate", "mux", "mux_constant")
 #: Operations that share another kind's rows, each with a factor of its own in ``context``.
 SAME_ROWS = {
-    "gate_sum": "gate",  # before a sum
-    "complement_sum": "complement",
     "constant_one": "complement",  # a one of a constant in a sum: where constants are not free, an inverter
-    "mux_nested": "mux_constant",  # before a minimum or maximum
-    "mux_constant_last": "mux_constant",  # last of its stage
-    "mux_last": "mux",
-    "saturate_last": "saturate",
+    "mux_constant_reset": "mux_constant",  # before a register: its set or reset
+    **{f"{gate}_packed": gate for gate in GATES},  # read by one other gate, with which it shares a table
+    **{f"{gate}_summed": gate for gate in GATES},  # read by a sum alone
 }
 #: Numbers of address bits that tables have coefficients for; the last stands for all larger ones.
-TABLE_BITS = range(1, 9)
+TABLE_BITS = range(1, 10)
 
 _SHIPPED = Path(__file__).with_name("data")
 
@@ -183,6 +182,10 @@ class Target(_Strict):
         self._tables.update({row.address_bits: row for row in self.tables})
         return self
 
+    def changed(self, **fields: object) -> Target:
+        """A target with other values in some fields, checked as a file is."""
+        return Target.model_validate(self.model_dump() | fields)
+
     def cost(self, kind: str, *size: int) -> CellCost:
         """What an operation of the given widths (bits) takes alone, interpolated between measured ones."""
         key = (kind, *size)
@@ -253,7 +256,7 @@ def load_target(name: str, weights: str = "") -> Target:
     if not weights:
         return target
     changed = _weights(weights, target.weights)
-    return Target.model_validate(target.model_dump() | {"weights": changed.model_dump()})
+    return target.changed(weights=changed)
 
 
 def _weights(text: str, weights: Weights) -> Weights:

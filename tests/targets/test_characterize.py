@@ -18,7 +18,7 @@ SAMPLE = (
     "magnitude_10",
     "mux_8",
     "compare_12",
-    "saturate_8_4",
+    "fits_8",
     "mul_4_6",
     "skid_18",
     "pipe_3",
