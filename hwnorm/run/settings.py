@@ -27,8 +27,8 @@ class RunSettings(BaseModel):
     clock_mhz: float = Field(250.0, gt=0, description="clock in MHz")
     lanes: int = Field(1, ge=1, description="elements a beat of the stream")
     #: The tournament of NSGA-II wants a multiple of 4.
-    population: int = Field(80, ge=8, multiple_of=4, description="individuals a generation")
-    generations: int = Field(24, ge=0, description="generations after the first")
+    population: int = Field(64, ge=8, multiple_of=4, description="individuals a generation")
+    generations: int = Field(16, ge=0, description="generations after the first")
     restarts: int = Field(1, ge=1, description="searches of each layer, each with a random stream of its own")
     max_lut: int | None = Field(None, ge=1, description="LUTs that a kernel may take at most")
     max_latency: int | None = Field(None, ge=1, description="cycles that a kernel may take at most")

@@ -59,8 +59,13 @@ def exactness(verdict: dict[str, Any] | None, field: str) -> str:
 
 
 def short(expression: str) -> str:
-    """The expression with numbers of at most four significant digits, for reading."""
-    return re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression)
+    """The expression for reading: numbers of at most four significant digits, no long lists of them."""
+    rounded = re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression)
+    return re.sub(
+        r"((?:, -?[\d.e-]+){4})((?:, -?[\d.e-]+){5,})",
+        lambda match: f"{match[1]}, ... {match[2].count(',')} more",
+        rounded,
+    )
 
 
 def accuracy_table(realign: dict[str, Any]) -> Table:

@@ -12,7 +12,7 @@ from hwnorm.profile import LayerProfile
 from hwnorm.search.tape import Tape
 
 #: The most signed digits that a snapped constant keeps.
-MOST_DIGITS = 7
+MOST_DIGITS = 10
 #: A limit of clip stays at least this far from zero.
 _LEAST_LIMIT = 2.0**-8
 #: Levenberg-Marquardt: the first damping, what it falls and rises by, and when it gives up.
@@ -90,11 +90,14 @@ def fit(
         for _ in range(steps if free and now is not None else 0):
             assert now is not None
             rates = tape.jacobian(theta, made)[free]
-            rates -= (rates @ points.share)[:, None]
-            rates -= np.outer(rates @ (points.share * now.centred) / now.square, now.centred)
+            # Without BLAS, whose sums depend on its number of threads.
+            rates -= np.einsum("kn,n->k", rates, points.share)[:, None]
+            parallel = np.einsum("kn,n->k", rates, points.share * now.centred) / now.square
+            rates -= parallel[:, None] * now.centred
             rates *= now.gain
             weighted = rates * points.share
-            normal, pull = weighted @ rates.T, weighted @ now.residual
+            normal = np.einsum("in,jn->ij", weighted, rates)
+            pull = np.einsum("kn,n->k", weighted, now.residual)
             if not np.isfinite(normal).all():
                 break
             scale = np.maximum(np.diag(normal), 1e-12)

@@ -31,6 +31,8 @@ SEEDS = (
     "tanh(tanh(x))",
     "clip(x, 4) + x*square(clip(x, 4))",
     "tanh(x + 0.125*square(x))",
+    # A token whose other elements have a fixed scale.
+    "x*rsqrt(square(x) + 1)",
 )
 #: Of each generation so many shapes at most are priced, those that their guessed cost makes promising.
 PRICED = 5

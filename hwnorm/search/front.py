@@ -19,7 +19,6 @@ class Point:
     """
 
     expression: str
-    family: str
     r2: float
     r2_bit_true: float
     tail: float
@@ -30,6 +29,7 @@ class Point:
     latency: int
     max_error_ulp: float
     cost: float
+    family: str = "evolved"
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -44,6 +44,7 @@ SIGNATURES: dict[str, tuple[str, tuple[type, ...]]] = {
     "square": ("square", (Signal,)),
     "tanh": ("tanh", (Signal,)),
     "sigmoid": ("sigmoid", (Signal,)),
+    "rsqrt": ("rsqrt", (Signal,)),
 }
 
 

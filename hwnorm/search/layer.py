@@ -104,9 +104,10 @@ class LayerSearch:
             input_format(profile, settings.input_bits),
             output_format(profile, settings.output_bits),
         )
-        judge = Judge(profile, self._formats, self._target, settings.clock_mhz, settings.limits)
+        #: Scores functions for this layer.
+        self.judge = Judge(profile, self._formats, self._target, settings.clock_mhz, settings.limits)
         self._evolution = Evolution(
-            judge,
+            self.judge,
             settings.population,
             operators_of(settings.operators),
             tuple(parse(text) for text in settings.warm),

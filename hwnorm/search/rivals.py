@@ -108,14 +108,18 @@ def _lines(points: Points, output: FixedFormat, segments: int, end: float) -> Ex
     knots = np.linspace(-end, end, segments + 1)
     place = np.clip((points.x + end) / (2 * end) * segments, 0, segments)
     left = np.minimum(place.astype(np.int64), segments - 1)
-    rows = np.arange(len(place))
-    hats = np.zeros((len(place), segments + 1))
-    hats[rows, left] = 1 - (place - left)
-    hats[rows, left + 1] += place - left
-    normal = hats.T @ (hats * points.share[:, None])
+    # Each x lies between two points: the normal matrix has three diagonals.
+    right = place - left
+    both, share, size = (1 - right, right), points.share, segments + 1
+    normal, pull = np.zeros((size, size)), np.zeros(size)
+    for i, first in enumerate(both):
+        pull += np.bincount(left + i, share * first * points.y, size)
+        for j, second in enumerate(both):
+            at = np.arange(segments)
+            normal[at + i, at + j] += np.bincount(left, share * first * second, segments)
     bend = np.diff(np.eye(segments + 1), 2, axis=0)
     normal += _STIFFNESS * bend.T @ bend + 1e-12 * np.eye(segments + 1)
-    values = np.linalg.solve(normal, hats.T @ (points.share * points.y))
+    values = np.linalg.solve(normal, pull)
     step = _LINE_STEP * output.ulp
     values = np.clip(np.round(values / step) * step, output.low, output.high)
     return apply("pwl", X, *(constant(float(v)) for pair in zip(knots, values, strict=True) for v in pair))

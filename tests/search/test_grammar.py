@@ -51,6 +51,7 @@ OF_EACH = {
     "square": "square(x)",
     "tanh": "tanh(x)",
     "sigmoid": "sigmoid(x)",
+    "rsqrt": "rsqrt(square(x) + 1)",
 }
 
 
