@@ -1,5 +1,21 @@
-"""hwnorm: streaming stand-ins for the norm layers of trained vision transformers, down to verified RTL."""
+"""hwnorm: streaming stand-ins for the norm layers of a trained vision transformer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from hwnorm.version import VERSION as __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from hwnorm.replacement import replace
+
+__all__ = ["__version__", "replace"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch is imported when it is needed: the command line answers --help without it.
+    if name == "replace":
+        from hwnorm.replacement import replace
+
+        return replace
+    raise AttributeError(f"module 'hwnorm' has no attribute {name!r}")

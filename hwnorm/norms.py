@@ -1,44 +1,69 @@
-"""Find the LayerNorms of a model and the linear layers that read them."""
+"""Find the norms of a model, what kind each is, and the linear layers that read them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hwnorm.data.config import input_config
 from hwnorm.errors import InputError
 
-#: Steps of autograd's graph that keep the channels apart, so that a per-channel affine passes
-#: through: views, and timm's pooling by the class token or by the mean over tokens.
+#: ``layernorm`` takes mean and deviation away, ``rmsnorm`` the root of the mean square alone.
+NormKind = Literal["layernorm", "rmsnorm"]
+#: ``query-key`` norms act on the heads of an attention, the ``final`` one is the last that runs.
+NormRole = Literal["block", "query-key", "final"]
+
+#: Steps of autograd's graph through which a per-channel affine may pass: views, reorderings of
+#: tokens, and pooling. Whether it really does is tried out (:func:`_passes_through`).
 _PER_CHANNEL = frozenset(
-    {
-        "AliasBackward0",
-        "MeanBackward1",
-        "SelectBackward0",
-        "SliceBackward0",
-        "UnsafeViewBackward0",
-        "ViewBackward0",
-    }
+    f"{name}Backward{version}"
+    for version in (0, 1)
+    for name in (
+        *("Alias", "View", "UnsafeView", "ReshapeAlias", "Permute", "Transpose", "Squeeze", "Unsqueeze"),
+        *("Clone", "ToCopy", "Roll", "Index", "Select", "Slice", "Split", "Unbind", "Expand"),
+        *("Mean", "AdaptiveAvgPool2D", "ConstantPadNd"),
+    )
 )
+
+#: Those that read a norm, per channel, and take weight and bias up.
+Consumer = nn.Linear | nn.Conv2d
 
 
 @dataclass(frozen=True, slots=True)
 class NormSite:
-    """A LayerNorm over the last axis of its input.
+    """A norm over one axis of its input.
 
-    ``consumers`` are the linear layers that read its output, directly or through linear pooling. It
-    is empty unless they are its only readers: then its gamma and beta fold into them exactly.
+    ``axis`` is -1 (tokens, channels last) or 1 (LayerNorm2d: channels first). ``consumers`` are the
+    linear layers and convolutions that read its output, directly or through pooling and reordering
+    of tokens. It is empty unless they are its only readers: then its gamma and beta fold into them
+    exactly.
     """
 
     name: str
     channels: int
     eps: float
     consumers: tuple[str, ...]
+    kind: NormKind = "layernorm"
+    axis: Literal[-1, 1] = -1
+    role: NormRole = "block"
+
+    @property
+    def affine(self) -> str:
+        """What becomes of weight and bias when a function takes the norm's place, in words."""
+        if self.consumers:
+            return f"folded into {', '.join(self.consumers)}"
+        return "kept: a weight and a bias a channel follow the function"
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """The norm's output before its affine: (x - mean) / sigma, or x / rms; of x's shape."""
+        centred = x - x.mean(self.axis, keepdim=True) if self.kind == "layernorm" else x
+        return centred * torch.rsqrt(centred.square().mean(self.axis, keepdim=True) + self.eps)
 
 
 def example_images(model: nn.Module) -> Tensor:
@@ -46,62 +71,180 @@ def example_images(model: nn.Module) -> Tensor:
     return torch.randn(2, *input_config(model)["input_size"], generator=torch.Generator().manual_seed(0))
 
 
-def find_norms(model: nn.Module) -> list[NormSite]:
-    """Return the LayerNorm sites in the order of execution, by tracing one batch of noise.
+def per_channel(values: Tensor, like: Tensor, axis: int) -> Tensor:
+    """(channels,) shaped so that it multiplies the channels of ``like``."""
+    return values if axis == -1 else values.view(-1, *[1] * (like.ndim - 2))
 
-    Who reads a norm is taken from autograd's graph: an edge for each reader.
+
+def select_norms(sites: Sequence[NormSite], only: Iterable[str], skip: Iterable[str]) -> list[NormSite]:
+    """The sites whose name matches one of ``only`` (all, where it is empty) and none of ``skip``.
+
+    The patterns are those of file names, such as ``blocks.*.norm1``.
 
     Raises:
-        InputError: the model has no LayerNorm over its channels.
+        InputError: a pattern matches no norm, or nothing is left.
     """
-    norms: list[tuple[str, nn.LayerNorm, Tensor]] = []
-    linears: list[tuple[str, Tensor]] = []
+    only, skip = list(only), list(skip)
+    for option, patterns in (("--only", only), ("--skip", skip)):
+        for pattern in patterns:
+            if not any(fnmatchcase(site.name, pattern) for site in sites):
+                names = ", ".join(site.name for site in sites)
+                raise InputError(f"option {option}: {pattern!r} matches no norm; there are {names}")
+
+    def wanted(name: str) -> bool:
+        named = not only or any(fnmatchcase(name, pattern) for pattern in only)
+        return named and not any(fnmatchcase(name, pattern) for pattern in skip)
+
+    left = [site for site in sites if wanted(site.name)]
+    if not left:
+        raise InputError("options --only and --skip leave no norm to replace")
+    return left
+
+
+def find_norms(model: nn.Module) -> list[NormSite]:
+    """Return the norm sites in the order of execution, by tracing one batch of noise.
+
+    A norm is what computes one: LayerNorm, LayerNorm2d, RMSNorm and their like of any library, found
+    by comparing their output. Who reads a norm is taken from autograd's graph, an edge for each
+    reader; that weight and bias pass through to the readers found is then tried out.
+
+    Raises:
+        InputError: the model has no such norm.
+    """
+    calls: list[tuple[NormSite, Tensor]] = []
+    reads: list[tuple[str, Tensor]] = []
 
     def on_norm(name: str) -> Any:
-        def hook(module: nn.LayerNorm, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            x = inputs[0]
-            if x.shape[-1:] == module.normalized_shape:
-                normed = F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
-                # LayerNorm2d is an nn.LayerNorm too, but normalizes the second axis.
-                # What overflows is NaN in both: capture tells of it, with the layer's name.
-                if torch.allclose(normed, output, rtol=1e-4, atol=1e-5, equal_nan=True):
-                    norms.append((name, module, output))
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            site = _recognize(name, module, inputs[0], output) if inputs else None
+            if site is not None:
+                calls.append((site, output))
 
         return hook
 
-    def on_linear(name: str) -> Any:
-        return lambda module, inputs: linears.append((name, inputs[0]))
+    def on_reader(name: str) -> Any:
+        return lambda module, inputs: reads.append((name, inputs[0]))
 
     handles = []
     try:
         for name, module in model.named_modules():
-            if isinstance(module, nn.LayerNorm):
+            if isinstance(module, Consumer):
+                handles.append(module.register_forward_pre_hook(on_reader(name)))
+            elif _may_be_norm(module):
                 handles.append(module.register_forward_hook(on_norm(name)))
-            elif isinstance(module, nn.Linear):
-                handles.append(module.register_forward_pre_hook(on_linear(name)))
         with torch.enable_grad():
-            output = model(example_images(model).requires_grad_())
+            output = first_tensor(model(example_images(model).requires_grad_()))
     finally:
         for handle in handles:
             handle.remove()
-    if not norms:
-        raise InputError(f"{type(model).__name__}: has no LayerNorm over its channels; nothing to replace")
+    if not calls:
+        raise InputError(f"{type(model).__name__}: has no LayerNorm or RMSNorm over its channels")
 
     readers = _readers(output)
-    calls = [name for name, _ in linears]
-    once_normed = [name for name, _, _ in norms]
-    sites = []
-    for name, module, out in norms:
-        consumers = [linear for linear, x in linears if _origin(x.grad_fn) is out.grad_fn]
+    normed = Counter(site.name for site, _ in calls)
+    read = Counter(name for name, _ in reads)
+    sites: dict[str, NormSite] = {}
+    for site, out in calls:
+        # A LayerNorm2d may end with a permutation of its own.
+        origin = _origin(out.grad_fn)
+        consumers = [name for name, x in reads if _origin(x.grad_fn) is origin]
         foldable = (
-            readers[out.grad_fn] == len(consumers)
-            and once_normed.count(name) == 1
-            and all(calls.count(linear) == 1 for linear in consumers)
+            readers[origin] == len(consumers)
+            and normed[site.name] == 1
+            and all(read[name] == 1 for name in consumers)
+            and all(_takes_affine(model.get_submodule(name), site, model) for name in consumers)
         )
-        sites.append(
-            NormSite(name, int(module.normalized_shape[0]), module.eps, tuple(consumers) if foldable else ())
-        )
-    return sites
+        sites[site.name] = replace(site, consumers=tuple(consumers) if foldable else ())
+    found = list(sites.values())
+    if found[-1].role == "block":
+        found[-1] = replace(found[-1], role="final")
+    return _tried(model, found)
+
+
+def norm_eps(module: nn.Module) -> float | None:
+    """The number that a norm adds to the variance, under any of its usual names."""
+    for name in ("eps", "variance_epsilon", "epsilon"):
+        value = getattr(module, name, None)
+        if isinstance(value, float):
+            return value
+    # torch's RMSNorm takes float32's own where none is given.
+    return torch.finfo(torch.float32).eps if isinstance(module, nn.RMSNorm) else None
+
+
+def norm_affine(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
+    """Weight and bias of a norm, (channels,) each, or None where it has none."""
+    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
+    return (weight if isinstance(weight, Tensor) else None), (bias if isinstance(bias, Tensor) else None)
+
+
+def _may_be_norm(module: nn.Module) -> bool:
+    return norm_eps(module) is not None and not any(True for _ in module.children())
+
+
+def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | None:
+    """The site, if the module normalizes x over its last or its second axis."""
+    if not isinstance(x, Tensor) or not isinstance(output, Tensor) or x.shape != output.shape or x.ndim < 2:
+        return None
+    eps = norm_eps(module)
+    assert eps is not None
+    weight, bias = norm_affine(module)
+    kinds: tuple[NormKind, ...] = ("layernorm", "rmsnorm")
+    axes: tuple[Literal[-1, 1], ...] = (-1, 1) if x.ndim == 4 else (-1,)
+    for axis in axes:
+        channels = x.shape[axis]
+        if any(p is not None and p.shape != (channels,) for p in (weight, bias)):
+            continue
+        for kind in kinds:
+            role: NormRole = (
+                "query-key"
+                if name.rsplit(".", 1)[-1] in ("q_norm", "k_norm", "norm_q", "norm_k")
+                else "block"
+            )
+            site = NormSite(name, channels, eps, (), kind, axis, role)
+            y = site.normalize(x)
+            y = y if weight is None else y * per_channel(weight, y, axis)
+            y = y if bias is None else y + per_channel(bias, y, axis)
+            if _same(y, output):
+                return site
+    return None
+
+
+def _same(found: Tensor, expected: Tensor) -> bool:
+    """Equal but for rounding; what overflows is NaN in both: capture tells of it, with the layer's name."""
+    nan = expected.isnan()
+    if not torch.equal(found.isnan(), nan):
+        return False
+    difference = (found - expected).masked_fill(nan, 0.0).double().norm()
+    return bool(difference <= 1e-3 * expected.masked_fill(nan, 0.0).double().norm())
+
+
+def first_tensor(output: Any) -> Tensor:
+    """The first tensor in what a model returns.
+
+    Raises:
+        InputError: there is none.
+    """
+    if isinstance(output, Tensor):
+        return output
+    for part in output.values() if isinstance(output, dict) else output:
+        if isinstance(part, Tensor | dict | tuple | list):
+            return first_tensor(part)
+    raise InputError(f"the model returns {type(output).__name__}; a tensor was expected")
+
+
+def channel_axis(consumer: nn.Module) -> Literal[-1, 1]:
+    """Where a consumer has its input's channels."""
+    return -1 if isinstance(consumer, nn.Linear) else 1
+
+
+def _takes_affine(consumer: nn.Module, site: NormSite, model: nn.Module) -> bool:
+    """Whether gamma and beta can be taken up; zeros that a convolution pads with have no beta."""
+    if isinstance(consumer, nn.Linear):
+        return consumer.in_features == site.channels
+    assert isinstance(consumer, nn.Conv2d)
+    _, beta = norm_affine(model.get_submodule(site.name))
+    padded = consumer.padding not in ("valid", (0, 0))
+    return consumer.in_channels == site.channels and (beta is None or not padded)
 
 
 def _origin(node: Any) -> Any:
@@ -115,6 +258,7 @@ def _readers(output: Tensor) -> dict[Any, int]:
     """For each step of the graph behind ``output``: its readers, per-channel steps looked through."""
     count: dict[Any, int] = defaultdict(int)
     visited: set[Any] = set()
+    count[_origin(output.grad_fn)] += 1
     stack = [output.grad_fn]
     while stack:
         node = stack.pop()
@@ -127,3 +271,53 @@ def _readers(output: Tensor) -> dict[Any, int]:
                 count[_origin(parent)] += 1
             stack.append(parent)
     return count
+
+
+def _tried(model: nn.Module, sites: list[NormSite]) -> list[NormSite]:
+    """Keep the consumers of those norms whose affine really passes through to them."""
+    foldable = [site for site in sites if site.consumers]
+    if not foldable or _passes_through(model, foldable):
+        return sites
+    return [
+        site if not site.consumers or _passes_through(model, [site]) else replace(site, consumers=())
+        for site in sites
+    ]
+
+
+@torch.no_grad()
+def _passes_through(model: nn.Module, sites: list[NormSite]) -> bool:
+    """Give norms a random affine on top and take it away at their consumers: does the output stay?"""
+    draw = torch.Generator().manual_seed(1)
+    handles = []
+
+    def put(gain: Tensor, shift: Tensor, axis: int) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            return output * per_channel(gain, output, axis) + per_channel(shift, output, axis)
+
+        return hook
+
+    def take(gain: Tensor, shift: Tensor, axis: int) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+            x = inputs[0]
+            if x.shape[axis] != len(gain):
+                return inputs  # no channels where they should be: the output will tell
+            return ((x - per_channel(shift, x, axis)) / per_channel(gain, x, axis), *inputs[1:])
+
+        return hook
+
+    x = example_images(model)
+    expected = first_tensor(model(x))
+    try:
+        for site in sites:
+            gain = 1 + torch.rand(site.channels, generator=draw)
+            shift = torch.rand(site.channels, generator=draw)
+            handles.append(model.get_submodule(site.name).register_forward_hook(put(gain, shift, site.axis)))
+            for name in site.consumers:
+                consumer = model.get_submodule(name)
+                hook = take(gain, shift, channel_axis(consumer))
+                handles.append(consumer.register_forward_pre_hook(hook))
+        found = first_tensor(model(x))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return bool((found - expected).norm() <= 1e-3 * expected.norm())

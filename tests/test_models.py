@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from hwnorm.builtin import model as builtin
+from hwnorm.data.config import input_config
 from hwnorm.errors import InputError
 from hwnorm.models import load_model
 from hwnorm.timm_compat import import_timm
@@ -54,6 +55,47 @@ def test_weights_that_cannot_be_had_ask_for_a_file(monkeypatch):
     monkeypatch.setattr(import_timm(), "create_model", offline)
     with pytest.raises(InputError, match=r"no route to host.*--weights"):
         load_model("test_vit", None)
+
+
+def test_no_network_and_no_such_weights_are_told_apart(monkeypatch):
+    def unreachable(*args, **kwargs):
+        try:
+            raise ConnectionError("[Errno -2] Name or service not known")
+        except ConnectionError as error:
+            raise FileNotFoundError("cannot find the requested files in the local cache") from error
+
+    monkeypatch.setattr(import_timm(), "create_model", unreachable)
+    with pytest.raises(InputError, match=r"weights cannot be had \(no network here\); give .*--weights"):
+        load_model("test_vit", None)
+
+    def unpublished(*args, **kwargs):
+        raise RuntimeError("No pretrained weights exist for test_vit. Use `pretrained=False`.")
+
+    monkeypatch.setattr(import_timm(), "create_model", unpublished)
+    with pytest.raises(InputError, match="timm publishes no weights for it"):
+        load_model("test_vit", None)
+
+
+@pytest.mark.parametrize(
+    "built", [{"num_classes": 0}, {"num_classes": 3}, {"img_size": 32, "num_classes": 4}]
+)
+def test_a_model_is_built_as_its_weights_are(tmp_path, built):
+    """Without a classifier, with other classes, for another image size: no option has to say so."""
+    model = import_timm().create_model("test_vit", **built)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    loaded = load_model("test_vit", tmp_path / "w.safetensors")
+    assert loaded.num_classes == model.num_classes
+    assert loaded.patch_embed.img_size == model.patch_embed.img_size
+
+
+def test_another_image_size_resamples_the_positions(tmp_path):
+    model = import_timm().create_model("test_vit", num_classes=0)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    loaded = load_model("test_vit", tmp_path / "w.safetensors", image_size=96)
+    assert loaded(torch.zeros(1, 3, 96, 96)).shape == (1, 64)
+    assert input_config(loaded)["input_size"] == (3, 96, 96)
+    with pytest.raises(InputError, match=r"option --image-size: model 'test_vit' cannot take 97 pixels"):
+        load_model("test_vit", tmp_path / "w.safetensors", image_size=97)
 
 
 @pytest.mark.parametrize(

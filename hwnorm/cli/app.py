@@ -12,6 +12,7 @@ from hwnorm.cli.group import Commands
 from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
 from hwnorm.errors import InputError
 from hwnorm.progress import out
+from hwnorm.run.settings import Finetune
 from hwnorm.version import VERSION
 
 app = typer.Typer(
@@ -117,17 +118,37 @@ def choose(run_folder: RunArgument) -> None:
 
 
 @app.command()
-def realign(run_folder: RunArgument) -> None:
+def realign(
+    run_folder: RunArgument,
+    finetune: Annotated[
+        Finetune | None, typer.Option(help="as the run's setting of that name, which it overrides")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="likewise")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="likewise")] = None,
+    hardware_in_loop: Annotated[bool | None, typer.Option(help="likewise")] = None,
+) -> None:
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
     from hwnorm.files import read_artefact
+    from hwnorm.realign.distributed import is_first
     from hwnorm.realign.stage import realign as stage
     from hwnorm.run.folder import RunFolder
     from hwnorm.run.inputs import Inputs
+    from hwnorm.run.settings import make_settings
     from hwnorm.run.table import accuracy_table
 
     opened = RunFolder.open(run_folder)
+    given = {
+        "finetune": finetune,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "hardware_in_loop": hardware_in_loop,
+    }
+    opened.settings = make_settings(
+        **opened.settings.model_dump() | {name: value for name, value in given.items() if value is not None}
+    )
     stage(opened, Inputs(opened.settings))
-    out.print(accuracy_table(read_artefact(opened.realign, "realign")))
+    if is_first():
+        out.print(accuracy_table(read_artefact(opened.realign, "realign")))
 
 
 @app.command()

@@ -1,8 +1,8 @@
-"""Grey images in memory: the shipped subset, and what idx files hold."""
+"""Images in memory: the shipped subset, and what idx and npz files hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from hwnorm.files import digest
 
 
 class ArrayImages(ImageSet):
-    """Grey images in memory, brought to the model's size and channels batch by batch.
+    """Images in memory, brought to the model's size and channels batch by batch.
 
     Args:
-        images: uint8 (N, height, width).
+        images: uint8, grey (N, height, width) or with channels (N, height, width, 1 or 3).
         labels: int64 (N,).
         config: the model's data config (``hwnorm.data.config.input_config``).
     """
@@ -32,8 +32,15 @@ class ArrayImages(ImageSet):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def limited(self, count: int) -> ArrayImages:
-        return ArrayImages(self.images[:count], self.labels[:count], self.config, self.description)
+    def subset(self, indices: np.ndarray) -> ArrayImages:
+        return ArrayImages(self.images[indices], self.labels[indices], self.config, self.description)
+
+    @property
+    def preparation(self) -> str:
+        channels, height, width = self.config["input_size"]
+        size = f"{channels} x {height} x {width}"
+        scaled = "" if self.images.shape[1:3] == (height, width) else " by bilinear interpolation, no crop"
+        return f"{size}{scaled}; mean {_numbers(self.config['mean'])}, std {_numbers(self.config['std'])}"
 
     @property
     def fingerprint(self) -> str:
@@ -45,8 +52,15 @@ class ArrayImages(ImageSet):
         std = torch.tensor(self.config["std"]).view(-1, 1, 1)
         for start in range(0, len(self), size):
             pixels = torch.from_numpy(np.array(self.images[start : start + size]))
-            scaled = pixels.float().div_(255.0).unsqueeze(1)
+            pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+            scaled = pixels.float().div_(255.0)
+            if channels == 1 and scaled.shape[1] > 1:
+                scaled = scaled.mean(1, keepdim=True)
             if scaled.shape[2:] != (height, width):
                 scaled = F.interpolate(scaled, (height, width), mode="bilinear", antialias=True)
             labels = torch.from_numpy(np.array(self.labels[start : start + size], dtype=np.int64))
             yield (scaled.expand(-1, channels, -1, -1) - mean) / std, labels
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

@@ -1,4 +1,4 @@
-"""Open labelled images: the shipped subset, a folder with idx files, or a folder tree."""
+"""Open labelled images: the shipped subset, a folder with idx files, a folder tree, or an npz file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hwnorm.data.arrays import ArrayImages
 from hwnorm.data.config import input_config
 from hwnorm.data.idx import read_fashion_mnist
 from hwnorm.data.imageset import ImageSet, Split
+from hwnorm.data.npz import read_npz
 from hwnorm.data.tree import open_tree
 from hwnorm.errors import InputError
 
@@ -24,7 +25,8 @@ def load_images(source: Path | None, split: Split, model: nn.Module) -> ImageSet
 
     Args:
         source: None for the subset that is shipped (only for models of 1 x 28 x 28 input), a folder
-            with the four idx files of Fashion-MNIST, or a folder tree with one folder a class.
+            with the four idx files of Fashion-MNIST, a folder tree with one folder a class, or a ``.npz``
+            file (:mod:`hwnorm.data.npz`).
 
     Raises:
         InputError: the folder is missing, empty or unreadable, or holds neither; or there is no
@@ -33,12 +35,14 @@ def load_images(source: Path | None, split: Split, model: nn.Module) -> ImageSet
     config = input_config(model)
     if source is None:
         return _shipped(split, config)
+    if source.suffix == ".npz":
+        return read_npz(source, split, model, config)
     try:
         names = sorted(entry.name for entry in source.iterdir())
     except OSError as error:
         raise InputError(
             f"{source}: cannot be read as a folder ({error.strerror}); "
-            "a folder with idx files or one folder a class was expected"
+            "a folder with idx files or one folder a class, or a .npz file, was expected"
         ) from None
     if not names:
         raise InputError(f"{source}: is empty; a folder with idx files or one folder a class was expected")

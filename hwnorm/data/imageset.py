@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 Split = Literal["train", "test"]
@@ -16,14 +17,27 @@ class ImageSet(ABC):
 
     #: Where the images come from, for people.
     description: str
+    #: So many batches in succession are of the same images, changed.
+    copies: int = 1
+    #: Whether the labels mean anything.
+    labelled: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
         """Number of images."""
 
     @abstractmethod
+    def subset(self, indices: np.ndarray) -> ImageSet:
+        """The images at ``indices`` (int64), in that order."""
+
     def limited(self, count: int) -> ImageSet:
         """The first ``count`` images, or all where there are fewer."""
+        return self.subset(np.arange(min(count, len(self))))
+
+    @property
+    @abstractmethod
+    def preparation(self) -> str:
+        """What is done to an image before the network gets it, for people."""
 
     @property
     @abstractmethod

@@ -14,14 +14,21 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet, Split
 from hwnorm.errors import InputError
+from hwnorm.progress import err
 from hwnorm.timm_compat import import_timm
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+#: What PIL raises for a file that is no whole image.
+_UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_MOST_NAMED = 5
 _SPLITS = {"train": ("train",), "test": ("test", "val")}
 
 
 class TreeImages(ImageSet):
     """Image files with labels, decoded when a batch asks for them, by timm's evaluation transform.
+
+    Files that cannot be decoded are left out of their batch; at the end of the first pass that meets them
+    they are counted and named on standard error.
 
     Args:
         files: (path, label) pairs in the order in which they are handed out.
@@ -30,12 +37,23 @@ class TreeImages(ImageSet):
 
     def __init__(self, files: list[tuple[Path, int]], config: dict[str, Any], description: str) -> None:
         self.files, self.config, self.description = files, config, description
+        self._broken: dict[Path, str] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def limited(self, count: int) -> TreeImages:
-        return TreeImages(self.files[:count], self.config, self.description)
+    def subset(self, indices: np.ndarray) -> TreeImages:
+        return TreeImages([self.files[i] for i in indices], self.config, self.description)
+
+    @property
+    def preparation(self) -> str:
+        return ", ".join(str(step) for step in self._transform().transforms)
+
+    def _transform(self) -> Any:
+        import_timm()
+        from timm.data import create_transform
+
+        return create_transform(**self.config, is_training=False)
 
     @property
     def fingerprint(self) -> str:
@@ -45,23 +63,39 @@ class TreeImages(ImageSet):
         return sha.hexdigest()[:16]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        import_timm()
-        from timm.data import create_transform
-
-        transform: Any = create_transform(**self.config, is_training=False)
+        transform = self._transform()
         mode = "L" if self.config["input_size"][0] == 1 else "RGB"
+        broken: dict[Path, str] = {}
         for start in range(0, len(self), size):
-            part = self.files[start : start + size]
-            images = torch.stack([transform(_decode(path, mode)) for path, _ in part])
-            yield images, torch.tensor([label for _, label in part])
+            images, labels = [], []
+            for path, label in self.files[start : start + size]:
+                try:
+                    images.append(transform(_decode(path, mode)))
+                    labels.append(label)
+                except _UNREADABLE as error:
+                    broken[path] = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if images:
+                yield torch.stack(images), torch.tensor(labels)
+        self._tell(broken)
+
+    def _tell(self, broken: dict[Path, str]) -> None:
+        if len(broken) == len(self):
+            path, reason = next(iter(broken.items()))
+            raise InputError(f"{path}: cannot be decoded ({reason}), nor any other of {len(self)} images")
+        if broken and self._broken is None:
+            names = ", ".join(map(str, list(broken)[:_MOST_NAMED]))
+            more = f" and {len(broken) - _MOST_NAMED} more" if len(broken) > _MOST_NAMED else ""
+            err.print(
+                f"left out {len(broken)} of {len(self)} images that cannot be decoded: {names}{more}",
+                soft_wrap=True,
+                markup=False,
+            )
+        self._broken = broken
 
 
 def _decode(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); a whole image file was expected") from None
+    with Image.open(path) as image:
+        return image.convert(mode)
 
 
 def open_tree(source: Path, split: Split, model: nn.Module, config: dict[str, Any]) -> TreeImages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,8 @@ class VariedImages(ImageSet):
     For fits to a teacher's activations, which need no labels; never for measuring.
     """
 
+    copies = 4
+
     def __init__(self, images: ImageSet) -> None:
         self._images = images
         self.description = f"{images.description}, each also mirrored and shifted"
@@ -24,8 +27,13 @@ class VariedImages(ImageSet):
     def __len__(self) -> int:
         return 4 * len(self._images)
 
-    def limited(self, count: int) -> VariedImages:
-        return VariedImages(self._images.limited(-(-count // 4)))
+    def subset(self, indices: np.ndarray) -> VariedImages:
+        """The four of each image of which one is at ``indices``."""
+        return VariedImages(self._images.subset(np.unique(np.asarray(indices) // 4)))
+
+    @property
+    def preparation(self) -> str:
+        return self._images.preparation
 
     @property
     def fingerprint(self) -> str:

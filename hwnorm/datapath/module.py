@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.datapath.ir import Datapath
+from hwnorm.expression import parse
 
 #: One table entry for each input code: 2**16 float32 values are 256 KiB.
 MAX_INPUT_BITS = 16
@@ -15,7 +16,11 @@ class FixedPointFunction(nn.Module):
     """Elementwise: quantize to the input format, then look up what the datapath makes of that code.
 
     The input is rounded half up and saturated, as ``FixedFormat.quantize`` does; the output is the
-    value of the output code in float32.
+    value of the output code in float32. Gradients are the expression's, straight through both
+    roundings (Y. Bengio et al., arXiv 1308.3432), and zero where the input saturates.
+
+    The table is no part of the ``state_dict``: a network loads the same weights whether its functions
+    are float or bit-true.
 
     Raises:
         ValueError: the input format has more than 16 bits.
@@ -30,13 +35,20 @@ class FixedPointFunction(nn.Module):
         if self.input.width > MAX_INPUT_BITS:
             raise ValueError(f"{self.input} input; a table of all codes holds at most {MAX_INPUT_BITS} bits")
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
-        self.register_buffer("table", torch.from_numpy(values).float())
+        self.register_buffer("table", torch.from_numpy(values).float(), persistent=False)
+        self.smooth = parse(self.expression).to_module()
 
     def forward(self, x: Tensor) -> Tensor:
         # In float64 the half that rounding adds is exact for every float32 near the codes.
-        codes = torch.floor(x.double() * 2.0**self.input.frac + 0.5)
-        codes = codes.clamp_(self.input.min_code, self.input.max_code)
-        return self.table[codes.long() - self.input.min_code].to(x.dtype)
+        codes = torch.floor(x.detach().double() * 2.0**self.input.frac + 0.5)
+        codes = codes.clamp(self.input.min_code, self.input.max_code)
+        exact = self.table[codes.long() - self.input.min_code].to(x.dtype)
+        if not x.requires_grad or torch.compiler.is_exporting():
+            return exact
+        smooth = self.smooth(x.clamp(self.input.low, self.input.high))
+        # The difference is zero, exactly: the value stays the table's, the gradient is the expression's.
+        straight: Tensor = exact + (smooth - smooth.detach())
+        return straight
 
     def extra_repr(self) -> str:
         return f"{self.expression!r}, {self.input} -> {self.output}"

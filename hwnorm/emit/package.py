@@ -44,6 +44,7 @@ def kernel_context(datapath: Datapath, top: str, lanes: int, note: str) -> dict[
     return {
         "top": top,
         "expression": datapath.expression,
+        "note": note,
         "input": datapath.input,
         "output": datapath.output,
         "in_bits": byte_bits(datapath.input),
@@ -92,7 +93,7 @@ def emit_package(
         lanes: default of the module's parameter ``LANES``, elements a beat.
         resources: what the cost model says of it, for the manifest.
         unfused_resources: what it says of the operators as written, without fused units.
-        note: lines for the headers of the files, such as which layer this replaces.
+        note: lines for the headers of the files and the manifest, such as which layer this replaces.
 
     Returns:
         The manifest, as in the package's ``manifest.json``.
@@ -166,7 +167,7 @@ def _fill(
         json.dumps({"seed": 0, "kernels": [plan]}) + "\n", encoding="utf-8"
     )
     (folder / "sim" / "vectors.txt").write_text(_vectors(datapath), encoding="ascii")
-    manifest = _manifest(folder, datapath, top, lanes, predicted)
+    manifest = _manifest(folder, datapath, top, lanes, predicted, note)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -179,7 +180,12 @@ def _vectors(datapath: Datapath) -> str:
 
 
 def _manifest(
-    folder: Path, datapath: Datapath, top: str, lanes: int, predicted: dict[str, Resources | None]
+    folder: Path,
+    datapath: Datapath,
+    top: str,
+    lanes: int,
+    predicted: dict[str, Resources | None],
+    note: str,
 ) -> dict[str, Any]:
     return {
         "kind": "package",
@@ -188,6 +194,7 @@ def _manifest(
         "made_from": digest(to_json(datapath)),
         "top": top,
         "expression": datapath.expression,
+        "note": note,
         "input": str(datapath.input),
         "output": str(datapath.output),
         "lanes": lanes,

@@ -8,7 +8,7 @@ from hwnorm.choose.choice import read_choice
 from hwnorm.datapath.lower import unfused_resources
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
-from hwnorm.files import digest, write_text
+from hwnorm.files import digest, read_artefact, write_text
 from hwnorm.run.folder import RunFolder
 from hwnorm.targets.target import load_target
 from hwnorm.version import VERSION
@@ -37,9 +37,15 @@ def emit(run: RunFolder) -> None:
             lanes=run.settings.lanes,
             resources=c.resources,
             unfused_resources=unfused_resources(parse(kernel.expression), *formats, target, kernel.clock_mhz),
-            note=f"Stands in for the norm {c.layer} of {run.settings.model}.",
+            note=f"Stands in for the norm {c.layer} of {run.settings.model}.\n"
+            f"Its weight and bias are {affine_of(run, c.layer)}.",
         )
     for folder in (run.path / "packages").iterdir():
         if folder.is_dir() and folder.name not in tops:
             shutil.rmtree(folder)
     write_text(stamp, made_from)
+
+
+def affine_of(run: RunFolder, layer: str) -> str:
+    """Where a norm's weight and bias went, as its profile tells."""
+    return str(read_artefact(run.profile(layer), "profile").get("affine", "not known"))

@@ -28,17 +28,21 @@ class Projection:
 
 
 def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, Projection]:
-    """Return the output projections by the name of the norm before each, by tracing noise.
+    """Return the output projections by the name of the last norm before each, by tracing noise.
 
-    Between two successive norms the stream gains x_after - x_before; the projection is the layer
+    Between two successive norms of the stream it gains x_after - x_before; the projection is the layer
     whose output equals that, up to one factor a channel. Where there is none (parallel branches,
-    norms that are not on the stream) there is no entry.
+    norms that are not on the stream, windows) there is no entry.
     """
     streams: dict[str, Tensor] = {}
     outputs: dict[str, list[tuple[str, Tensor]]] = {}
+    # Norms of queries and keys stand inside a branch. A norm that is called twice has no one input.
+    names = [site.name for site in sites if site.role != "query-key" and site.axis == -1]
+    calls = dict.fromkeys(names, 0)
 
     def on_norm(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            calls[name] += 1
             streams[name] = inputs[0]
             outputs[name] = []
 
@@ -51,7 +55,7 @@ def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, P
 
         return hook
 
-    handles = [model.get_submodule(site.name).register_forward_pre_hook(on_norm(site.name)) for site in sites]
+    handles = [model.get_submodule(name).register_forward_pre_hook(on_norm(name)) for name in names]
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             handles.append(module.register_forward_hook(on_linear(name)))
@@ -63,14 +67,22 @@ def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, P
             handle.remove()
 
     found = {}
-    for before, after in pairwise(sites):
-        if streams[before.name].shape != streams[after.name].shape:
+    for before, after in pairwise(name for name in names if calls[name] == 1):
+        stream, later = streams[before], streams[after]
+        # Some models turn tokens into a map and back between the two.
+        if stream.numel() != later.numel() or stream.shape[-1] != later.shape[-1]:
             continue
-        gain = streams[after.name] - streams[before.name]
-        for name, output in outputs[before.name]:
+        gain = later.reshape(stream.shape) - stream
+        for name, output in outputs[before]:
             if output.shape == gain.shape and (scale := _channel_scale(output, gain)) is not None:
-                found[before.name] = Projection(name, before.name, after.name, scale)
+                found[_last_before(sites, before, after)] = Projection(name, before, after, scale)
     return found
+
+
+def _last_before(sites: Sequence[NormSite], before: str, after: str) -> str:
+    """The last norm from ``before`` on, ahead of ``after``: that of the keys, where keys are normed."""
+    names = [site.name for site in sites]
+    return names[names.index(after) - 1] if names.index(after) > names.index(before) else before
 
 
 def _channel_scale(output: Tensor, gain: Tensor) -> Tensor | None:

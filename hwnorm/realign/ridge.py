@@ -4,39 +4,105 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Penalties to choose from, relative to the mean diagonal of X^T X.
+STRENGTHS = tuple(10.0 ** (e / 2) for e in range(-12, 5))
+#: The one that is taken where nothing was held out to choose by.
+USUAL_STRENGTH = 1e-3
+
+
+class Sums:
+    """X^T X, X^T T and the sum of T^2 over rows, in float64."""
+
+    def __init__(self, inputs: int, outputs: int, device: torch.device) -> None:
+        self.gram = torch.zeros(inputs, inputs, dtype=torch.float64, device=device)
+        self.cross = torch.zeros(inputs, outputs, dtype=torch.float64, device=device)
+        self.squares = 0.0
+        self.total = 0.0
+
+    def add(self, rows: Tensor, targets: Tensor) -> None:
+        """Add rows, float64: (n, inputs), the last of them ones, and their targets (n, outputs)."""
+        self.gram.addmm_(rows.T, rows)
+        self.cross.addmm_(rows.T, targets)
+        self.squares += float(targets.square().sum())
+        self.total += len(rows)
+
+    def error(self, weights: Tensor) -> float:
+        """||X W - T||^2 of weights (inputs, outputs)."""
+        return float(self.squares + (weights * (self.gram @ weights - 2 * self.cross)).sum())
+
+    @property
+    def variance(self) -> float:
+        """Sum of (T - mean of T)^2; the last input is a one, so its row of the cross sums is that of T."""
+        return float(self.squares - (self.cross[-1].square() / self.total).sum())
 
 
 class Ridge:
-    """Refits a linear layer to targets, drawn towards the weights that it has.
+    """Refits a linear layer or a convolution to targets, drawn towards the weights that it has.
 
     Minimises ||X W - T||^2 + lambda ||W - W0||^2 over W, the weights with the bias as last row, with
-    lambda = ``strength`` times the mean diagonal of X^T X; the solution is that of the normal
-    equations (X^T X + lambda I) W = X^T T + lambda W0.
+    lambda a share of the mean diagonal of X^T X: the one of :data:`STRENGTHS` that does best on the
+    batches that were held out. The solution is that of the normal equations
+    (X^T X + lambda I) W = X^T T + lambda W0.
+
+    Memory: two float64 matrices of (inputs + 1) x (inputs + 1 + outputs), where a convolution's inputs
+    are those of its whole window.
     """
 
-    def __init__(self, linear: nn.Linear, strength: float) -> None:
-        self.linear, self.strength = linear, strength
-        size = linear.in_features + 1
-        self.gram = torch.zeros(size, size, dtype=torch.float64)
-        self.cross = torch.zeros(size, linear.out_features, dtype=torch.float64)
+    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+        self.layer = layer
+        size, device = layer.weight[0].numel() + 1, layer.weight.device
+        self.fit, self.held = (Sums(size, layer.weight.shape[0], device) for _ in range(2))
 
-    def add(self, x: Tensor, target: Tensor) -> None:
-        """Add a batch: x is (..., in_features), target (..., out_features)."""
+    def add(self, x: Tensor, target: Tensor, held: bool = False) -> None:
+        """Add a batch of the layer's inputs and wanted outputs, in its own shapes."""
+        if isinstance(self.layer, nn.Conv2d):
+            conv = self.layer
+            assert not isinstance(conv.padding, str)
+            windows = F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+            x, target = windows.transpose(1, 2), target.flatten(2).transpose(1, 2)
         rows = x.reshape(-1, x.shape[-1]).double()
         rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
-        self.gram.addmm_(rows.T, rows)
-        self.cross.addmm_(rows.T, target.reshape(-1, target.shape[-1]).double())
+        (self.held if held else self.fit).add(rows, target.reshape(-1, target.shape[-1]).double())
 
     @torch.no_grad()
-    def solve(self) -> None:
-        """Give the layer its new weight and bias."""
-        linear = self.linear
-        start = torch.zeros_like(self.cross)
-        start[:-1] = linear.weight.double().T
-        if linear.bias is not None:
-            start[-1] = linear.bias.double()
-        penalty = self.strength * self.gram.diagonal().mean()
-        gram = self.gram + penalty * torch.eye(len(self.gram), dtype=torch.float64)
-        solution = torch.linalg.solve(gram, self.cross + penalty * start).to(linear.weight.dtype)
-        linear.weight = nn.Parameter(solution[:-1].T.contiguous())
-        linear.bias = nn.Parameter(solution[-1].clone())
+    def solve(self) -> float:
+        """Give the layer its new weight and bias; return what share of the targets' variance is left.
+
+        The share is measured on the held-out batches before they join the fit, or, where there are
+        none, on the fit itself.
+        """
+        layer = self.layer
+        start = torch.zeros_like(self.fit.cross)
+        start[:-1] = layer.weight.double().flatten(1).T
+        if layer.bias is not None:
+            start[-1] = layer.bias.double()
+        strength, left = USUAL_STRENGTH, None
+        if self.held.total:
+            strength, error = self._strength(start)
+            left = error / max(self.held.variance, 1e-30)
+            for name in ("gram", "cross", "squares", "total"):
+                setattr(self.fit, name, getattr(self.fit, name) + getattr(self.held, name))
+        gram = self.fit.gram
+        penalty = strength * gram.diagonal().mean()
+        damped = gram + penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        solution = torch.linalg.solve(damped, self.fit.cross + penalty * start)
+        if left is None:
+            left = self.fit.error(solution) / max(self.fit.variance, 1e-30)
+        dtype = layer.weight.dtype
+        layer.weight = nn.Parameter(solution[:-1].T.reshape(layer.weight.shape).to(dtype).contiguous())
+        layer.bias = nn.Parameter(solution[-1].to(dtype).clone())
+        return left
+
+    def _strength(self, start: Tensor) -> tuple[float, float]:
+        """The best of the strengths on what was held out, and its squared error there."""
+        values, vectors = torch.linalg.eigh(self.fit.gram)
+        missing = vectors.T @ (self.fit.cross - self.fit.gram @ start)
+        scale = float(self.fit.gram.diagonal().mean())
+
+        def error(strength: float) -> float:
+            step = missing / (values.clamp(min=0) + strength * scale)[:, None]
+            return self.held.error(start + vectors @ step)
+
+        return min(((s, error(s)) for s in STRENGTHS), key=lambda found: found[1])

@@ -1,79 +1,130 @@
-"""Re-alignment of a run folder's network, and the accuracies that tell how well it went."""
+"""Re-alignment of a run folder's network, and the scores that tell how well it went."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
 from hwnorm.choose.choice import read_choice
 from hwnorm.data.varied import VariedImages
-from hwnorm.datapath.module import FixedPointFunction
-from hwnorm.evaluate import Accuracy, top1
-from hwnorm.expression import parse
+from hwnorm.evaluate import evaluate
 from hwnorm.files import digest, write_whole
+from hwnorm.norms import find_norms
+from hwnorm.progress import err
 from hwnorm.realign.closed_form import realign as refit
-from hwnorm.replace import replace_norms
+from hwnorm.realign.distributed import is_first, processes
+from hwnorm.realign.finetune import Epoch, Recipe, finetune
+from hwnorm.replacement import functions_of, replace_norms, replaced, with_functions
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
+
+#: Images of at most this many pixels are also fitted to mirrored and shifted: there the teacher's
+#: activations are many for little work.
+FEW_PIXELS = 64 * 64
+BATCH = 100
 
 
 def realign(run: RunFolder, inputs: Inputs) -> None:
     """Write ``realigned.safetensors`` and ``realign.json``.
 
-    Four networks are measured on the test images: the original, the one with functions in place of
-    its norms and nothing else, the re-aligned one, and that with the integers of the hardware.
+    Measured on the test images, each float and with the integers of the hardware: the original
+    network, the one with functions in place of its norms and nothing else, the one that closed form
+    re-aligned, and, if it is asked for, the one that was fine-tuned after that.
 
     Raises:
         InputError: no choice, or a layer that the model does not have.
     """
-    tests = inputs.test_images
-    made_from = digest(run.choice, inputs.fingerprint, tests.fingerprint, run.settings.ridge)
+    s, tests, model = run.settings, inputs.test_images, inputs.model
+    options = s.finetune, s.epochs, s.learning_rate, s.hardware_in_loop, s.seed
+    made_from = digest(run.choice, inputs.fingerprint, tests.fingerprint, options)
     if run.is_current(run.realign, "realign", made_from) and run.realigned_weights.is_file():
         return
     chosen = read_choice(run.choice)
-    functions = {c.layer: parse(c.expression).to_module() for c in chosen}
-    integers = {c.layer: FixedPointFunction(c.datapath) for c in chosen}
-    images = VariedImages(inputs.training_images)
-    student = refit(inputs.model, functions, images, ridge=run.settings.ridge, progress="re-align")
+    functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
+    images = inputs.training_images
+    small = inputs.pixels <= FEW_PIXELS
+    fit_images = VariedImages(images) if small else images
+    plain = replace_norms(model, functions)
+    student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
+    # The order is that of the table.
     networks = {
-        "layernorm": inputs.model,
-        "functions_only": replace_norms(inputs.model, functions),
+        "layernorm": model,
+        "functions_only": plain,
+        "functions_only_bit_true": with_functions(plain, integers),
         "realigned": student,
         "bit_true": with_functions(student, integers),
     }
-    measured = {
-        name: _accuracy(top1(network, tests, progress=f"evaluate {name.replace('_', ' ')}"))
-        for name, network in networks.items()
-    }
-    weights = {name: value.contiguous() for name, value in student.state_dict().items()}
+    history: list[Epoch] = []
+    if s.finetune != "none":
+        tuned = with_functions(student, integers if s.hardware_in_loop else functions)
+        history = _tuned(run, inputs, tuned)
+        networks |= {"closed_form": student, "closed_form_bit_true": networks["bit_true"]}
+        networks |= {
+            "realigned": with_functions(tuned, functions),
+            "bit_true": with_functions(tuned, integers),
+        }
+    classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
+    scores = evaluate(networks, model, tests, classes, batch=BATCH if small else 32, progress="evaluate")
+    if not is_first():
+        return
+    weights = {name: value.contiguous() for name, value in networks["realigned"].state_dict().items()}
     write_whole(run.realigned_weights, lambda beside: save_file(weights, beside))
     body = {
-        "method": "closed form: linear layers refitted in sequence by ridge regression, no gradient step",
-        "fit_images": len(inputs.training_images),
-        "fit_images_from": images.description,
+        "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
+        "fit_images": len(images),
+        "fit_images_from": fit_images.description,
         "test_images": len(tests),
         "test_images_from": tests.description,
         "test_fingerprint": tests.fingerprint,
-        "top1": measured,
+        "top1": {name: found.top1.to_json() for name, found in scores.items() if found.top1 is not None},
+        "scores": {name: found.to_json() for name, found in scores.items()},
+        "affines": {r.layer: r.affine for r in replaced(model, functions)},
+        "fits": [asdict(fit) for fit in fits],
+        "epochs": [asdict(epoch) for epoch in history],
     }
     run.write(run.realign, "realign", made_from, body)
+    _checkpoint(run).unlink(missing_ok=True)
 
 
-def with_functions(student: nn.Module, functions: Mapping[str, nn.Module]) -> nn.Module:
-    """A copy of a network whose norms are replaced already, with other functions in their places."""
-    changed = copy.deepcopy(student)
-    for name, function in functions.items():
-        changed.set_submodule(name, function)
-    return changed
+def _tuned(run: RunFolder, inputs: Inputs, student: nn.Module) -> list[Epoch]:
+    """Fine-tune ``student`` in place, and leave it on the CPU."""
+    s = run.settings
+    recipe = Recipe(method=s.finetune, epochs=s.epochs, learning_rate=s.learning_rate, seed=s.seed)  # type: ignore[arg-type]
+    sites = {site.name: site for site in find_norms(inputs.model)}
+    names = [chosen.layer for chosen in read_choice(run.choice)]
+    with processes() as device:
+        if is_first():
+            err.print(f"fine-tune ({s.finetune}) on {device}", highlight=False)
+        try:
+            return finetune(
+                student.to(device),
+                inputs.model.to(device),
+                {name: sites[name] for name in names},
+                inputs.training_images,
+                recipe,
+                _checkpoint(run),
+            )
+        finally:
+            inputs.model.cpu()
+            student.cpu()
 
 
-def _accuracy(measured: Accuracy) -> dict[str, object]:
-    return {
-        "correct": measured.correct,
-        "total": measured.total,
-        "percent": measured.percent,
-        "interval": list(measured.interval),
-    }
+def _checkpoint(run: RunFolder) -> Path:
+    return run.path / "finetune.pt"
+
+
+def _method(finetuned: str, epochs: int, hardware_in_loop: bool) -> str:
+    text = "closed form: linear layers refitted in sequence by ridge regression, no gradient step"
+    if finetuned == "none":
+        return text
+    what = {
+        "A": "weight and bias at each norm by cross entropy",
+        "F": "all weights by cross entropy",
+        "D": "all weights by cross entropy and the teacher's logits",
+        "features": "all weights towards the teacher's features, without labels",
+    }[finetuned]
+    integers = ", through the bit-true functions" if hardware_in_loop else ""
+    return f"{text}; then at most {epochs} epochs of AdamW on {what}{integers}"

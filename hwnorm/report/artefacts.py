@@ -20,6 +20,8 @@ from hwnorm.targets.cost import Resources
 
 T = TypeVar("T")
 
+#: What of ``realign.json`` is too long for a line of the page.
+_DETAILS = ("top1", "scores", "affines", "fits", "epochs")
 #: What every artefact begins with.
 _HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
 
@@ -154,7 +156,7 @@ def read_run(folder: Path) -> Run:
                 str(source.relative_to(folder)) if source and emitted else None,
             )
         )
-    others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, "top1")}
+    others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, *_DETAILS)}
     comparison = reader.optional("compare.json", "compare", dict)
     return Run(settings, layers, top1, others, verdicts is not None, reader.origins, comparison)
 

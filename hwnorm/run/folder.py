@@ -82,7 +82,15 @@ class RunFolder:
         """Remove what the stages of the earlier run made, and nothing else."""
         for folder in ("profiles", "search", "fronts", "packages", "report"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        for file in ("choice.json", "realign.json", "realigned.safetensors", "verdict.json", "report.html"):
+        made = (
+            "choice.json",
+            "realign.json",
+            "realigned.safetensors",
+            "finetune.pt",
+            "verdict.json",
+            "report.html",
+        )
+        for file in made:
             (self.path / file).unlink(missing_ok=True)
 
     @property

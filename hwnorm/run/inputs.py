@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.files import digest
@@ -23,7 +24,13 @@ class Inputs:
     @cached_property
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode."""
-        return load_model(self._settings.model, self._settings.weights)
+        return load_model(self._settings.model, self._settings.weights, self._settings.image_size)
+
+    @property
+    def pixels(self) -> int:
+        """Of one image that goes into the network."""
+        _, height, width = input_config(self.model)["input_size"]
+        return int(height * width)
 
     @cached_property
     def training_images(self) -> ImageSet:

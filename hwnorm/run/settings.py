@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwnorm.errors import InputError
+
+
+class Finetune(StrEnum):
+    """The gradient stage of re-alignment, if any (:data:`hwnorm.realign.finetune.Method`)."""
+
+    NONE = "none"
+    A = "A"
+    F = "F"
+    D = "D"
+    FEATURES = "features"
 
 
 class RunSettings(BaseModel):
@@ -18,8 +29,15 @@ class RunSettings(BaseModel):
     weights: Path | None = Field(None, description=".safetensors or .pth file; else the model's own weights")
     data: Path | None = Field(
         None,
-        description="folder with Fashion-MNIST's idx files or one folder a class; else the shipped images",
+        description="folder of idx files, folder tree with one folder a class, or .npz; else what is shipped",
     )
+    image_size: int | None = Field(
+        None, ge=8, description="side of the images in pixels; else the weights' own"
+    )
+    only: str = Field(
+        "", description="norms to replace: names or patterns such as 'blocks.*.norm1', by commas"
+    )
+    skip: str = Field("", description="norms to leave as they are, in the same form")
     images: int = Field(2000, ge=1, description="training images to look at, at most")
     input_bits: int = Field(16, ge=4, le=16, description="width of the kernels' input")
     output_bits: int = Field(8, ge=3, le=16, description="width of the kernels' output")
@@ -47,14 +65,25 @@ class RunSettings(BaseModel):
         ge=1,
         description="how much steeper to build than the best fit is, which re-aligns better",
     )
-    #: Relative to the mean diagonal of X^T X.
-    ridge: float = Field(1e-3, gt=0, description="penalty on leaving the folded weights in the refit")
+    finetune: Finetune = Field(
+        Finetune.NONE,
+        description="train after the closed form: A weight and bias at the norms, F all weights, D with the "
+        "teacher's logits, features without labels",
+    )
+    epochs: int = Field(3, ge=1, description="of fine-tuning, at most")
+    learning_rate: float = Field(5e-4, gt=0, description="of fine-tuning, at its highest")
+    hardware_in_loop: bool = Field(False, description="fine-tune through the bit-true functions")
     seed: int = Field(0, description="of every random choice")
 
 
 def option_name(field: str) -> str:
     """The command line's option for a field of the settings."""
     return "--" + field.removesuffix("_mhz").replace("_", "-")
+
+
+def patterns(text: str) -> list[str]:
+    """The parts of a setting that lists names by commas."""
+    return [part for part in (piece.strip() for piece in text.split(",")) if part]
 
 
 def make_settings(**values: object) -> RunSettings:

@@ -13,12 +13,12 @@ from rich.table import Table
 from hwnorm.choose.choice import Chosen
 from hwnorm.progress import out
 
-#: Field of ``realign.json`` -> what it is called for people.
+#: Pairs of fields of ``realign.json``, float and bit-true -> what the network is called for people.
 NETWORKS = {
-    "layernorm": "LayerNorm (the original)",
-    "functions_only": "functions, nothing else",
-    "realigned": "functions, re-aligned",
-    "bit_true": "re-aligned, bit-true integers",
+    ("layernorm", None): "the original",
+    ("functions_only", "functions_only_bit_true"): "functions, nothing else",
+    ("closed_form", "closed_form_bit_true"): "re-aligned in closed form",
+    ("realigned", "bit_true"): "functions, re-aligned",
 }
 
 
@@ -69,15 +69,36 @@ def short(expression: str) -> str:
 
 
 def accuracy_table(realign: dict[str, Any]) -> Table:
-    """One line a network."""
-    table = Table(title=f"Top-1 on {realign['test_images_from']}", header_style="bold", box=box.SIMPLE_HEAD)
+    """Two lines a network, float and bit-true: top-1 and top-5, or the cosine to the teacher's features."""
+    scores = realign["scores"]
+    classes = bool(realign["top1"])
+    what = "Accuracy" if classes else "Cosine to the original's features"
+    table = Table(
+        title=f"{what} on {realign['test_images_from']} (fingerprint {realign['test_fingerprint']})",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
     table.add_column("network")
-    table.add_column("top-1", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for field, label in NETWORKS.items():
-        measured = realign["top1"][field]
-        low, high = measured["interval"]
-        table.add_row(label, f"{measured['percent']:.2f} %", f"{low:.2f} to {high:.2f}")
+    for heading in ("top-1", "95 % interval", "top-5") if classes else ("cosine", "95 % interval", "centred"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for fields, label in NETWORKS.items():
+        if fields[0] == "realigned" and "closed_form" in scores:
+            label = "functions, re-aligned and fine-tuned"
+        for field, kind in zip(fields, ("", ", bit-true"), strict=True):
+            if field not in scores:
+                continue
+            found = scores[field]
+            if classes:
+                low, high = found["top1"]["interval"]
+                cells = (
+                    f"{found['top1']['percent']:.2f} %",
+                    f"{low:.2f} to {high:.2f}",
+                    f"{found['top5']['percent']:.2f} %",
+                )
+            else:
+                low, high = found["cosine_interval"]
+                cells = f"{found['cosine']:.4f}", f"{low:.4f} to {high:.4f}", f"{found['cosine_centred']:.4f}"
+            table.add_row(label + kind, *cells)
     return table
 
 

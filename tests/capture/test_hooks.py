@@ -35,7 +35,7 @@ def test_profiles_hold_the_norms_inputs_and_outputs(small_vit):
     assert profile.images == 50
     assert profile.tokens == x.shape[0] * x.shape[1]
     assert profile.weight @ profile.x == pytest.approx(float(x.double().sum()), rel=1e-9)
-    assert profile.sum_yy.sum() == pytest.approx(float(y.double().square().sum()), rel=1e-9)
+    assert profile.sum_yy.sum() == pytest.approx(float(y.double().square().sum()), rel=1e-6)
     assert (profile.x_min, profile.x_max) == (float(x.min()), float(x.max()))
 
 

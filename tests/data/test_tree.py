@@ -47,13 +47,32 @@ def test_bare_class_folders_give_disjoint_splits(tmp_path, small_vit):
     assert next(iter(train.batches(1)))[0].shape == (1, 1, 28, 28)
 
 
-def test_images_are_decoded_only_when_a_batch_asks(tmp_path, rgb_model):
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def test_a_corrupt_image_is_left_out_counted_and_named_once(tmp_path, rgb_model, capsys):
+    """Decoding is lazy: opening the tree says nothing, the first pass does, the second is silent."""
     write_images(tmp_path / "train" / "a", 3, 0)
-    broken = tmp_path / "train" / "a" / "1.png"
-    broken.write_bytes(broken.read_bytes()[:60])
+    truncate(tmp_path / "train" / "a" / "1.png")
     images = load_images(tmp_path, "train", rgb_model)
-    with pytest.raises(InputError, match=r"1\.png: cannot be decoded"):
-        list(images.batches(1))
+    assert capsys.readouterr().err == ""
+    batches = list(images.batches(2))
+    assert sum(len(labels) for _, labels in batches) == 2
+    assert all(len(pixels) == len(labels) for pixels, labels in batches)
+    said = capsys.readouterr().err
+    assert said.startswith("left out 1 of 3 images that cannot be decoded: ")
+    assert "train/a/1.png" in said
+    list(images.batches(2))
+    assert capsys.readouterr().err == ""
+
+
+def test_it_is_fatal_where_all_are_corrupt(tmp_path, rgb_model):
+    write_images(tmp_path / "train" / "a", 3, 0)
+    for path in (tmp_path / "train" / "a").iterdir():
+        truncate(path)
+    with pytest.raises(InputError, match=r"\.png: cannot be decoded .* nor any other of 3 images"):
+        list(load_images(tmp_path, "train", rgb_model).batches(2))
 
 
 def test_bad_trees_are_named(tmp_path, rgb_model):

@@ -113,7 +113,13 @@ def test_realigned_weights_load_and_accuracies_are_counted(finished):
     assert set(weights) == {name for name in original if name.rpartition(".")[0] not in LAYERS}
     assert all(weights[name].shape == original[name].shape for name in weights)
     top1 = json.loads((finished.folder / "realign.json").read_text())["top1"]
-    assert list(top1) == ["layernorm", "functions_only", "realigned", "bit_true"]
+    assert list(top1) == [
+        "layernorm",
+        "functions_only",
+        "functions_only_bit_true",
+        "realigned",
+        "bit_true",
+    ]
     for measured in top1.values():
         assert measured["percent"] == pytest.approx(100 * measured["correct"] / measured["total"])
         assert measured["total"] == 40
@@ -121,14 +127,17 @@ def test_realigned_weights_load_and_accuracies_are_counted(finished):
 
 
 def test_tables_are_printed(finished):
-    """A line a layer with its formats and verdicts, and a line for each of the four networks."""
+    """A line a layer with its formats and verdicts, and a line for each network, float and bit-true."""
     lines = finished.printed.splitlines()
     for layer in LAYERS:
         (line,) = [line for line in lines if line.split()[:1] == [layer]]
         assert line.split()[-2:] == ["bit-exact", "bit-exact"]
         assert " s12f" in line
-    for network in ("LayerNorm (the original)", "functions, nothing else", "re-aligned, bit-true integers"):
-        assert network in finished.printed
+    for network in ("the original", "functions, nothing else", "functions, re-aligned"):
+        assert any(line.strip().startswith(f"{network} ") for line in lines)
+        assert (f"{network}, bit-true " in finished.printed) == (network != "the original")
+    fingerprint = json.loads((finished.folder / "realign.json").read_text())["test_fingerprint"]
+    assert fingerprint in finished.printed
 
 
 def test_second_run_does_nothing_again(finished):

@@ -47,7 +47,9 @@ def test_settings_come_back_from_json():
         ("population", 10, "--population"),
         ("generations", -1, "--generations"),
         ("within", 1.5, "--within"),
-        ("ridge", 0.0, "--ridge"),
+        ("image_size", 4, "--image-size"),
+        ("epochs", 0, "--epochs"),
+        ("learning_rate", 0.0, "--learning-rate"),
     ],
 )
 def test_bad_option_is_named_as_it_is_written(name, value, option):
