@@ -12,11 +12,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from hwnorm.choose.choice import read_choice
+from hwnorm.choose.choice import bit_true, read_choice
 from hwnorm.data.images import load_images
-from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.evaluate import top1
-from hwnorm.expression import parse
 from hwnorm.realign.stage import with_functions
 from hwnorm.replace import replace_norms
 from hwnorm.run.folder import RunFolder
@@ -33,15 +31,14 @@ def main() -> None:
     model = Inputs(run.settings).model
     tests = load_images(args.data, "test", model)
     chosen = read_choice(run.choice)
-    functions = {c.layer: parse(c.expression).to_module() for c in chosen}
+    functions = {c.layer: c.function for c in chosen}
     print("LayerNorm          ", top1(model, tests))
     student = replace_norms(model, functions)
     print("functions only     ", top1(student, tests))
     state: dict[str, torch.Tensor] = load_file(run.realigned_weights)
     student.load_state_dict(state)
     print("re-aligned         ", top1(student, tests))
-    integers = {c.layer: FixedPointFunction(c.datapath) for c in chosen}
-    print("bit-true           ", top1(with_functions(student, integers), tests))
+    print("bit-true           ", top1(with_functions(student, bit_true(chosen)), tests))
 
 
 if __name__ == "__main__":

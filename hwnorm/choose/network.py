@@ -16,11 +16,10 @@ from hwnorm.expression import ExpressionModule
 from hwnorm.fold import line_of
 from hwnorm.norms import NormSite, example_images, find_norms
 from hwnorm.realign.residual import Projection, find_projections
-from hwnorm.realign.ridge import Ridge
 from hwnorm.replace import replace_norms
 
 #: So many tokens are looked at: half of them to refit the layers, half to measure the loss.
-TOKENS = 25_000
+TOKENS = 12_544
 #: A layer that sees fewer rows than this many times its inputs (a head behind pooling) is drawn to its
 #: weights in proportion: what it were fitted to else would be the noise.
 ENOUGH_ROWS = 50
@@ -68,18 +67,18 @@ class NetworkLoss:
     @torch.no_grad()
     def _record(self) -> None:
         """What readers read and where the residual stream is in the original, and its output."""
-        self._read: dict[str, Tensor] = {}
-        self._stream: dict[str, Tensor] = {}
+        self.read: dict[str, Tensor] = {}
+        self.stream: dict[str, Tensor] = {}
 
         def into(where: dict[str, Tensor], name: str) -> Any:
             return lambda module, args: where.__setitem__(name, args[0])
 
         handles = [
-            self.model.get_submodule(name).register_forward_pre_hook(into(self._read, name))
+            self.model.get_submodule(name).register_forward_pre_hook(into(self.read, name))
             for site in self.sites.values()
             for name in site.consumers
         ] + [
-            self.model.get_submodule(name).register_forward_pre_hook(into(self._stream, name))
+            self.model.get_submodule(name).register_forward_pre_hook(into(self.stream, name))
             for name in {p.after for p in self.projections.values()}
         ]
         try:
@@ -185,26 +184,27 @@ class Student:
 
     def _to_pre_activations(self, name: str) -> Any:
         original = self.loss.model.get_submodule(name)
-        read = self.loss._read[name]
-        return lambda module, args: self._refit(module, args[0], lambda: original(read))
+        read = self.loss.read[name]
+        return lambda module, args: self._refit(module, args[0], lambda part: original(read[:part]))
 
     def _to_stream(self, projection: Projection, before: Mapping[str, Tensor]) -> Any:
-        after = self.loss._stream[projection.after]
+        after = self.loss.stream[projection.after]
 
-        def lacking() -> Tensor:
+        def lacking(part: int) -> Tensor:
             stream = before[projection.before]
-            return (after.reshape(stream.shape) - stream) / projection.scale
+            return (after.reshape(stream.shape)[:part] - stream[:part]) / projection.scale
 
         return lambda module, args: self._refit(module, args[0], lacking)
 
     def _refit(self, linear: nn.Module, x: Tensor, target: Any) -> None:
         """Refit a linear layer on the rows that belong to the fit."""
-        assert isinstance(linear, nn.Linear)
-        rows = max(1, int(len(x) * self.loss.fitted))
-        share = x[:rows].numel() / x.shape[-1] / (ENOUGH_ROWS * x.shape[-1])
-        fit = Ridge(linear, self.loss.ridge * max(1.0, 1.0 / share))
-        fit.add(x[:rows], target()[:rows])
-        fit.solve()
+        if not isinstance(linear, nn.Linear):
+            return  # it keeps what has folded into it
+        part = max(1, int(len(x) * self.loss.fitted))
+        rows = x[:part].reshape(-1, x.shape[-1])
+        enough = len(rows) / (ENOUGH_ROWS * rows.shape[1])
+        strength = self.loss.ridge * max(1.0, 1.0 / enough)
+        _solve(linear, rows, target(part).reshape(len(rows), -1), strength)
 
     # --- weights -------------------------------------------------------------------------------------
 
@@ -222,6 +222,27 @@ class Student:
         for name, (weight, bias) in weights.items():
             linear = self.model.get_submodule(name)
             linear.weight, linear.bias = weight, bias
+
+
+def _solve(linear: nn.Linear, rows: Tensor, target: Tensor, strength: float) -> None:
+    """The ridge regression of :class:`hwnorm.realign.ridge.Ridge`, with sums in single precision.
+
+    It is done thousands of times, and its penalty is far above what single precision loses.
+
+    Args:
+        rows, target: float32 (n, in), (n, out).
+    """
+    x = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+    gram, cross = (x.T @ x).double(), (x.T @ target).double()
+    start = torch.zeros_like(cross)
+    start[:-1] = linear.weight.double().T
+    if linear.bias is not None:
+        start[-1] = linear.bias.double()
+    penalty = strength * gram.diagonal().mean()
+    gram.diagonal().add_(penalty)
+    solution = torch.linalg.solve(gram, cross + penalty * start).to(rows.dtype)
+    linear.weight = nn.Parameter(solution[:-1].T.contiguous())
+    linear.bias = nn.Parameter(solution[-1].clone())
 
 
 def _batch(model: nn.Module, images: ImageSet, sites: Sequence[NormSite]) -> Tensor:

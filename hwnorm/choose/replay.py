@@ -69,7 +69,7 @@ class Replay:
         try:
             for name, module in modules.items():
                 # On the instance: what else others read of the module stays as it is.
-                module.forward = _returning(self._kept[name])  # type: ignore[method-assign]
+                module.forward = _returning(self._kept[name])
             yield
         finally:
             for module in modules.values():
@@ -102,9 +102,5 @@ def _finished_before(model: nn.Module, layers: Sequence[str]) -> dict[str, list[
     finished = {}
     for layer, ended in before.items():
         once = {name for name, count in ended.items() if count == 1 == done[name]}
-        finished[layer] = [
-            name
-            for name in once
-            if not any(name.startswith(f"{outer}.") for outer in once)
-        ]
+        finished[layer] = [name for name in once if not any(name.startswith(f"{outer}.") for outer in once)]
     return finished

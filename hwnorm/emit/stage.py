@@ -6,6 +6,7 @@ import shutil
 
 from hwnorm.choose.choice import read_choice
 from hwnorm.datapath.lower import unfused_resources
+from hwnorm.emit.folded import emit_folded
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_text
@@ -16,6 +17,8 @@ from hwnorm.version import VERSION
 
 def emit(run: RunFolder) -> None:
     """Write ``packages/TOP`` for each layer of the choice; packages of other layers go.
+
+    Of a layer that folds there is a manifest alone, which says so.
 
     Raises:
         InputError: no choice.
@@ -29,6 +32,9 @@ def emit(run: RunFolder) -> None:
     target = load_target(run.settings.target)
     for c in chosen:
         kernel = c.datapath
+        if kernel is None:
+            emit_folded(c.expression, c.top, run.package(c.top))
+            continue
         formats = kernel.input, kernel.output
         emit_package(
             kernel,

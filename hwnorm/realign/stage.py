@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from safetensors.torch import save_file
 from torch import nn
 
-from hwnorm.choose.choice import read_choice
+from hwnorm.choose.choice import bit_true, read_choice
 from hwnorm.data.varied import VariedImages
-from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.evaluate import Accuracy, top1
-from hwnorm.expression import parse
 from hwnorm.files import digest, write_whole
 from hwnorm.realign.closed_form import realign as refit
 from hwnorm.replace import replace_norms
@@ -34,15 +32,14 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     if run.is_current(run.realign, "realign", made_from) and run.realigned_weights.is_file():
         return
     chosen = read_choice(run.choice)
-    functions = {c.layer: parse(c.expression).to_module() for c in chosen}
-    integers = {c.layer: FixedPointFunction(c.datapath) for c in chosen}
+    functions = {c.layer: c.function for c in chosen}
     images = VariedImages(inputs.training_images)
     student = refit(inputs.model, functions, images, ridge=run.settings.ridge, progress="re-align")
     networks = {
         "layernorm": inputs.model,
         "functions_only": replace_norms(inputs.model, functions),
         "realigned": student,
-        "bit_true": with_functions(student, integers),
+        "bit_true": with_functions(student, bit_true(chosen)),
     }
     measured = {
         name: _accuracy(top1(network, tests, progress=f"evaluate {name.replace('_', ' ')}"))

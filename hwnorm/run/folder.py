@@ -74,16 +74,26 @@ class RunFolder:
             return
         if (self.path / "run.json").is_file():
             self._clear()
-        body = {"settings": self.settings.model_dump(mode="json")}
-        write_artefact(self.path / "run.json", "run", self.settings.seed, digest(body), body)
+        self.write_settings()
         self.started = True
 
     def _clear(self) -> None:
         """Remove what the stages of the earlier run made, and nothing else."""
         for folder in ("profiles", "fronts", "packages", "report"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        for file in ("choice.json", "realign.json", "realigned.safetensors", "verdict.json", "report.html"):
-            (self.path / file).unlink(missing_ok=True)
+        for name in ("choices", "choice", "realign", "verdict"):
+            (self.path / f"{name}.json").unlink(missing_ok=True)
+        for name in ("realigned.safetensors", "report.html"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def write_settings(self) -> None:
+        """Write ``run.json``."""
+        body = {"settings": self.settings.model_dump(mode="json")}
+        write_artefact(self.path / "run.json", "run", self.settings.seed, digest(body), body)
+
+    @property
+    def choices(self) -> Path:
+        return self.path / "choices.json"
 
     @property
     def choice(self) -> Path:

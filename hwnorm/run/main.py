@@ -32,7 +32,7 @@ def run_all(run: RunFolder, jobs: int) -> bool:
     _ = inputs.test_images
     capture(run, inputs)
     search(run, jobs)
-    choose(run)
+    choose(run, inputs, jobs)
     realign(run, inputs)
     emit(run)
     verify(run, jobs)

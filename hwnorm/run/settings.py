@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnorm.errors import InputError
 
@@ -29,17 +30,24 @@ class RunSettings(BaseModel):
     #: The tournament of NSGA-II wants a multiple of 4.
     population: int = Field(80, ge=8, multiple_of=4, description="individuals a generation")
     generations: int = Field(24, ge=0, description="generations after the first")
-    within: float = Field(
-        0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
+    total_lut: float | None = Field(
+        None, ge=0, description="LUTs of all kernels together, at most: choose the least loss"
     )
-    sharpen: float = Field(
-        2.0,
-        ge=1,
-        description="how much steeper to build than the best fit is, which re-aligns better",
+    max_loss: float | None = Field(
+        None, ge=0, description="the network's loss, at most: choose the least area; nats an image"
+    )
+    within: float = Field(
+        0.1, ge=0, description="without either: how far above the least loss a smaller choice may be"
     )
     #: Relative to the mean diagonal of X^T X.
     ridge: float = Field(1e-3, gt=0, description="penalty on leaving the folded weights in the refit")
     seed: int = Field(0, description="of every random choice")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.total_lut is not None and self.max_loss is not None:
+            raise ValueError("give --total-lut or --max-loss, not both: each leaves the other free")
+        return self
 
 
 def option_name(field: str) -> str:
@@ -63,5 +71,7 @@ def make_settings(**values: object) -> RunSettings:
         return RunSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise InputError(first["msg"].removeprefix("Value error, ")) from None
         option = option_name(str(first["loc"][0]))
         raise InputError(f"option {option}: {first['input']!r}; {first['msg'].lower()}") from None
