@@ -30,7 +30,7 @@ ALIKE = 0.999
 #: Functions that explain less than this share of what any could are not offered.
 LEAST_SHARE = 0.5
 #: At most so many a layer, besides the one that folds.
-MOST = 10
+MOST = 8
 
 NOTHING = Resources(**{field.name: 0 for field in fields(Resources)})
 
