@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from hwnorm.choose import knapsack
-from hwnorm.choose.network import NetworkLoss
+from hwnorm.choose.network import NetworkLoss, calibration
 from hwnorm.choose.offers import area_of, build
 from hwnorm.choose.stage import choose, read_survey
 from hwnorm.data.images import load_images
@@ -54,7 +54,8 @@ def main() -> None:
     print(f"choose: {took}")
     found = read_survey(read_artefact(run.choices, "choices"))
 
-    network = NetworkLoss(inputs.model, inputs.training_images, list(found.offers), run.settings.ridge)
+    pixels = calibration(inputs.model, inputs.training_images)
+    network = NetworkLoss(inputs.model, pixels, list(found.offers), run.settings.ridge)
     rng = random.Random(args.seed)
     predicted, measured = [], []
     for _ in range(args.random):

@@ -48,18 +48,18 @@ class NetworkLoss:
 
     Args:
         model: the original, in evaluation mode; stays as it is.
+        pixels: calibration images, float32 (n, C, H, W) (:func:`calibration`).
         layers: the norms that functions stand in for.
         ridge: penalty on leaving the folded weights, relative to the mean diagonal of X^T X.
     """
 
-    def __init__(self, model: nn.Module, images: ImageSet, layers: Sequence[str], ridge: float) -> None:
-        self.model, self.ridge = model, ridge
+    def __init__(self, model: nn.Module, pixels: Tensor, layers: Sequence[str], ridge: float) -> None:
+        self.model, self.pixels, self.ridge = model, pixels, ridge
         found = find_norms(model)
         self.sites = {site.name: site for site in found if site.name in layers}
         #: A network without norms whose linear layers have taken gamma and beta up, and no more.
         self.folded = replace_norms(model, {name: nn.Tanh() for name in self.sites})
         self.projections = find_projections(model, found)
-        self.pixels = _batch(model, images, found)
         #: Rows of a batch that belong to the fit; the others measure.
         self.fitted = 0.5 if len(self.pixels) > 1 else 1.0
         self._record()
@@ -86,6 +86,10 @@ class NetworkLoss:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def coarse(self) -> NetworkLoss:
+        """The same on every other image: half the work."""
+        return NetworkLoss(self.model, self.pixels[::2], list(self.sites), self.ridge)
 
     # --- the loss ------------------------------------------------------------------------------------
 
@@ -245,9 +249,9 @@ def _solve(linear: nn.Linear, rows: Tensor, target: Tensor, strength: float) -> 
     linear.bias = nn.Parameter(solution[-1].clone())
 
 
-def _batch(model: nn.Module, images: ImageSet, sites: Sequence[NormSite]) -> Tensor:
+def calibration(model: nn.Module, images: ImageSet) -> Tensor:
     """The first images, as many as make :data:`TOKENS`: float32 (n, C, H, W)."""
-    tokens = 1
+    sites, tokens = find_norms(model), 1
 
     def count(site: NormSite) -> Any:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -263,5 +267,5 @@ def _batch(model: nn.Module, images: ImageSet, sites: Sequence[NormSite]) -> Ten
     finally:
         for handle in handles:
             handle.remove()
-    wanted = images.limited(max(2, TOKENS // tokens))
+    wanted = images.limited(max(4, TOKENS // tokens))
     return torch.cat([pixels for pixels, _ in wanted.batches(100)])

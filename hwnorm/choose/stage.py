@@ -8,7 +8,7 @@ from typing import Any
 from hwnorm.choose import knapsack
 from hwnorm.choose.choice import Chosen
 from hwnorm.choose.knapsack import Selection
-from hwnorm.choose.network import NetworkLoss
+from hwnorm.choose.network import NetworkLoss, calibration
 from hwnorm.choose.offers import Offer
 from hwnorm.choose.survey import Survey, survey
 from hwnorm.errors import InputError
@@ -87,7 +87,8 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
     def opened() -> NetworkLoss:
         nonlocal network
         if network is None:
-            network = NetworkLoss(inputs.model, inputs.training_images, list(fronts), settings.ridge)
+            pixels = calibration(inputs.model, inputs.training_images)
+            network = NetworkLoss(inputs.model, pixels, list(fronts), settings.ridge)
         return network
 
     if not run.is_current(run.choices, "choices", made_from):

@@ -19,7 +19,7 @@ from hwnorm.targets.target import Target
 from hwnorm.workers import workers
 
 #: So many functions of a layer are lowered, besides the one that folds.
-LOWERED = 5
+LOWERED = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def survey(
 ) -> Survey:
     """Try functions of every layer in the network, lower the useful ones, and measure these bit-true.
 
-    First every shape is tried in floating point, where all other layers have one of middling R2.
+    First every shape is tried in floating point, on half of the images, where all other layers have
+    one of middling R2.
     Those that may be part of a good choice are lowered. They are measured again as the hardware computes
     them, where all other layers have what the first losses choose at half of the largest useful area.
 
@@ -73,7 +74,7 @@ def survey(
     found = {layer: shapes(fronts[layer], profiles[layer], target, clock_mhz) for layer in network.sites}
     modules = {layer: [shape.expression.to_module() for shape in tried] for layer, tried in found.items()}
     start = {layer: _middling(tried, profiles[layer]) for layer, tried in found.items()}
-    _, first = _deltas(network, start, modules, "try functions")
+    _, first = _deltas(network.coarse(), start, modules, "try functions")
     kept = {layer: _kept(tried, first[layer]) for layer, tried in found.items()}
 
     orders = [

@@ -8,7 +8,7 @@ from torch import nn
 
 import hwnorm.choose.network
 from hwnorm.builtin import model as builtin
-from hwnorm.choose.network import NetworkLoss, Student
+from hwnorm.choose.network import NetworkLoss, Student, calibration
 from hwnorm.choose.replay import Replay
 from hwnorm.choose.survey import deltas
 from hwnorm.data.images import load_images
@@ -29,7 +29,7 @@ def network(teacher: nn.Module, monkeypatch: pytest.MonkeyPatch) -> NetworkLoss:
     monkeypatch.setattr(hwnorm.choose.network, "TOKENS", 17 * IMAGES)
     images = load_images(None, "train", builtin.build())
     layers = [site.name for site in find_norms(teacher) if site.consumers]
-    return NetworkLoss(teacher, images, layers, 1e-3)
+    return NetworkLoss(teacher, calibration(teacher, images), layers, 1e-3)
 
 
 def functions(teacher: nn.Module, text: str = "2*tanh(0.4*x)") -> dict[str, nn.Module]:
