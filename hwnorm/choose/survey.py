@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from hwnorm.choose import knapsack
 from hwnorm.choose.network import Measured, NetworkLoss, Student
 from hwnorm.choose.offers import Offer, Shape, area_of, build, shapes
 from hwnorm.datapath.module import FixedPointFunction
-from hwnorm.expression import parse
+from hwnorm.expression import Expression, parse
+from hwnorm.fold import line_of
 from hwnorm.profile import LayerProfile
 from hwnorm.progress import progress_bar
 from hwnorm.search.layer import Front
@@ -72,8 +73,8 @@ def survey(
         jobs: processes that lower; the result does not depend on it.
     """
     found = {layer: shapes(fronts[layer], profiles[layer], target, clock_mhz) for layer in network.sites}
-    modules = {layer: [shape.expression.to_module() for shape in tried] for layer, tried in found.items()}
-    start = {layer: _middling(tried, profiles[layer]) for layer, tried in found.items()}
+    modules = {layer: [_sketch(shape, fronts[layer]) for shape in tried] for layer, tried in found.items()}
+    start = {layer: modules[layer][_middling(tried, profiles[layer])] for layer, tried in found.items()}
     _, first = _deltas(network.coarse(), start, modules, "try functions")
     kept = {layer: _kept(tried, first[layer]) for layer, tried in found.items()}
 
@@ -144,11 +145,31 @@ def _deltas(
         return deltas(network, base, candidates, lambda: bar.advance(task))
 
 
-def _middling(tried: Sequence[Shape], profile: LayerProfile) -> nn.Module:
-    """Of the functions that do not fold the one of median R2."""
-    built = list(tried[1:] or tried)
-    built.sort(key=lambda shape: profile.r2(shape.expression.numpy(profile.x)))
-    return built[len(built) // 2].expression.to_module()
+class _Saturating(nn.Module):
+    """A function in floating point, within the ranges of its kernel's input and output."""
+
+    def __init__(self, expression: Expression, front: Front) -> None:
+        super().__init__()
+        self.function, self.formats = expression.to_module(), (front.input, front.output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, last = self.formats
+        value: Tensor = self.function(x.clamp(first.low, first.high))
+        return value.clamp(last.low, last.high)
+
+
+def _sketch(shape: Shape, front: Front) -> nn.Module:
+    """What stands for a function before it is lowered. One that folds has no kernel, and no ranges."""
+    if line_of(shape.expression) is not None:
+        return shape.expression.to_module()
+    return _Saturating(shape.expression, front)
+
+
+def _middling(tried: Sequence[Shape], profile: LayerProfile) -> int:
+    """Of the functions that do not fold (if there are any) the one of median R2."""
+    built = list(range(1, len(tried))) or [0]
+    built.sort(key=lambda i: profile.r2(tried[i].expression.numpy(profile.x)))
+    return built[len(built) // 2]
 
 
 def _kept(tried: Sequence[Shape], losses: Sequence[float]) -> list[int]:
