@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import hwnorm.choose.stage
 from hwnorm.builtin import model as builtin
 from hwnorm.capture.hooks import capture
 from hwnorm.choose.choice import read_choice
-from hwnorm.choose.offers import SHARPER, area_of, shapes
+from hwnorm.choose.offers import NOTHING, SHARPER, area_of, build, shapes
 from hwnorm.choose.stage import choose
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
@@ -27,6 +28,7 @@ from hwnorm.profile import read_profile
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.settings import RunSettings
 from hwnorm.search.layer import Front
+from hwnorm.search.price import Limits
 from hwnorm.targets.target import load_target
 
 POINTS = (("0.5*x", 0.8, 10), ("1.5*clip(0.5*x, 1)", 0.9, 20), ("1.5*tanh(0.5*x)", 0.92, 30))
@@ -63,7 +65,15 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Any:
         head = {"position": position, "layer": layer}
         run.write(run.profile(layer), "profile", "", head | profile.to_json())
         points = [
-            {"expression": text, "r2": r2, "r2_bit_true": r2, "tail": 0.0, "error": 1 - r2, "lut": lut}
+            {
+                "expression": text,
+                "family": "evolved",
+                "r2": r2,
+                "r2_bit_true": r2,
+                "tail": 0.0,
+                "error": 1 - r2,
+                "lut": lut,
+            }
             | {"ff": 8, "dsp": 0, "latency": 1, "max_error_ulp": 0.5, "cost": lut + 5.0}
             for text, r2, lut in POINTS
         ]
@@ -134,6 +144,27 @@ def test_a_budget_is_kept_and_nothing_is_measured_twice(chosen, monkeypatch):
     assert reverse["area"] <= best["area"]
     assert reverse["predicted_loss"] <= best["predicted_loss"] + 1e-9
     assert run.choices.read_bytes() == before
+
+
+def test_the_limits_of_a_kernel_hold_for_steeper_functions(chosen):
+    """A function that takes more than a kernel may is no offer, whichever stage thinks of it."""
+    run, _ = chosen
+    layer = read_artefact(run.choices, "choices")["layers"][0]
+    front = Front.from_json(read_artefact(run.front(layer["layer"]), "front"))
+    profile, target = read_profile(run.profile(layer["layer"])), load_target("xcup")
+    offer = next(o for o in layer["offers"] if o["datapath"] is not None)
+    order = offer["expression"], offer["family"], front, profile, target, 250.0
+    lut = offer["resources"]["lut"]
+    assert build(*order, Limits(lut=lut)) is not None
+    assert build(*order, Limits(lut=lut - 1)) is None
+
+
+def test_weights_of_the_cost_change_what_a_dsp_block_is_worth():
+    """An area counts DSP blocks as the LUTs of the weights; free LUTs are no price for one."""
+    used = replace(NOTHING, lut=10, dsp=2)
+    assert area_of(used, load_target("xcup", "lut=1,dsp=50")) == 110.0
+    assert area_of(used, load_target("xcup", "lut=2,dsp=50")) == 60.0
+    assert area_of(used, load_target("xcup", "lut=0,dsp=50")) == 10.0
 
 
 def test_a_budget_that_nothing_keeps_is_told(chosen):

@@ -63,6 +63,14 @@ def test_bad_option_is_named_as_it_is_written(name, value, option):
     assert "\n" not in message
 
 
+def test_a_wrong_weight_is_told_before_anything_begins():
+    """The option, what was found, and what is possible, in one line; right ones stay as they were given."""
+    with pytest.raises(InputError, match=r"option --cost-weights: 'dps=3'; lut, .* are possible") as caught:
+        make_settings(cost_weights="lut=1,dps=3")
+    assert "\n" not in str(caught.value)
+    assert make_settings(cost_weights="lut=1,dsp=50").cost_weights == "lut=1,dsp=50"
+
+
 def test_one_budget_at_a_time():
     """An area and a loss together leave nothing to choose: both options are named."""
     with pytest.raises(InputError, match=r"--total-lut or --max-loss, not both"):
