@@ -18,9 +18,10 @@ def test_sums_over_batches_recover_a_linear_map(bias):
         x = torch.randn(50, 7, 6)
         fit.add(x, truth(x).detach(), held=i == 3)
     left = fit.solve()
-    torch.testing.assert_close(linear.weight, truth.weight, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(linear.bias, truth.bias, rtol=1e-4, atol=1e-4)
-    assert left < 1e-8
+    # The weakest penalty moves the weights by a thousandth of their way.
+    torch.testing.assert_close(linear.weight, truth.weight, rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(linear.bias, truth.bias, rtol=1e-3, atol=2e-3)
+    assert left < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,8 @@ def test_convolutions_are_linear_in_their_windows(options):
         x = torch.randn(20, 3, 9, 8)
         fit.add(x, truth(x).detach(), held=i == 3)
     fit.solve()
-    torch.testing.assert_close(conv.weight, truth.weight, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(conv.bias, truth.bias, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(conv.weight, truth.weight, rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(conv.bias, truth.bias, rtol=1e-3, atol=2e-3)
 
 
 def test_the_penalty_draws_towards_the_weights_at_hand():
@@ -69,7 +70,7 @@ def test_the_strength_is_the_one_that_does_best_on_held_out_rows(noise, strong):
         fit.add(x, (clean + noise * torch.randn(15, 3)).detach(), held=i == 3)
     w0 = torch.cat([linear.weight.T, linear.bias[None]]).detach().double()
     chosen, _ = fit._strength(w0)
-    assert (chosen == STRENGTHS[-1]) if strong else (chosen < 1e-2)
+    assert (chosen == STRENGTHS[-1]) if strong else (chosen == STRENGTHS[0])
     fit.solve()
     # Noise of this size moves the weights by far more where nothing holds them.
     moved = float((linear.weight.detach() - start).norm())
