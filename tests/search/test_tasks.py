@@ -12,7 +12,7 @@ from hwnorm.errors import InputError
 from hwnorm.search import tasks
 from hwnorm.search.layer import SearchSettings, search_layer
 from hwnorm.search.tasks import Job, Watcher, run_jobs
-from hwnorm.workers import processes, workers
+from hwnorm.workers import cluster_executor, processes, workers
 
 SETTINGS = SearchSettings(10, 7, "xcup", 250.0, population=8, generations=6, seed=0)
 
@@ -140,3 +140,23 @@ def _step_or_die(marker, *args):
             pass
         os._exit(1)
     return _STEP(*args)
+
+
+def test_a_dask_cluster_finds_the_same(jobs, expected):
+    """A real scheduler over TCP with workers of its own, by its address."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        seen = Seen()
+        run_jobs(jobs, partial(cluster_executor, cluster.scheduler_address), 2, seen)
+    assert seen.fronts == expected
+
+
+def test_a_scheduler_that_is_not_there_is_named():
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(InputError, match=r"option --cluster: no Dask scheduler at tcp://127\.0\.0\.1:9"),
+        cluster_executor("tcp://127.0.0.1:9"),
+    ):
+        pass
