@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hwnorm.choose.offers import NOTHING
 from hwnorm.files import write_artefact
 from hwnorm.report.artefacts import ChoicePoint, Choices
 from hwnorm.report.choices import choices_figure
@@ -25,7 +26,7 @@ def folded(run: Path) -> Path:
     """The run with its choices, whose second layer folds."""
     write_artefact(run / "choices.json", "choices", 7, "o" * 16, CHOICES)
     data = json.loads((run / "choice.json").read_text())
-    none = {"lut": 0, "ff": 0, "dsp": 0, "cost": 0.0}
+    none = NOTHING.to_json()
     data["layers"][1] |= {"expression": "0.5*x", "resources": none, "folded": True, "datapath": None}
     data |= {"area": 40.0, "predicted_loss": 0.125, "measured_loss": 0.1425, "agreement": 91.5}
     (run / "choice.json").write_text(json.dumps(data))
