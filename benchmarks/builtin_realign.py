@@ -23,6 +23,7 @@ from hwnorm.data.varied import VariedImages
 from hwnorm.datapath.lower import lower
 from hwnorm.evaluate import evaluate
 from hwnorm.expression import parse
+from hwnorm.files import read_artefact
 from hwnorm.norms import find_norms
 from hwnorm.profile import read_profile
 from hwnorm.progress import err, out
@@ -31,6 +32,7 @@ from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.replacement import functions_of, replace_norms, with_functions
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
+from hwnorm.search.layer import Front
 from hwnorm.targets.target import load_target
 
 Functions = dict[str, nn.Module]
@@ -43,19 +45,19 @@ def candidates(
 ) -> Iterator[tuple[str, Functions, Functions]]:
     """Name, float and bit-true functions, in the formats of the run's kernels."""
     chosen = read_choice(run.choice)
-    target = load_target(run.settings.target)
+    target = load_target(run.settings.target, run.settings.cost_weights)
     for name in names:
         if name == OWN:
             yield name, functions_of(chosen, False), functions_of(chosen, True) if bit_true else {}
             continue
         fit = CONTROLS[name]
         texts = {c.layer: fit(read_profile(run.profile(c.layer))) for c in chosen}
+        fronts = {
+            c.layer: Front.from_json(read_artefact(run.front(c.layer), "front")) for c in chosen if bit_true
+        }
         paths = {
-            c.layer: lower(
-                parse(texts[c.layer]), c.datapath.input, c.datapath.output, target, run.settings.clock_mhz
-            )
-            for c in chosen
-            if bit_true
+            layer: lower(parse(texts[layer]), front.input, front.output, target, run.settings.clock_mhz)
+            for layer, front in fronts.items()
         }
         yield name, functions_of(texts, False), functions_of(paths, True)
 

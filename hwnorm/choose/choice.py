@@ -1,4 +1,4 @@
-"""A choice: one datapath for each norm layer."""
+"""A choice: one function for each norm layer, and its datapath where there is something to build."""
 
 from __future__ import annotations
 
@@ -15,22 +15,33 @@ from hwnorm.targets.cost import Resources
 
 @dataclass(frozen=True)
 class Chosen:
-    """The function of one layer and its hardware; ``top`` is the name of its Verilog module."""
+    """The function of one layer and its hardware; ``top`` is the name of its Verilog module.
+
+    An affine function has no datapath: its gain and offset fold into the linear layers that read the
+    norm, and nothing is left to build. ``family`` is that of the search's rivals.
+    """
 
     layer: str
     top: str
     expression: str
+    family: str
     r2: float
     r2_bit_true: float
     ceiling_r2: float
     resources: Resources
-    datapath: Datapath
+    datapath: Datapath | None
+
+    @property
+    def folded(self) -> bool:
+        """Whether there is nothing to build."""
+        return self.datapath is None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
         return vars(self) | {
             "resources": self.resources.to_json(),
-            "datapath": to_json(self.datapath),
+            "folded": self.folded,
+            "datapath": None if self.datapath is None else to_json(self.datapath),
         }
 
 
@@ -42,12 +53,14 @@ def read_choice(path: Path) -> list[Chosen]:
     """
     data = read_artefact(path, "choice")
     try:
-        return [
-            Chosen(
-                **layer
-                | {"resources": Resources(**layer["resources"]), "datapath": from_json(layer["datapath"])}
-            )
-            for layer in data["layers"]
-        ]
+        return [_chosen(dict(layer)) for layer in data["layers"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({error}); choose again") from None
+
+
+def _chosen(layer: dict[str, Any]) -> Chosen:
+    folded, path = layer.pop("folded"), layer.pop("datapath")
+    if folded != (path is None):
+        raise ValueError(f"layer {layer.get('layer')}: folded {folded}, and its datapath says otherwise")
+    used = Resources(**layer.pop("resources"))
+    return Chosen(**layer, resources=used, datapath=None if path is None else from_json(path))

@@ -105,15 +105,37 @@ def score(
 
 
 @app.command()
-def choose(run_folder: RunArgument) -> None:
-    """Choose one function a layer from the fronts, and lower it."""
+def choose(
+    run_folder: RunArgument,
+    total_lut: Annotated[
+        float | None,
+        typer.Option(
+            "--total-lut", "--max-lut", help="LUTs of all kernels together, at most: the least loss"
+        ),
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option(help="the network's loss, at most: the least area; nats an image")
+    ] = None,
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Choose one function a layer by what it costs the network; a budget given here becomes the run's."""
     from hwnorm.choose.choice import read_choice
     from hwnorm.choose.stage import choose as stage
+    from hwnorm.files import read_artefact
     from hwnorm.run.folder import RunFolder
-    from hwnorm.run.table import kernel_table, print_wide
+    from hwnorm.run.inputs import Inputs
+    from hwnorm.run.settings import make_settings
+    from hwnorm.run.table import front_table, kernel_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    stage(opened)
+    given = total_lut is not None or max_loss is not None
+    if given:
+        budget = {"total_lut": total_lut, "max_loss": max_loss}
+        opened.settings = make_settings(**opened.settings.model_dump() | budget)
+    stage(opened, Inputs(opened.settings), jobs)
+    if given:
+        opened.write_settings()  # only now: a budget that nothing keeps leaves the run as it was
+    out.print(front_table(read_artefact(opened.choices, "choices"), read_artefact(opened.choice, "choice")))
     print_wide(kernel_table(read_choice(opened.choice), []))
 
 
@@ -205,6 +227,9 @@ def compile_(
     output_format: Annotated[str, typer.Option("--output", help="in the same form")],
     out_folder: Annotated[Path, typer.Option("--out", help="package folder to write")],
     target: Annotated[str, typer.Option(help="technology: a shipped one, or a JSON file")] = "xcup",
+    cost_weights: Annotated[
+        str, typer.Option(help="weights of the cost, such as lut=1,dsp=50; else the target's own")
+    ] = "",
     clock: Annotated[float, typer.Option(help="clock in MHz")] = 250.0,
     lanes: Annotated[int, typer.Option(min=1, help="elements a beat of the stream")] = 1,
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
@@ -228,7 +253,7 @@ def compile_(
     from hwnorm.verify.toolchain import find_toolchain
 
     formats = FixedFormat.parse(input_format), FixedFormat.parse(output_format)
-    technology = load_target(target)
+    technology = load_target(target, cost_weights)
     if not 0 < clock < math.inf:
         raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
     bound = _ulps(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hwnorm.choose.choice import Chosen, read_choice
+from hwnorm.choose.choice import read_choice
 from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, Figures, figures, r2_of, scalar_designs
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import to_json
@@ -41,6 +41,8 @@ def compare(
 ) -> list[Figures]:
     """Write ``compare.json`` and return its rows: each layer's designs, LayerNorm first.
 
+    A layer that folds has nothing to synthesize, and no rows.
+
     Args:
         run: with profiles and a choice.
         target_name: the run's own if None.
@@ -62,9 +64,9 @@ def compare(
         designs.setdefault(built.key, built)
         rows.append((built.key, row))
 
-    chosen = read_choice(run.choice)
-    for layer in track(chosen, "compare: functions", len(chosen)):
-        _add_layer(add, run, layer, target, lanes, clock)
+    built = [(c.layer, c.expression, c.datapath) for c in read_choice(run.choice) if c.datapath is not None]
+    for layer, expression, datapath in track(built, "compare: functions", len(built)):
+        _add_layer(add, run, layer, expression, datapath, target, lanes, clock)
 
     def measure(design: _Design) -> tuple[Counts, float | None]:
         with TemporaryDirectory() as name:
@@ -95,12 +97,18 @@ def compare(
 
 
 def _add_layer(
-    add: Callable[..., None], run: RunFolder, layer: Chosen, target: Target, lanes: int, clock: float
+    add: Callable[..., None],
+    run: RunFolder,
+    layer: str,
+    expression: str,
+    datapath: Datapath,
+    target: Target,
+    lanes: int,
+    clock: float,
 ) -> None:
-    profile = read_profile(run.profile(layer.layer))
-    datapath = layer.datapath
+    profile = read_profile(run.profile(layer))
     formats = datapath.input, datapath.output
-    common = {"layer": layer.layer, "channels": profile.channels, "formats": formats}
+    common = {"layer": layer, "channels": profile.channels, "formats": formats}
     norm = LayerNormDesign(profile.channels, lanes, *formats)
     add(
         _layernorm(norm),
@@ -122,7 +130,7 @@ def _add_layer(
     add(
         _kernel(datapath, lanes),
         design=CHOSEN,
-        expression=layer.expression,
+        expression=expression,
         r2=r2_of(profile, datapath),
         latency=datapath.latency,
         **common,

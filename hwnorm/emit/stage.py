@@ -6,6 +6,7 @@ import shutil
 
 from hwnorm.choose.choice import read_choice
 from hwnorm.datapath.lower import unfused_resources
+from hwnorm.emit.folded import emit_folded
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
 from hwnorm.files import digest, read_artefact, write_text
@@ -17,6 +18,8 @@ from hwnorm.version import VERSION
 def emit(run: RunFolder) -> None:
     """Write ``packages/TOP`` for each layer of the choice; packages of other layers go.
 
+    Of a layer that folds there is a manifest alone, which says so.
+
     Raises:
         InputError: no choice.
     """
@@ -26,9 +29,12 @@ def emit(run: RunFolder) -> None:
     tops = {c.top for c in chosen}
     if stamp.is_file() and stamp.read_text() == made_from:
         return
-    target = load_target(run.settings.target)
+    target = load_target(run.settings.target, run.settings.cost_weights)
     for c in chosen:
         kernel = c.datapath
+        if kernel is None:
+            emit_folded(c.expression, c.top, run.package(c.top))
+            continue
         formats = kernel.input, kernel.output
         emit_package(
             kernel,

@@ -55,7 +55,25 @@ class Chosen(_Shape):
     r2: float
     ceiling_r2: float
     resources: Resources
-    datapath: Datapath
+    #: None where the function folds into the next linear layers: nothing is built.
+    datapath: Datapath | None
+
+
+class ChoicePoint(_Shape):
+    """One choice for the whole network: the area of its kernels, and what the network loses."""
+
+    area: float
+    predicted_loss: float
+    measured_loss: float | None
+    agreement: float | None
+
+
+class Choices(_Shape):
+    """The front of choices; ``loss`` says what is measured, ``images`` on how many."""
+
+    loss: str
+    images: int
+    front: tuple[ChoicePoint, ...]
 
 
 class Accuracy(_Shape):
@@ -117,6 +135,9 @@ class Run:
 
     settings: dict[str, Any]
     layers: list[Layer]
+    choices: Choices | None
+    #: The choice that is built.
+    choice: ChoicePoint | None
     top1: dict[str, Accuracy] | None
     realign: dict[str, Any]
     verified: bool
@@ -136,6 +157,8 @@ def read_run(folder: Path) -> Run:
     profiles = reader.each("profiles", "profile", LayerProfile.from_json)
     fronts = reader.each("fronts", "front", Front.model_validate)
     choice = reader.optional("choice.json", "choice", _chosen) or {}
+    choices = reader.optional("choices.json", "choices", Choices.model_validate)
+    point = reader.optional("choice.json", "choice", ChoicePoint.model_validate) if choices else None
     realign = reader.optional("realign.json", "realign", dict)
     top1 = reader.optional("realign.json", "realign", _accuracies)
     verdicts = reader.optional("verdict.json", "verdict", _verdicts)
@@ -157,8 +180,9 @@ def read_run(folder: Path) -> Run:
             )
         )
     others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, *_DETAILS)}
+    verified = verdicts is not None
     comparison = reader.optional("compare.json", "compare", dict)
-    return Run(settings, layers, top1, others, verdicts is not None, reader.origins, comparison)
+    return Run(settings, layers, choices, point, top1, others, verified, reader.origins, comparison)
 
 
 @dataclass
@@ -198,7 +222,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _chosen(data: dict[str, Any]) -> dict[str, Chosen]:
-    layers = (layer | {"datapath": from_json(layer["datapath"])} for layer in data["layers"])
+    layers = (
+        layer | {"datapath": None if layer["datapath"] is None else from_json(layer["datapath"])}
+        for layer in data["layers"]
+    )
     return {layer["layer"]: Chosen.model_validate(layer) for layer in layers}
 
 

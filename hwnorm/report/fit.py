@@ -25,7 +25,7 @@ def fit_figure(
     layer: str,
     profile: LayerProfile,
     expression: Expression,
-    datapath: Datapath,
+    datapath: Datapath | None,
     r2: float,
     ceiling_r2: float,
 ) -> Figure:
@@ -45,7 +45,8 @@ def fit_figure(
         _draw_density(axes, profile, max(low, profile.x_min), min(high, profile.x_max))
         drawn = _draw_data(axes, profile, low, high)
         drawn += _draw_function(axes, expression, profile, low, high)
-        _draw_bit_true(axes, datapath, low, high)
+        if datapath is not None:
+            _draw_bit_true(axes, datapath, low, high)
         axes.set_xlim(low, high)
         # Far outside the data a function may go anywhere: that must not flatten what is inside.
         room = 0.3 * (max(drawn) - min(drawn)) or 1.0

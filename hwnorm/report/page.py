@@ -18,6 +18,7 @@ from hwnorm.files import write_text
 from hwnorm.progress import track
 from hwnorm.report.accuracy import STEPS, accuracy_figure
 from hwnorm.report.artefacts import FrontPoint, Run, read_run
+from hwnorm.report.choices import choices_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import front_figure
 from hwnorm.report.style import save
@@ -44,7 +45,7 @@ def write_report(run: Path) -> Path:
     """
     found = read_run(run)
     data_urls: dict[str, str] = {}
-    total = 1 + 2 * len(found.layers)
+    total = 2 + 2 * len(found.layers)
     for picture in track(_pictures(found), "report", total):
         path = run / "report" / picture.name
         save(picture.figure, path)
@@ -59,6 +60,8 @@ def write_report(run: Path) -> Path:
 def _pictures(run: Run) -> Iterator[_Picture]:
     if run.top1:
         yield _Picture("accuracy.png", accuracy_figure({s: run.top1[s] for s in STEPS if s in run.top1}))
+    if run.choices:
+        yield _Picture("choices.png", choices_figure(run.choices, run.choice))
     for layer in run.layers:
         chosen = layer.chosen
         if chosen is not None and layer.profile is not None:
@@ -129,11 +132,16 @@ def _difference(points: float) -> str:
 
 def _hardware_sentence(run: Run) -> str:
     """What the verification found, in one sentence."""
-    kernels = [layer for layer in run.layers if layer.chosen]
-    if not kernels:
+    chosen = [layer for layer in run.layers if layer.chosen]
+    kernels = [layer for layer in chosen if layer.chosen and layer.chosen.datapath is not None]
+    if not chosen:
         return "No function is chosen yet: this run has no choice.json."
+    folded = len(chosen) - len(kernels)
+    folds = f" {folded} of {len(chosen)} norms fold into linear layers and need no kernel." if folded else ""
+    if not kernels:
+        return folds.strip()
     if not run.verified:
-        return f"The {len(kernels)} kernels are not verified: this run has no verdict.json."
+        return f"The {len(kernels)} kernels are not verified: this run has no verdict.json.{folds}"
     verdicts = [layer.verdict for layer in kernels]
     passed = sum(v is not None and v.passed is True for v in verdicts)
     exhaustive = all(v is not None and v.exhaustive for v in verdicts)
@@ -142,7 +150,7 @@ def _hardware_sentence(run: Run) -> str:
     return (
         f"Of {len(kernels)} kernels, {verilator} are bit-exact in Verilator and {hls} in HLS C++, over "
         f"{'all input codes' if exhaustive else 'the input codes that were tried'}; "
-        f"{passed} passed every check."
+        f"{passed} passed every check.{folds}"
     )
 
 

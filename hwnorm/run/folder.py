@@ -74,8 +74,7 @@ class RunFolder:
             return
         if (self.path / "run.json").is_file():
             self._clear()
-        body = {"settings": self.settings.model_dump(mode="json")}
-        write_artefact(self.path / "run.json", "run", self.settings.seed, digest(body), body)
+        self.write_settings()
         self.started = True
 
     def _clear(self) -> None:
@@ -83,6 +82,7 @@ class RunFolder:
         for folder in ("profiles", "search", "fronts", "packages", "report"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         made = (
+            "choices.json",
             "choice.json",
             "realign.json",
             "realigned.safetensors",
@@ -92,6 +92,15 @@ class RunFolder:
         )
         for file in made:
             (self.path / file).unlink(missing_ok=True)
+
+    def write_settings(self) -> None:
+        """Write ``run.json``."""
+        body = {"settings": self.settings.model_dump(mode="json")}
+        write_artefact(self.path / "run.json", "run", self.settings.seed, digest(body), body)
+
+    @property
+    def choices(self) -> Path:
+        return self.path / "choices.json"
 
     @property
     def choice(self) -> Path:

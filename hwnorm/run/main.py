@@ -27,12 +27,12 @@ def run_all(run: RunFolder, jobs: int, cluster: str | None = None) -> bool:
             images before the first stage.
     """
     find_toolchain()
-    load_target(run.settings.target)
+    load_target(run.settings.target, run.settings.cost_weights)
     inputs = Inputs(run.settings)
     _ = inputs.test_images
     capture(run, inputs)
     search(run, jobs, cluster)
-    choose(run)
+    choose(run, inputs, jobs)
     realign(run, inputs)
     emit(run)
     verify(run, jobs)

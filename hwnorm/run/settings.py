@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnorm.errors import InputError
+from hwnorm.targets.target import load_target
 
 
 class Finetune(StrEnum):
@@ -42,6 +44,9 @@ class RunSettings(BaseModel):
     input_bits: int = Field(16, ge=4, le=16, description="width of the kernels' input")
     output_bits: int = Field(8, ge=3, le=16, description="width of the kernels' output")
     target: str = Field("xcup", description="technology: a shipped one, or a JSON file")
+    cost_weights: str = Field(
+        "", description="weights of the cost, such as lut=1,dsp=50; else the target's own"
+    )
     clock_mhz: float = Field(250.0, gt=0, description="clock in MHz")
     lanes: int = Field(1, ge=1, description="elements a beat of the stream")
     #: The tournament of NSGA-II wants a multiple of 4.
@@ -57,13 +62,14 @@ class RunSettings(BaseModel):
     warm_start: Path | None = Field(
         None, description="earlier run folder, whose functions are seeds of the search"
     )
-    within: float = Field(
-        0.001, ge=0, le=1, description="how far below its ceiling a layer's R2 may be for a cheaper function"
+    total_lut: float | None = Field(
+        None, ge=0, description="LUTs of all kernels together, at most: choose the least loss"
     )
-    sharpen: float = Field(
-        2.0,
-        ge=1,
-        description="how much steeper to build than the best fit is, which re-aligns better",
+    max_loss: float | None = Field(
+        None, ge=0, description="the network's loss, at most: choose the least area; nats an image"
+    )
+    within: float = Field(
+        0.1, ge=0, description="without either: how far above the least loss a smaller choice may be"
     )
     finetune: Finetune = Field(
         Finetune.NONE,
@@ -74,6 +80,12 @@ class RunSettings(BaseModel):
     learning_rate: float = Field(5e-4, gt=0, description="of fine-tuning, at its highest")
     hardware_in_loop: bool = Field(False, description="fine-tune through the bit-true functions")
     seed: int = Field(0, description="of every random choice")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.total_lut is not None and self.max_loss is not None:
+            raise ValueError("give --total-lut or --max-loss, not both: each leaves the other free")
+        return self
 
 
 def option_name(field: str) -> str:
@@ -90,7 +102,7 @@ def make_settings(**values: object) -> RunSettings:
     """Settings from options; those that are not given keep their default.
 
     Raises:
-        InputError: an option is out of range; the message names it.
+        InputError: an option is out of range or a weight is none; the message names it.
     """
     given = dict(values)
     for name in ("weights", "data", "warm_start"):
@@ -98,9 +110,15 @@ def make_settings(**values: object) -> RunSettings:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):
         given["target"] = str(Path(str(given["target"])).absolute())
+    if given.get("cost_weights"):
+        load_target(
+            str(given.get("target", RunSettings.model_fields["target"].default)), str(given["cost_weights"])
+        )
     try:
         return RunSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise InputError(first["msg"].removeprefix("Value error, ")) from None
         option = option_name(str(first["loc"][0]))
         raise InputError(f"option {option}: {first['input']!r}; {first['msg'].lower()}") from None

@@ -34,10 +34,14 @@ def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
         table.add_column(heading, no_wrap=True)
     for c in chosen:
         path, used, verdict = c.datapath, c.resources, found.get(c.top)
+        r2 = f"{c.r2:.3f} of {c.ceiling_r2:.3f}"
+        if path is None:
+            table.add_row(c.layer, short(c.expression), r2, *["-"] * 3, "0", "0", "0", "-", "folds", "folds")
+            continue
         table.add_row(
             c.layer,
             short(c.expression),
-            f"{c.r2:.3f} of {c.ceiling_r2:.3f}",
+            r2,
             str(path.input),
             str(path.output),
             str(path.latency),
@@ -48,6 +52,26 @@ def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
             exactness(verdict, "verilator_bit_exact"),
             exactness(verdict, "hls_bit_exact"),
         )
+    return table
+
+
+def front_table(choices: dict[str, Any], choice: dict[str, Any]) -> Table:
+    """The front of choices where it was measured, and the choice: a line each, smallest first."""
+    table = Table(
+        title=f"Choices for the network (loss: {choices['loss']}, {choices['images']} training images)",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
+    for heading in ("LUT", "predicted loss", "measured", "same top-1", ""):
+        table.add_column(heading, justify="right")
+    names = ("area", "predicted_loss", "measured_loss", "agreement")
+    picked = tuple(choice[name] for name in names)
+    rows = {tuple(p[name] for name in names) for p in choices["front"] if p["measured_loss"] is not None}
+    for row in sorted(rows | {picked}, key=lambda row: row[0]):
+        area, predicted, measured, agreement = row
+        same = "" if agreement is None else f"{agreement:.1f} %"
+        mark = "chosen" if row == picked else ""
+        table.add_row(f"{area:g}", f"{predicted:.4f}", f"{measured:.4f}", same, mark)
     return table
 
 

@@ -33,6 +33,7 @@ _ONE_AT_A_TIME = threading.Lock()
 class SearchSettings:
     """What a search depends on besides the profile; ``target`` is a name or a path.
 
+    ``cost_weights`` are those of the target that are changed (:func:`hwnorm.targets.target.load_target`).
     ``operators`` are comma-separated; ``warm`` are expressions that the population starts with.
     """
 
@@ -44,6 +45,7 @@ class SearchSettings:
     generations: int
     seed: int
     restarts: int = 1
+    cost_weights: str = ""
     max_lut: int | None = None
     max_latency: int | None = None
     no_dsp: bool = False
@@ -99,7 +101,7 @@ class LayerSearch:
 
     def __init__(self, layer: str, profile: LayerProfile, settings: SearchSettings) -> None:
         self._layer, self._profile, self._settings = layer, profile, settings
-        self._target = load_target(settings.target)
+        self._target = load_target(settings.target, settings.cost_weights)
         self._formats = (
             input_format(profile, settings.input_bits),
             output_format(profile, settings.output_bits),

@@ -53,7 +53,7 @@ def score(run: RunFolder, layer: str, text: str) -> Score:
     expression = parse(text)
     profile = read_profile(paths[layer])
     settings = layer_settings(run.settings, layer)
-    target = load_target(settings.target)
+    target = load_target(settings.target, settings.cost_weights)
     formats = input_format(profile, settings.input_bits), output_format(profile, settings.output_bits)
     judge = Judge(profile, formats, target, settings.clock_mhz)
     datapath = lower(expression, *formats, target, settings.clock_mhz)

@@ -35,7 +35,7 @@ def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
         InputError: no profiles, an unknown target or operator, no such scheduler, or a layer for which
             nothing can be built.
     """
-    target = load_target(run.settings.target).model_dump(mode="json")
+    target = load_target(run.settings.target, run.settings.cost_weights).model_dump(mode="json")
     operators_of(run.settings.operators)
     pending: dict[str, tuple[Job, int, str]] = {}
     for path in layer_files(run.path / "profiles", "capture"):
@@ -65,6 +65,7 @@ def layer_settings(s: RunSettings, layer: str) -> SearchSettings:
         input_bits=s.input_bits,
         output_bits=s.output_bits,
         target=s.target,
+        cost_weights=s.cost_weights,
         clock_mhz=s.clock_mhz,
         population=s.population,
         generations=s.generations,

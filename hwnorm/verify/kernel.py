@@ -103,6 +103,8 @@ def load_kernel(folder: Path, seed: int) -> Kernel:
         InputError: the folder holds no package, or a file of it is missing or damaged.
     """
     manifest = read_artefact(folder / "manifest.json", "package")
+    if manifest.get("folded"):
+        raise InputError(f"{folder}: folds into the next linear layers; there is no kernel to verify")
     try:
         datapath = from_json(json.loads((folder / "datapath.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -68,6 +68,7 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
         "r2": r2,
         "ceiling_r2": profile.ceiling_r2,
         "resources": needed.to_json(),
+        "folded": False,
         "datapath": json.loads(json.dumps(to_json(datapath))),
     }
 

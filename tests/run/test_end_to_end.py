@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import hwnorm.realign.stage
 from hwnorm.builtin.model import build
+from hwnorm.choose.offers import SHARPER
 from hwnorm.cli import app
 from hwnorm.expression import parse
 from hwnorm.files import SCHEMA
@@ -27,6 +28,7 @@ LAYERS = [f"blocks.{block}.norm{i}" for block in range(6) for i in (1, 2)] + ["n
 TOPS = ["hwnorm_" + layer.replace(".", "_") for layer in LAYERS]
 ARTEFACTS = {
     "run.json": "run",
+    "choices.json": "choices",
     "choice.json": "choice",
     "realign.json": "realign",
     "verdict.json": "verdict",
@@ -38,7 +40,7 @@ PAGES = ("report.html", "report")
 MADE_BY = {
     "capture": ["profiles"],
     "search": ["fronts/norm.json"],
-    "choose": ["choice.json"],
+    "choose": ["choices.json", "choice.json"],
     "realign": ["realign.json", "realigned.safetensors"],
     "emit": ["packages"],
     "verify": ["verdict.json"],
@@ -66,8 +68,8 @@ def test_every_artefact_is_there_and_says_what_it_is(finished):
     assert any((finished.folder / "report").glob("*.png"))
     found = {path.name for path in finished.folder.iterdir()}
     folders = {"profiles", "fronts", "packages", "report"}
-    files = {"run.json", "choice.json", "realign.json", "verdict.json", "realigned.safetensors"}
-    assert found == folders | files | {"report.html"}
+    files = {"run.json", "choices.json", "choice.json", "realign.json", "verdict.json"}
+    assert found == folders | files | {"realigned.safetensors", "report.html"}
 
 
 def test_fronts_and_choice_hold_what_the_documents_say(finished):
@@ -84,18 +86,27 @@ def test_fronts_and_choice_hold_what_the_documents_say(finished):
             assert not any(all(b[k] <= a[k] for k in ("error", "cost", "lut")) for b in rest)
             assert a["family"]
         assert len(front["hypervolume"]) == 2
-        # Built is a point of the front at 2x, with gain and offset fitted again.
+        # Built is a point of the front, as it is or steeper, with gain and offset fitted again; or a line.
         x = np.linspace(-1.5, 1.5, 200)
         built = parse(layer["expression"]).numpy(x)
-        alike = [np.corrcoef(parse(p["expression"]).numpy(2 * x), built)[0, 1] for p in points]
-        assert max(np.abs(alike)) > 0.9999
-        assert 0.5 < layer["r2"] <= layer["ceiling_r2"] + 1e-9 < 1.0
+        shapes = [parse(p["expression"]).numpy(factor * x) for p in points for factor in SHARPER]
+        shapes = [x] if layer["folded"] else [shape for shape in shapes if np.ptp(shape)]
+        assert max(abs(np.corrcoef(shape, built)[0, 1]) for shape in shapes) > 0.9999
+        assert 0.4 < layer["r2"] <= layer["ceiling_r2"] + 1e-9 < 1.0
 
 
 def test_packages_are_complete_and_every_kernel_is_bit_exact(finished):
     """Files that a manifest names are there; all 4,096 codes agree in Verilator and in HLS."""
     verdicts = json.loads((finished.folder / "verdict.json").read_text())["packages"]
-    assert [verdict["top"] for verdict in verdicts] == TOPS
+    choice = json.loads((finished.folder / "choice.json").read_text())["layers"]
+    folded = [layer["top"] for layer in choice if layer["folded"]]
+    assert [verdict["top"] for verdict in verdicts] == [top for top in TOPS if top not in folded]
+    for top in folded:
+        manifest = json.loads((finished.folder / "packages" / top / "manifest.json").read_text())
+        assert manifest["folded"] is True
+        assert list((finished.folder / "packages" / top).iterdir()) == [
+            finished.folder / "packages" / top / "manifest.json"
+        ]
     for verdict in verdicts:
         assert verdict["passed"], verdict
         assert verdict["exhaustive"], verdict
@@ -131,6 +142,8 @@ def test_tables_are_printed(finished):
     lines = finished.printed.splitlines()
     for layer in LAYERS:
         (line,) = [line for line in lines if line.split()[:1] == [layer]]
+        if line.split()[-2:] == ["folds", "folds"]:
+            continue
         assert line.split()[-2:] == ["bit-exact", "bit-exact"]
         assert " s12f" in line
     for network in ("the original", "functions, nothing else", "functions, re-aligned"):
@@ -178,7 +191,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(finished, tmp_path, monke
     assert "Traceback" not in result.output
     assert first.stat().st_mtime_ns == stamp
     assert not (run / "realign.json").exists()
-    for name in [f"fronts/{layer}.json" for layer in LAYERS] + ["choice.json"]:
+    for name in [f"fronts/{layer}.json" for layer in LAYERS] + ["choices.json", "choice.json"]:
         assert (run / name).read_bytes() == (finished.folder / name).read_bytes(), name
     before = times(run)
     result = CliRunner().invoke(app, ["realign", str(run)])

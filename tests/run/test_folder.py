@@ -26,6 +26,7 @@ def run(tmp_path: Path) -> RunFolder:
         "fronts/a.json",
         "packages/top/manifest.json",
         "report/a.png",
+        "choices.json",
         "choice.json",
         "realign.json",
         "realigned.safetensors",

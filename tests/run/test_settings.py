@@ -46,10 +46,12 @@ def test_settings_come_back_from_json():
         ("population", 4, "--population"),
         ("population", 10, "--population"),
         ("generations", -1, "--generations"),
-        ("within", 1.5, "--within"),
         ("image_size", 4, "--image-size"),
         ("epochs", 0, "--epochs"),
         ("learning_rate", 0.0, "--learning-rate"),
+        ("within", -0.5, "--within"),
+        ("total_lut", -1.0, "--total-lut"),
+        ("max_loss", -1.0, "--max-loss"),
     ],
 )
 def test_bad_option_is_named_as_it_is_written(name, value, option):
@@ -59,3 +61,17 @@ def test_bad_option_is_named_as_it_is_written(name, value, option):
     message = str(caught.value)
     assert message.startswith(f"option {option}: {value!r}; ")
     assert "\n" not in message
+
+
+def test_a_wrong_weight_is_told_before_anything_begins():
+    """The option, what was found, and what is possible, in one line; right ones stay as they were given."""
+    with pytest.raises(InputError, match=r"option --cost-weights: 'dps=3'; lut, .* are possible") as caught:
+        make_settings(cost_weights="lut=1,dps=3")
+    assert "\n" not in str(caught.value)
+    assert make_settings(cost_weights="lut=1,dsp=50").cost_weights == "lut=1,dsp=50"
+
+
+def test_one_budget_at_a_time():
+    """An area and a loss together leave nothing to choose: both options are named."""
+    with pytest.raises(InputError, match=r"--total-lut or --max-loss, not both"):
+        make_settings(total_lut=300.0, max_loss=0.1)

@@ -1,0 +1,167 @@
+"""What a layer may be built as: functions of its front, steeper ones too, and the one that folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.lower import lower
+from hwnorm.datapath.serial import from_json, to_json
+from hwnorm.errors import InputError
+from hwnorm.expression import Expression, X, apply, constant, parse
+from hwnorm.fold import line_of
+from hwnorm.profile import LayerProfile
+from hwnorm.search.fitness import NO_LIMITS, Judge
+from hwnorm.search.front import Point
+from hwnorm.search.layer import Front
+from hwnorm.search.price import Limits
+from hwnorm.targets.cost import Resources, resources
+from hwnorm.targets.target import Target
+
+#: How many times steeper than the search has fitted them functions are offered. One that saturates
+#: earlier loses R2, but keeps less of a token's scale, which is what the norm took away.
+SHARPER = (1.0, 1.5, 2.0, 3.0, 4.0)
+#: Functions of one layer whose correlation on the profile exceeds this are the same to the network, since
+#: gain and offset are refitted behind them: the cheapest stands for all.
+ALIKE = 0.999
+#: Functions that explain less than this share of what any could are not offered.
+LEAST_SHARE = 0.5
+#: At most so many a layer, besides the one that folds.
+MOST = 8
+
+NOTHING = Resources(**{field.name: 0 for field in fields(Resources)})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A function before it is lowered; ``area`` is that of the front's point that it was made from."""
+
+    expression: Expression
+    area: float
+    family: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A function that a layer can have and its hardware; where it folds there is none."""
+
+    expression: str
+    family: str
+    r2: float
+    r2_bit_true: float
+    resources: Resources
+    datapath: Datapath | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        path = None if self.datapath is None else to_json(self.datapath)
+        return vars(self) | {"resources": self.resources.to_json(), "datapath": path}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Offer:
+        """Rebuild an offer from :meth:`to_json`'s result."""
+        path = None if data["datapath"] is None else from_json(data["datapath"])
+        known = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**known | {"resources": Resources(**data["resources"]), "datapath": path})
+
+
+def area_of(used: Resources | Point, target: Target) -> float:
+    """In the target's unit, with DSP blocks as the area that they are worth; of a point its cost in gates."""
+    if target.unit != "LUT":
+        return used.cost if isinstance(used, Point) else used.area
+    weights = target.weights
+    # Where LUTs are free, no number of them is worth a DSP block.
+    return used.lut + (used.dsp * weights.dsp / weights.area if weights.area else 0.0)
+
+
+def shapes(
+    front: Front, profile: LayerProfile, target: Target, clock_mhz: float, limits: Limits = NO_LIMITS
+) -> list[Shape]:
+    """The functions to try for a layer, smallest area first; the first is affine: it folds.
+
+    Of those that are alike the cheapest is kept, and of too many those that differ most.
+    """
+    judge = Judge(profile, (front.input, front.output), target, clock_mhz, limits)
+    found = []
+    for point in front.points:
+        picked = without_affine(parse(point.expression))
+        for factor in SHARPER:
+            candidate = judge.candidate(picked.at(apply("mul", constant(factor), X)))
+            if candidate is None or candidate.r2 < LEAST_SHARE * front.ceiling_r2:
+                continue
+            if line_of(candidate.expression) is None:
+                family = point.family
+                found.append(Shape(candidate.expression, area_of(point, target), family))
+    straight = Shape(_line(profile), 0.0, "affine")
+    found.sort(key=lambda shape: shape.area)
+    return _differing([straight, *found], profile)
+
+
+def _differing(found: Sequence[Shape], profile: LayerProfile) -> list[Shape]:
+    """The first, then always the one that is least like those taken, until the rest is alike."""
+    weight = np.sqrt(profile.weight / profile.weight.sum())
+    rows = []
+    for shape in found:
+        values = shape.expression.numpy(profile.x)
+        centred = (values - np.average(values, weights=profile.weight)) * weight
+        rows.append(centred / np.linalg.norm(centred))
+    alike = np.abs(np.array(rows) @ np.array(rows).T)
+    unique: list[int] = []
+    for i in range(len(found)):
+        if not unique or alike[i, unique].max() < ALIKE:
+            unique.append(i)
+    taken, left = [0], unique[1:]
+    while left and len(taken) <= MOST:
+        # Ties go to the smaller area.
+        best = min(left, key=lambda i: (round(alike[i, taken].max(), 4), found[i].area, i))
+        taken.append(best)
+        left.remove(best)
+    return [found[i] for i in sorted(taken)]
+
+
+def _line(profile: LayerProfile) -> Expression:
+    """The affine function of least squares."""
+    gain, offset = np.polyfit(profile.x, profile.y, 1, w=np.sqrt(profile.weight))
+    scaled = apply("mul", constant(float(gain)), X)
+    return apply("add", scaled, constant(float(offset)))
+
+
+def without_affine(expression: Expression) -> Expression:
+    """The expression without its outer gain, offset and sign, which are fitted anew."""
+    match expression:
+        case Expression(kind="add", args=(inner, Expression(kind="constant"))):
+            return without_affine(inner)
+        case Expression(kind="mul", args=(Expression(kind="constant"), inner)):
+            return without_affine(inner)
+        case Expression(kind="neg", args=(inner,)):
+            return without_affine(inner)
+    return expression
+
+
+def build(
+    text: str,
+    family: str,
+    front: Front,
+    profile: LayerProfile,
+    target: Target,
+    clock_mhz: float,
+    limits: Limits = NO_LIMITS,
+) -> Offer | None:
+    """Lower a function and measure its integers; None where it cannot be had so precise and so small."""
+    expression = parse(text)
+    r2 = profile.r2(expression.numpy(profile.x))
+    if line_of(expression) is not None:
+        return Offer(text, family, r2, r2, NOTHING, None)
+    try:
+        datapath = lower(expression, front.input, front.output, target, clock_mhz)
+    except InputError:
+        return None
+    used = resources(datapath.nodes, datapath.latency, target)
+    if not limits.admit(used, datapath.latency):
+        return None
+    values = datapath.output.to_float(datapath.evaluate(datapath.input.quantize(profile.x)))
+    return Offer(text, family, r2, profile.r2(values), used, datapath)
