@@ -30,14 +30,14 @@ CHECKED = 8
 class Budget:
     """What a choice must keep; without a limit the loss stays near the least one (``within``)."""
 
-    total_lut: float | None
+    total_area: float | None
     max_loss: float | None
     within: float
 
     @classmethod
     def of(cls, settings: RunSettings) -> Budget:
         """That of a run's settings."""
-        return cls(settings.total_lut, settings.max_loss, settings.within)
+        return cls(settings.total_area, settings.max_loss, settings.within)
 
     def select(self, found: Survey) -> Selection:
         """The choice under the budget.
@@ -48,12 +48,12 @@ class Budget:
         areas, losses = found.areas, found.losses
         best = knapsack.select(areas, losses)
         assert best is not None  # without a limit there always is one
-        if self.total_lut is not None:
-            selection = knapsack.select(areas, losses, most_area=self.total_lut)
+        if self.total_area is not None:
+            selection = knapsack.select(areas, losses, most_area=self.total_area)
             if selection is None:
                 least = sum(map(min, areas))
                 raise InputError(
-                    f"option --total-lut: {self.total_lut:g}; the smallest choice takes {least:g} LUT"
+                    f"option --total-area: {self.total_area:g}; the smallest choice takes {least:g}"
                 )
             return selection
         limit = found.loss(best) * (1 + self.within) if self.max_loss is None else self.max_loss
@@ -98,7 +98,7 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
         found = survey(opened(), fronts, profiles, target, settings.clock_mhz, limits, jobs)
         run.write(run.choices, "choices", made_from, _choices(opened(), found))
     budget = Budget.of(settings)
-    made_from = digest(run.choices, budget.total_lut, budget.max_loss, budget.within)
+    made_from = digest(run.choices, budget.total_area, budget.max_loss, budget.within)
     if run.is_current(run.choice, "choice", made_from):
         return
     data = read_artefact(run.choices, "choices")
@@ -110,7 +110,7 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
     else:
         entry = _point(found, selection) | _measured(opened(), found, selection)
     head = {
-        "budget": {"total_lut": budget.total_lut, "max_loss": budget.max_loss, "within": budget.within},
+        "budget": {"total_area": budget.total_area, "max_loss": budget.max_loss, "within": budget.within},
         **{name: entry[name] for name in ("area", "predicted_loss", "measured_loss", "agreement")},
     }
     layers = [

@@ -107,11 +107,9 @@ def score(
 @app.command()
 def choose(
     run_folder: RunArgument,
-    total_lut: Annotated[
+    total_area: Annotated[
         float | None,
-        typer.Option(
-            "--total-lut", "--max-lut", help="LUTs of all kernels together, at most: the least loss"
-        ),
+        typer.Option(help="area of all kernels together, at most, in the target's unit: the least loss"),
     ] = None,
     max_loss: Annotated[
         float | None, typer.Option(help="the network's loss, at most: the least area; nats an image")
@@ -128,9 +126,9 @@ def choose(
     from hwnorm.run.table import front_table, kernel_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    given = total_lut is not None or max_loss is not None
+    given = total_area is not None or max_loss is not None
     if given:
-        budget = {"total_lut": total_lut, "max_loss": max_loss}
+        budget = {"total_area": total_area, "max_loss": max_loss}
         opened.settings = make_settings(**opened.settings.model_dump() | budget)
     stage(opened, Inputs(opened.settings), jobs)
     if given:

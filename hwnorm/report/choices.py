@@ -28,7 +28,7 @@ def choices_figure(choices: Choices, chosen: ChoicePoint | None) -> Figure:
         axes.plot(*at, "D", color=VERMILLION, markeredgecolor=BLACK, markersize=9, zorder=4, label="chosen")
     axes.set_yscale("log")
     axes.margins(0.05, 0.12)
-    axes.set_xlabel("LUT of all kernels together, one lane each")
+    axes.set_xlabel("area of all kernels together, one lane each")
     axes.set_ylabel(choices.loss)
     axes.legend(fontsize=9)
     axes.set_title("Choices of one function a layer", loc="left", fontsize=10)

@@ -62,8 +62,10 @@ class RunSettings(BaseModel):
     warm_start: Path | None = Field(
         None, description="earlier run folder, whose functions are seeds of the search"
     )
-    total_lut: float | None = Field(
-        None, ge=0, description="LUTs of all kernels together, at most: choose the least loss"
+    total_area: float | None = Field(
+        None,
+        ge=0,
+        description="area of all kernels together, at most, in the target's unit: choose the least loss",
     )
     max_loss: float | None = Field(
         None, ge=0, description="the network's loss, at most: choose the least area; nats an image"
@@ -83,8 +85,8 @@ class RunSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if self.total_lut is not None and self.max_loss is not None:
-            raise ValueError("give --total-lut or --max-loss, not both: each leaves the other free")
+        if self.total_area is not None and self.max_loss is not None:
+            raise ValueError("give --total-area or --max-loss, not both: each leaves the other free")
         return self
 
 

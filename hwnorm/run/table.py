@@ -28,7 +28,8 @@ def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
     table = Table(title="Kernels", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
     table.add_column("expression", no_wrap=True)
-    for heading in ("R2 of ceiling", "in", "out", "cycles", "LUT", "FF", "DSP", "max ulp"):
+    area = "area" if any(c.resources.area for c in chosen) else "LUT"
+    for heading in ("R2 of ceiling", "in", "out", "cycles", area, "FF", "DSP", "max ulp"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("Verilator", "HLS"):
         table.add_column(heading, no_wrap=True)
@@ -45,7 +46,7 @@ def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
             str(path.input),
             str(path.output),
             str(path.latency),
-            str(used.lut),
+            f"{used.area or used.lut:g}",
             str(used.ff),
             str(used.dsp),
             f"{path.certificate.max_error_ulp:.3f}",
@@ -62,7 +63,7 @@ def front_table(choices: dict[str, Any], choice: dict[str, Any]) -> Table:
         header_style="bold",
         box=box.SIMPLE_HEAD,
     )
-    for heading in ("LUT", "predicted loss", "measured", "same top-1", ""):
+    for heading in ("area", "predicted loss", "measured", "same top-1", ""):
         table.add_column(heading, justify="right")
     names = ("area", "predicted_loss", "measured_loss", "agreement")
     picked = tuple(choice[name] for name in names)

@@ -132,14 +132,14 @@ def test_a_budget_is_kept_and_nothing_is_measured_twice(chosen, monkeypatch):
     run, _ = chosen
     monkeypatch.setattr(hwnorm.choose.stage, "survey", None)
     before = run.choices.read_bytes()
-    assert again(chosen, total_lut=0)["area"] == 0.0
+    assert again(chosen, total_area=0)["area"] == 0.0
     assert all(c.folded for c in read_choice(run.choice))
     front = json.loads(before)["front"]
     half = front[-1]["area"] / 2
-    choice = again(chosen, total_lut=half)
+    choice = again(chosen, total_area=half)
     best = max((p for p in front if p["area"] <= half), key=lambda p: p["area"])
     assert (choice["area"], choice["predicted_loss"]) == (best["area"], pytest.approx(best["predicted_loss"]))
-    assert choice["budget"]["total_lut"] == half
+    assert choice["budget"]["total_area"] == half
     reverse = again(chosen, max_loss=best["predicted_loss"] + 1e-9)
     assert reverse["area"] <= best["area"]
     assert reverse["predicted_loss"] <= best["predicted_loss"] + 1e-9

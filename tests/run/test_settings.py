@@ -50,7 +50,7 @@ def test_settings_come_back_from_json():
         ("epochs", 0, "--epochs"),
         ("learning_rate", 0.0, "--learning-rate"),
         ("within", -0.5, "--within"),
-        ("total_lut", -1.0, "--total-lut"),
+        ("total_area", -1.0, "--total-area"),
         ("max_loss", -1.0, "--max-loss"),
     ],
 )
@@ -73,5 +73,5 @@ def test_a_wrong_weight_is_told_before_anything_begins():
 
 def test_one_budget_at_a_time():
     """An area and a loss together leave nothing to choose: both options are named."""
-    with pytest.raises(InputError, match=r"--total-lut or --max-loss, not both"):
-        make_settings(total_lut=300.0, max_loss=0.1)
+    with pytest.raises(InputError, match=r"--total-area or --max-loss, not both"):
+        make_settings(total_area=300.0, max_loss=0.1)
