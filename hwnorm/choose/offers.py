@@ -31,7 +31,7 @@ ALIKE = 0.999
 #: Functions that explain less than this share of what any could are not offered.
 LEAST_SHARE = 0.5
 #: At most so many a layer, besides the one that folds.
-MOST = 8
+MOST = 6
 
 NOTHING = Resources(**{field.name: 0 for field in fields(Resources)})
 

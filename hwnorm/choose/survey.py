@@ -65,7 +65,7 @@ def survey(
 ) -> Survey:
     """Try functions of every layer in the network, lower the useful ones, and measure these bit-true.
 
-    First every shape is tried in floating point, on half of the images, where all other layers have
+    First every shape is tried in floating point, on a quarter of the images, where all other layers have
     one of middling R2.
     Those that may be part of a good choice are lowered. They are measured again as the hardware computes
     them, where all other layers have what the first losses choose at half of the largest useful area.

@@ -51,7 +51,7 @@ class Pwl(Operator):
     def torch(self, *args: Any) -> Any:
         x = args[0]
         xs, ys = _points(args[1:])
-        segment = torch.bucketize(x.detach(), x.new_tensor(xs), right=True)
+        segment = torch.bucketize(x.detach().contiguous(), x.new_tensor(xs), right=True)
         # Before the first point and after the last one there is a flat piece each.
         slope = x.new_tensor([0.0, *_slopes(xs, ys), 0.0])[segment]
         return x.new_tensor([ys[0], *ys])[segment] + slope * (x - x.new_tensor([xs[0], *xs])[segment])
