@@ -390,6 +390,12 @@ class _Bits:
 
 
 @lru_cache(maxsize=65536)
+def whole_table(table: tuple[int, ...], width: int) -> Table:
+    """A table with all of its columns, whether they are read or not."""
+    return Table((len(table) - 1).bit_length(), tuple(column.tobytes() for column in columns(table, width)))
+
+
+@lru_cache(maxsize=65536)
 def columns(table: tuple[int, ...], width: int) -> np.ndarray:
     """The bits of a table's entries, (width, entries) of 0 and 1, the lowest bit first."""
     entries = np.asarray(table, dtype=np.int64)

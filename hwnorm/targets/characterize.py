@@ -38,7 +38,7 @@ from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, Target, load_target
 FIT_SEED = 1
 FIT_KERNELS = 400
 #: So many of them are placed and routed.
-PLACED_KERNELS = 30
+PLACED_KERNELS = 60
 #: Estimates, in levels of logic: a carry block on the way through, and a product in a DSP block.
 CARRY_LEVELS = 0.15
 DSP_LEVELS = 6.0
@@ -70,6 +70,7 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
         measured_with=_versions(work),
         register_ns=times["register"],
         path_factor=1.0,
+        table_spread_ns=0.0,
         cells=_rows(grid, counted, times, head.unit),
         context=dict.fromkeys(CONTEXT, 1.0),
         functions=functions,

@@ -8,11 +8,12 @@ synthesis (:mod:`hwnorm.targets.characterize`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from hwnorm.datapath.ir import Cell, Datapath, Node
-from hwnorm.datapath.structure import Operation, Structure, Table, structure
+from hwnorm.datapath.structure import Operation, Structure, Table, structure, whole_table
 from hwnorm.targets.tables import table_parts
 from hwnorm.targets.target import TABLE_BITS, Target
 
@@ -127,20 +128,37 @@ def fmax_mhz(nodes: Sequence[Node], target: Target) -> float:
 
 def longest_path(nodes: Sequence[Node], target: Target) -> float:
     """The time of the slowest stage in ns, without the registers'."""
-    times = delays(nodes, target)
-    arrival: list[float] = []
-    for node, time in zip(nodes, times, strict=True):
-        before = [arrival[a] for a in node.args if nodes[a].stage == node.stage]
-        arrival.append(time + max(before, default=0.0))
-    return max(arrival)
+    return max(times for times, _ in path_times(nodes, delays(nodes, target)))
+
+
+def path_times(nodes: Sequence[Node], times: Sequence[float]) -> list[tuple[float, list[int]]]:
+    """For each node the time of the slowest path to it within its stage, and the nodes on that path."""
+    found: list[tuple[float, list[int]]] = []
+    for i, (node, time) in enumerate(zip(nodes, times, strict=True)):
+        before = [found[a] for a in node.args if nodes[a].stage == node.stage]
+        slowest, path = max(before, key=lambda b: b[0], default=(0.0, []))
+        found.append((slowest + time, [*path, i]))
+    return found
 
 
 def delays(nodes: Sequence[Node], target: Target) -> list[float]:
     """The time of each node in ns, in order, wires to the next one included."""
     return [
-        target.path_factor * sum(target.cost(kind, *size).delay_ns for kind, size in _steps(node, nodes))
-        for node in nodes
+        target.path_factor * logic + target.table_spread_ns * spread
+        for logic, spread in path_terms(nodes, target)
     ]
+
+
+def path_terms(nodes: Sequence[Node], target: Target) -> list[tuple[float, float]]:
+    """What a target's coefficients of time weigh: the operations' delays, and how far a table spreads."""
+    terms = []
+    for node in nodes:
+        logic = sum(target.cost(kind, *size).delay_ns for kind, size in _steps(node, nodes))
+        spread = 0.0
+        if target.flow.pnr and len(node.table) > 1:
+            spread = math.sqrt(table_area(whole_table(node.table, node.fmt.width), target))
+        terms.append((logic, spread))
+    return terms
 
 
 def _steps(node: Node, nodes: Sequence[Node]) -> list[Operation]:

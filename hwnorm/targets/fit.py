@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.structure import structure
-from hwnorm.targets.cost import longest_path, table_terms
+from hwnorm.targets.cost import path_terms, path_times, table_terms
 from hwnorm.targets.measure import Measured
 from hwnorm.targets.target import CONTEXT, TABLE_BITS, TableRow, Target
 
@@ -100,8 +100,18 @@ def fit_context(target: Target, kernels: Sequence[Measured]) -> Target:
 
 
 def fit_paths(target: Target, datapaths: Sequence[Datapath], reached_mhz: Sequence[float]) -> Target:
-    """``register_ns`` and ``path_factor``, by non-negative least squares over placed stages."""
+    """``register_ns``, ``path_factor`` and ``table_spread_ns``, from placed stages.
+
+    Which path of a stage is the slowest follows from what is fitted: so they are fitted again and again.
+    """
     periods = 1000.0 / np.array(reached_mhz)
-    paths = np.array([longest_path(d.nodes, target) for d in datapaths])
-    (register, factor), _ = nnls(np.stack([1.0 / periods, paths / periods], axis=1), np.ones(len(paths)))
-    return target.changed(register_ns=round(register, 3), path_factor=round(factor, 4))
+    terms = [path_terms(datapath.nodes, target) for datapath in datapaths]
+    times = np.ones(3)
+    for _ in range(ROUNDS):
+        rows = []
+        for datapath, of_nodes in zip(datapaths, terms, strict=True):
+            _, path = max(path_times(datapath.nodes, [float(times[1:] @ t) for t in of_nodes]))
+            rows.append([1.0, *np.sum([of_nodes[i] for i in path], axis=0)])
+        times = _fitted(np.array(rows), periods, periods, pull=0.0)
+    register, factor, spread = (round(float(v), 4) for v in times)
+    return target.changed(register_ns=register, path_factor=factor, table_spread_ns=spread)

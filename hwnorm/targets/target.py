@@ -145,6 +145,8 @@ class Target(_Strict):
     level_ns: float
     #: Time of a path through several operations over the sum of their times, fitted to placed kernels.
     path_factor: float
+    #: Time that the wires of a table take, by the square root of its area: its LUTs are far apart.
+    table_spread_ns: float
     #: Registers in a row, none of them read, from which on they become LUTs; 0: never.
     shift_register: int
     weights: Weights
