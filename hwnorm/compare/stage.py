@@ -9,21 +9,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hwnorm.choose.choice import read_choice
-from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, Figures, figures, r2_of, scalar_designs
+from hwnorm.choose.choice import Chosen, read_choice
+from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, Figures, figures, scalar_designs
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import to_json
 from hwnorm.emit.package import emit_package
-from hwnorm.files import digest
+from hwnorm.files import digest, read_artefact
 from hwnorm.layernorm import LayerNormDesign
 from hwnorm.profile import read_profile
 from hwnorm.progress import track
 from hwnorm.run.folder import RunFolder
+from hwnorm.search.layer import Front
 from hwnorm.synth.flow import Counts
 from hwnorm.synth.synthesize import place_and_route, stage_sources, synthesize
 from hwnorm.synth.tools import YOSYS, versions_of
 from hwnorm.targets.target import Target, load_target
 
+NOTHING = Counts(lut=0, ff=0, dsp=0, bram=0)
 #: The name of the Verilog module of every stage that is compared.
 _TOP = "stage"
 
@@ -33,7 +35,8 @@ class _Design:
     """One thing to synthesize; equal ones of several layers are synthesized once."""
 
     key: str
-    build: Callable[[Path], tuple[list[Path], str, dict[str, int]]]
+    #: Sources, top module and parameters; None where nothing is built.
+    build: Callable[[Path], tuple[list[Path], str, dict[str, int]]] | None
 
 
 def compare(
@@ -41,7 +44,7 @@ def compare(
 ) -> list[Figures]:
     """Write ``compare.json`` and return its rows: each layer's designs, LayerNorm first.
 
-    A layer that folds has nothing to synthesize, and no rows.
+    The chosen function of a layer that folds takes nothing; what it replaces stands beside it.
 
     Args:
         run: with profiles and a choice.
@@ -64,12 +67,14 @@ def compare(
         designs.setdefault(built.key, built)
         rows.append((built.key, row))
 
-    built = [(c.layer, c.expression, c.datapath) for c in read_choice(run.choice) if c.datapath is not None]
-    for layer, expression, datapath in track(built, "compare: functions", len(built)):
-        _add_layer(add, run, layer, expression, datapath, target, lanes, clock)
+    choice = read_choice(run.choice)
+    for chosen in track(choice, "compare: functions", len(choice)):
+        _add_layer(add, run, chosen, target, lanes, clock)
 
     def measure(design: _Design) -> tuple[Counts, float | None]:
         with TemporaryDirectory() as name:
+            if design.build is None:
+                return NOTHING, None
             sources, top, parameters = design.build(Path(name))
             made = synthesize(sources, top, target.flow, Path(name) / "synth", parameters, yosys)
             fmax = place_and_route(made.netlist, target.flow, clock, made.folder).fmax_mhz if pnr else None
@@ -97,18 +102,15 @@ def compare(
 
 
 def _add_layer(
-    add: Callable[..., None],
-    run: RunFolder,
-    layer: str,
-    expression: str,
-    datapath: Datapath,
-    target: Target,
-    lanes: int,
-    clock: float,
+    add: Callable[..., None], run: RunFolder, chosen: Chosen, target: Target, lanes: int, clock: float
 ) -> None:
-    profile = read_profile(run.profile(layer))
-    formats = datapath.input, datapath.output
-    common = {"layer": layer, "channels": profile.channels, "formats": formats}
+    profile = read_profile(run.profile(chosen.layer))
+    if chosen.datapath is None:
+        front = Front.from_json(read_artefact(run.front(chosen.layer), "front"))
+        formats = front.input, front.output
+    else:
+        formats = chosen.datapath.input, chosen.datapath.output
+    common = {"layer": chosen.layer, "channels": profile.channels, "formats": formats}
     norm = LayerNormDesign(profile.channels, lanes, *formats)
     add(
         _layernorm(norm),
@@ -128,11 +130,11 @@ def _add_layer(
             **common,
         )
     add(
-        _kernel(datapath, lanes),
+        _Design("folds", None) if chosen.datapath is None else _kernel(chosen.datapath, lanes),
         design=CHOSEN,
-        expression=expression,
-        r2=r2_of(profile, datapath),
-        latency=datapath.latency,
+        expression=chosen.expression,
+        r2=chosen.r2_bit_true,
+        latency=0 if chosen.datapath is None else chosen.datapath.latency,
         **common,
     )
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hwnorm.choose.choice import Chosen
+from hwnorm.choose.offers import NOTHING
 from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures
 from hwnorm.compare.stage import compare, totals
 from hwnorm.datapath.lower import lower
@@ -19,6 +20,7 @@ from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.report.page import write_report
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.settings import RunSettings
+from hwnorm.search.layer import Front
 from hwnorm.synth.flow import Counts
 from hwnorm.targets.cost import resources
 from hwnorm.targets.target import load_target
@@ -28,43 +30,49 @@ CHANNELS = 32
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory, yosys):
-    """A run of one layer whose choice is a clip, compared on ECP5; its folder and its rows."""
+    """A run whose first norm is a clip, and whose second folds, compared on ECP5; its folder and its rows."""
     folder = tmp_path_factory.mktemp("compare")
     settings = RunSettings(target="ecp5", clock_mhz=80.0)
     write_artefact(folder / "run.json", "run", 0, "r", {"settings": settings.model_dump(mode="json")})
     x = torch.randn(64, CHANNELS, generator=torch.Generator().manual_seed(0))
     profile = LayerProfile.empty(CHANNELS, bin_edges(x))
     profile.update(x, 1.4 * torch.tanh(x), images=8)
-    write_artefact(folder / "profiles" / "norm.json", "profile", 0, "p", profile.to_json())
+    for layer in ("norm", "line"):
+        write_artefact(folder / "profiles" / f"{layer}.json", "profile", 0, "p", profile.to_json())
     target = load_target("ecp5")
     datapath = lower(parse("clip(1.25*x, 1.5)"), FixedFormat(10, 6), FixedFormat(8, 5), target, 80.0)
     used = resources(datapath.nodes, datapath.latency, target)
-    chosen = Chosen("norm", "hwnorm_norm", "clip(1.25*x, 1.5)", 0.9, 0.9, 1.0, used, datapath)
-    write_artefact(folder / "choice.json", "choice", 0, "c", {"layers": [chosen.to_json()]})
+    clip = Chosen("norm", "hwnorm_norm", "clip(1.25*x, 1.5)", "clip-affine", 0.9, 0.9, 1.0, used, datapath)
+    line = Chosen("line", "hwnorm_line", "1.1*x", "affine", 0.9, 0.9, 1.0, NOTHING, None)
+    write_artefact(folder / "choice.json", "choice", 0, "c", {"layers": [clip.to_json(), line.to_json()]})
+    front = Front("line", FixedFormat(10, 6), FixedFormat(8, 5), "ecp5", 1.0, (), ())
+    write_artefact(folder / "fronts" / "line.json", "front", 0, "f", front.to_json())
     run = RunFolder.open(folder)
     return folder, compare(run, None, 2, False, 2)
 
 
-def test_every_design_of_the_layer_is_there(compared):
-    """LayerNorm, the families and the chosen function, each measured."""
+def test_every_design_of_each_layer_is_there(compared):
+    """LayerNorm, the families and the chosen function, each measured; one that folds takes nothing."""
     _, rows = compared
-    assert [row.design for row in rows] == [LAYERNORM, *FAMILIES.values(), CHOSEN]
-    assert all(row.lut > 0 and row.ff > 0 and row.fmax_mhz is None for row in rows)
-    norm, *scalars = rows
+    assert [row.design for row in rows] == 2 * [LAYERNORM, *FAMILIES.values(), CHOSEN]
+    *built, folded = rows
+    assert all(row.lut > 0 and row.ff > 0 and row.fmax_mhz is None for row in built)
+    assert (folded.lut, folded.ff, folded.dsp, folded.bram, folded.latency, folded.area_cycles) == (0,) * 6
+    norm, *scalars = rows[: len(rows) // 2]
     assert norm.lut > 3 * max(row.lut for row in scalars)
-    assert all(row.r2_bit_true > 0.9 for row in scalars)
-    assert rows[1].r2_bit_true > rows[-1].r2_bit_true  # y is a tanh of x
+    assert all(row.r2_bit_true >= 0.9 for row in scalars)
+    assert rows[1].r2_bit_true > 0.99  # y is a tanh of x
 
 
 def test_latency_and_bytes_follow_from_the_formats(compared):
     """A LayerNorm waits for its token; without a buffer it reads it twice: D (2 in + out)."""
     _, rows = compared
-    norm, *scalars = rows
+    norm, *scalars = rows[: len(rows) // 2]
     assert norm.latency > CHANNELS // 2 > max(row.latency for row in scalars)
     for row in rows:
         assert (row.cycles_per_token, row.elements_per_cycle) == (CHANNELS // 2, 2.0)
         assert row.bytes_per_token == CHANNELS * (2 + 1)
-        assert row.bytes_unbuffered == CHANNELS * ((4 if row is norm else 2) + 1)
+        assert row.bytes_unbuffered == CHANNELS * ((4 if row.design == LAYERNORM else 2) + 1)
 
 
 def test_the_proxy_of_energy_weighs_area_and_cycles():
@@ -77,10 +85,10 @@ def test_the_proxy_of_energy_weighs_area_and_cycles():
 
 
 def test_totals_are_sums_over_the_layers(compared):
-    """One layer: its own figures."""
+    """Both layers have the same formats: twice the figures of the first, of the chosen functions the one."""
     _, rows = compared
-    for row in rows:
-        assert totals(rows)[row.design]["lut"] == row.lut
+    for row in rows[: len(rows) // 2]:
+        assert totals(rows)[row.design]["lut"] == row.lut * (1 if row.design == CHOSEN else 2)
 
 
 def test_the_artefact_and_the_report_hold_the_rows(compared):
