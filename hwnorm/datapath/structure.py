@@ -304,7 +304,7 @@ class _Bits:
                 packing.sum(turned, node.stage)
                 yield "magnitude", (len(turned),)
             case Cell.MIN | Cell.MAX:
-                yield self._comparison(i, packing)
+                yield from self._comparison(i, packing)
             case Cell.MUL:
                 packing.signal({*args[0], *args[1]}, node.stage)
                 a, b = sorted(len({*arg} - {ZERO}) for arg in args)
@@ -330,6 +330,12 @@ class _Bits:
             packing.signal(first, node.stage)
             return
         columns = self._columns(i, reads, first, second)
+        low = 0
+        while columns and (columns[0][1] == ZERO or (node.cell is Cell.ADD and columns[0][0] == ZERO)):
+            low += max(columns[0]) > ONE
+            packing.signal(columns.pop(0), node.stage)
+        if low:
+            yield "constant_low", (low,)
         packing.signal([a for a, _ in columns], node.stage)
         # A sum's lookup table is where a constant's bit inverts; else the other bit goes straight in.
         inverting = ONE if node.cell is Cell.ADD else ZERO
@@ -363,19 +369,20 @@ class _Bits:
         needed = max(len({*op} - {ZERO}) for op in self.operands[i]) + 1
         return bool(whole) and (node.fmt.width >= needed or node.fmt.width == len(chain[0]))
 
-    def _comparison(self, i: int, packing: Packing) -> Operation:
+    def _comparison(self, i: int, packing: Packing) -> Iterator[Operation]:
         """A comparison of two signals, or with a constant in the bits that decide."""
         first, second = self.operands[i]
         stage = self.nodes[i].stage
         constant = [bits for bits in (first, second) if all(bit <= ONE for bit in bits)]
         if not constant:
             packing.signal({*first, *second}, stage)
-            return "compare", (len(first),)
+            yield "compare", (len(first),)
+            return
         limit = constant[0]
         code = sum(bit << place for place, bit in enumerate(limit[:-1])) - (limit[-1] << len(limit) - 1)
         low = min(simplest_limit(code)[1], len(limit) - 1)
         packing.signal({*first[low:], *second[low:]}, stage)
-        return "compare_constant", (len(limit) - low,)
+        yield ("compare_constant", (len(limit) - low,)) if low < len(limit) - 1 else ("compare_sign", (1,))
 
     def _resize_operations(self, i: int, packing: Packing) -> Iterator[Operation]:
         stage = self.nodes[i].stage

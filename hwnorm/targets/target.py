@@ -44,6 +44,8 @@ KINDS = {
 GATES = ("complement", "gate", "mux", "mux_constant")
 #: Operations that share another kind's rows, each with a factor of its own in ``context``.
 SAME_ROWS = {
+    "constant_low": "constant_sum",  # below the first place that carries
+    "compare_sign": "complement",  # a < 0
     "constant_one": "complement",  # a one of a constant in a sum: where constants are not free, an inverter
     "mux_constant_reset": "mux_constant",  # before a register: its set or reset
     **{f"{gate}_packed": gate for gate in GATES},  # read by one other gate, with which it shares a table
