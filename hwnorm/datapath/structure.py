@@ -337,11 +337,9 @@ class _Bits:
         if low:
             yield "constant_low", (low,)
         packing.signal([a for a, _ in columns], node.stage)
-        # A sum's lookup table is where a constant's bit inverts; else the other bit goes straight in.
-        inverting = ONE if node.cell is Cell.ADD else ZERO
-        summed = [b for a, b in columns if b > ONE and (a > ONE or a == inverting or node.cell is Cell.SUB)]
-        packing.sum(summed, node.stage)
-        packing.signal([b for a, b in columns if b > ONE and a == ZERO != inverting], node.stage)
+        for a, b in columns:
+            straight = node.cell is Cell.ADD and a == ZERO  # to the carry chain, through no lookup table
+            (packing.signal if straight else packing.sum)([b], node.stage)
         both = sum(a > ONE and b > ONE for a, b in columns)
         constants = sum((a > ONE) != (b > ONE) for a, b in columns)
         ones = sum(sorted(column)[0] == ONE < max(column) for column in columns)

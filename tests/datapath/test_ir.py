@@ -8,7 +8,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import formats
 
-from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, lifetimes, resize, run_cell
+from hwnorm.datapath.ir import (
+    Cell,
+    Certificate,
+    Datapath,
+    Node,
+    compared,
+    lifetimes,
+    resize,
+    run_cell,
+    run_nodes,
+)
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import cell, resized, value
 
@@ -140,3 +150,40 @@ def test_a_signal_is_registered_until_its_last_use():
     datapath = double(2)
     assert datapath.lifetimes() == [2, 0, 2, 1]
     assert lifetimes(double(0).nodes, 1) == [0, 0, 0, 1]
+
+
+LIMITS = st.sampled_from((Cell.MIN, Cell.MAX))
+
+
+@given(first=LIMITS, second=LIMITS, a=st.integers(-40, 40), b=st.integers(-40, 40), swap=st.booleans())
+@example(first=Cell.MAX, second=Cell.MIN, a=-12, b=12, swap=False)
+@example(first=Cell.MAX, second=Cell.MIN, a=12, b=-12, swap=False)
+def test_limits_of_limits_choose_alike_by_what_was_before(first, second, a, b, swap):
+    """Where the first limit is looked through, comparing x itself picks the same result at every code."""
+    fmt = FixedFormat(8, 3)
+
+    def limit(kind, signal, constant):
+        args = (constant, signal) if swap else (signal, constant)
+        return Node(kind, args, fmt, kind.value, "part")
+
+    constants = [Node(Cell.CONSTANT, (), fmt, "c", "c", parameter=code) for code in (a, b)]
+    nodes = (Node(Cell.INPUT, (), fmt, "x", "x"), *constants, limit(first, 0, 1), limit(second, 3, 2))
+    pair = compared(nodes, 4)
+    through = 0 in pair
+    assert through == (a <= b if first is Cell.MAX else a >= b)
+    if not through:
+        assert pair == nodes[4].args
+        return
+    codes = fmt.codes()
+    limited = run_nodes(nodes[:4], codes)
+    takes_signal = codes < b if second is Cell.MIN else codes > b
+    assert np.array_equal(np.where(takes_signal, limited, b), run_nodes(nodes, codes))
+
+
+def test_limits_of_another_stage_are_not_looked_through():
+    """What the first limit compares is not carried there."""
+    fmt = FixedFormat(8, 3)
+    low, high = (Node(Cell.CONSTANT, (), fmt, "c", "c", parameter=code) for code in (-9, 9))
+    clip = Node(Cell.MAX, (0, 1), fmt, "m", "p"), Node(Cell.MIN, (3, 2), fmt, "n", "p", stage=1)
+    nodes = (Node(Cell.INPUT, (), fmt, "x", "x"), low, high, *clip)
+    assert compared(nodes, 4) == (3, 2)
