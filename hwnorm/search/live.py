@@ -33,14 +33,14 @@ class LiveTable:
 
     def done(self, layer: str, points: int) -> None:
         """A layer's front is written."""
-        self._done[layer] = f"{points} functions"
+        self._done[layer] = str(points)
         self.refresh()
 
     def table(self) -> Table:
         """The table as of now."""
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         table.add_column("layer", no_wrap=True)
-        for heading in ("generation", "best R2", "of ceiling", "cheapest", "hypervolume", "front"):
+        for heading in ("gen.", "best R2", "ceiling", "least cost", "hypervolume", "front"):
             table.add_column(heading, justify="right", no_wrap=True)
         for job in self._jobs:
             states = [state for state in job.states if state is not None]
