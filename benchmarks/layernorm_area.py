@@ -25,6 +25,7 @@ from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, Tokens
 from hwnorm.layernorm.simulate import write_affine
+from hwnorm.run.table import short
 from hwnorm.synth.flow import design_counts, technology
 from hwnorm.synth.synthesize import stage_sources
 from hwnorm.synth.tools import YOSYS, call, find_tool, versions_of
@@ -122,7 +123,7 @@ def kernels(folder: Path, run: Path | None) -> list[Design]:
     made = [(text, lower(parse(text), FORMAT, FORMAT, target, 250.0)) for text in KERNELS]
     if run is not None:
         made += [
-            (f"{c.layer}: {c.expression}", c.datapath)
+            (f"{c.layer}: {short(c.expression)}", c.datapath)
             for c in read_choice(run / "choice.json")
             if c.datapath is not None
         ]
