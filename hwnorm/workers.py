@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ class _Here(Executor):
 
 
 class _Pool(ProcessPoolExecutor):
-    """Fresh processes that ignore Ctrl-C, which a terminal sends to all: their parent ends them.
+    """Fresh processes that do not hear Ctrl-C, which a terminal sends to all: their parent ends them.
 
     A child that is forked after torch has started its threads may hang; a fresh one does not.
     """
@@ -32,13 +31,13 @@ class _Pool(ProcessPoolExecutor):
         super().__init__(count, mp_context=multiprocessing.get_context("spawn"))
 
     def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if threading.current_thread() is not threading.main_thread():
-            return super().submit(task, *args, **kwargs)  # signals are the main thread's
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Blocked, not ignored: processes that start here inherit that, and a Ctrl-C that comes meanwhile is
+        # delivered when it ends.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(task, *args, **kwargs)
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
