@@ -18,6 +18,8 @@ from hwnorm.targets.target import Target
 
 #: Families that stand beside the chosen function, and what they are called for people.
 FAMILIES = {"dyt": "DyT, c*tanh(b*x)", "derf": "Derf, c*erf(b*x)", "table": "direct table"}
+#: Slower clocks are not tried.
+SLOWEST_MHZ = 4.0
 LAYERNORM, CHOSEN = "LayerNorm", "chosen"
 
 
@@ -63,17 +65,24 @@ class Figures:
 def scalar_designs(
     profile: LayerProfile, formats: tuple[FixedFormat, FixedFormat], target: Target, clock_mhz: float
 ) -> dict[str, tuple[float, Datapath]]:
-    """Of each family the function of the best R2, by family: that R2 of the integers, and the datapath."""
-    found = {}
-    for family in FAMILIES:
-        members = [c for c in rivals(Judge(profile, formats, target, clock_mhz)) if c.family == family]
-        for candidate in sorted(members, key=lambda c: c.error):
-            try:
-                datapath = lower(candidate.expression, *formats, target, clock_mhz)
-            except InputError:
-                continue
-            found[family] = r2_of(profile, datapath), datapath
-            break
+    """Of each family the function of the best R2, by family: that R2 of the integers, and the datapath.
+
+    What the target cannot build for the clock is built for the fastest of halves of it that can be had.
+    """
+    found: dict[str, tuple[float, Datapath]] = {}
+    clock = clock_mhz
+    while len(found) < len(FAMILIES) and clock >= SLOWEST_MHZ:
+        candidates = rivals(Judge(profile, formats, target, clock))
+        for family in FAMILIES:
+            members = [c for c in candidates if c.family == family and family not in found]
+            for candidate in sorted(members, key=lambda c: c.error):
+                try:
+                    datapath = lower(candidate.expression, *formats, target, clock)
+                except InputError:
+                    continue
+                found[family] = r2_of(profile, datapath), datapath
+                break
+        clock /= 2
     return found
 
 

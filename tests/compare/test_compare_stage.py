@@ -10,7 +10,7 @@ import torch
 
 from hwnorm.choose.choice import Chosen
 from hwnorm.choose.offers import NOTHING
-from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures
+from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures, scalar_designs
 from hwnorm.compare.stage import compare, totals
 from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
@@ -102,3 +102,13 @@ def test_the_artefact_and_the_report_hold_the_rows(compared):
     assert "a proxy of energy, not a measurement" in page
     for row in rows:
         assert f"{row.lut}</td>" in page
+
+
+def test_families_that_miss_the_clock_are_built_for_a_slower_one():
+    """ECP5 looks up no table within 2 ns: every family is there all the same, with fewer stages a clock."""
+    x = torch.randn(64, CHANNELS, generator=torch.Generator().manual_seed(0))
+    profile = LayerProfile.empty(CHANNELS, bin_edges(x))
+    profile.update(x, 1.4 * torch.tanh(x), images=8)
+    found = scalar_designs(profile, (FixedFormat(10, 6), FixedFormat(8, 5)), load_target("ecp5"), 500.0)
+    assert set(found) == set(FAMILIES)
+    assert all(datapath.clock_mhz < 500 for _, datapath in found.values())
