@@ -110,12 +110,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--target", default="xcup")
+    parser.add_argument("--clock", type=float, default=250.0, help="MHz")
     parser.add_argument("--generations", type=int, default=16)
     parser.add_argument("--layers", type=int, help="the first so many alone")
     parser.add_argument("--rivals", action="store_true", help="hypervolumes of the rivals too")
     parser.add_argument("--peers", action="store_true", help="pyoperon's too")
     args = parser.parse_args()
-    settings = SearchSettings(16, 8, args.target, 250.0, 64, args.generations, 0)
+    settings = SearchSettings(16, 8, args.target, args.clock, 64, args.generations, 0)
     if args.run:
         profiles = {path.stem: read_profile(path) for path in layer_files(args.run / "profiles", "capture")}
     else:
