@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnorm.datapath.csd import snap
+from hwnorm.errors import InputError
 from hwnorm.expression import Expression, apply, constant
 from hwnorm.profile import LayerProfile
 from hwnorm.search.tape import Tape
@@ -144,7 +145,11 @@ def snapped(tape: Tape, found: Fit, points: Points, allowed: float) -> Expressio
             if tried is not None and (tried.loss <= most or digits == MOST_DIGITS):
                 found = tried
                 break
-    return with_gain(tape.expression(found.theta), points, share)
+    try:
+        shape = tape.expression(found.theta)
+    except InputError:
+        return None
+    return with_gain(shape, points, share)
 
 
 def with_gain(shape: Expression, points: Points, share: float) -> Expression | None:

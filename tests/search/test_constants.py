@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from hwnorm.datapath.csd import signed_digits
+from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.search.canonical import canonical
 from hwnorm.search.constants import MOST_DIGITS, Points, fit, snapped
@@ -94,3 +95,17 @@ def test_what_does_not_vary_has_no_fit(profile_of):
     points = Points(profile_of("x"))
     tape = Tape(parse("max(x, 40)"))
     assert fit(tape, tape.theta, points, 5) is None
+
+
+def test_a_snapped_constant_that_an_operator_refuses_is_no_function(profile_of, monkeypatch):
+    """The shape is left out, and the search goes on."""
+    profile = profile_of("x + 3*tanh(2*x)")
+    tape = tape_of("x + tanh(x)")
+    found = fit(tape, tape.theta, Points(profile), 40)
+    assert found is not None
+
+    def refused(self, theta):
+        raise InputError("rsqrt's argument is 0; it must be positive")
+
+    monkeypatch.setattr(Tape, "expression", refused)
+    assert snapped(tape, found, Points(profile), 1e-3) is None
