@@ -11,6 +11,14 @@ import pytest
 from hwnorm.workers import processes
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """This process hears SIGINT, though it be started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted() -> bool:
     """Send this process what Ctrl-C sends, and say whether it was heard."""
     try:

@@ -211,6 +211,8 @@ def test_ctrl_c_ends_every_process_without_a_traceback(finished, tmp_path):
         text=True,
         start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # Started in the background of a shell, tests ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list(run.glob("fronts/*.json")):
         assert process.poll() is None, process.communicate()
