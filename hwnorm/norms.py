@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from hwnorm.data.config import input_config
 from hwnorm.errors import InputError
@@ -69,6 +70,16 @@ class NormSite:
 def example_images(model: nn.Module) -> Tensor:
     """Two images of seeded noise in the model's input size, float32 (2, C, H, W)."""
     return torch.randn(2, *input_config(model)["input_size"], generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def observe(model: nn.Module, handles: Iterable[RemovableHandle]) -> None:
+    """Run a model once on :func:`example_images` for the hooks that watch it, and remove them."""
+    try:
+        model(example_images(model))
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def per_channel(values: Tensor, like: Tensor, axis: int) -> Tensor:

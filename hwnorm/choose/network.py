@@ -14,7 +14,7 @@ from hwnorm.choose.replay import Replay
 from hwnorm.data.imageset import ImageSet
 from hwnorm.expression import ExpressionModule
 from hwnorm.fold import line_of
-from hwnorm.norms import NormSite, example_images, find_norms
+from hwnorm.norms import NormSite, find_norms, observe
 from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import USUAL_STRENGTH
 from hwnorm.replacement import ChannelAffine, replace_norms
@@ -266,11 +266,6 @@ def calibration(model: nn.Module, images: ImageSet) -> Tensor:
         return hook
 
     handles = [model.get_submodule(site.name).register_forward_pre_hook(count(site)) for site in sites]
-    try:
-        with torch.no_grad():
-            model(example_images(model))
-    finally:
-        for handle in handles:
-            handle.remove()
+    observe(model, handles)
     wanted = images.limited(max(4, TOKENS // tokens))
     return torch.cat([pixels for pixels, _ in wanted.batches(100)])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnorm.norms import example_images
+from hwnorm.norms import observe
 
 
 class _Reached(Exception):
@@ -93,12 +93,7 @@ def _finished_before(model: nn.Module, layers: Sequence[str]) -> dict[str, list[
 
     handles = [model.get_submodule(layer).register_forward_pre_hook(on_start(layer)) for layer in layers]
     handles += [m.register_forward_hook(on_end(name)) for name, m in model.named_modules() if name]
-    try:
-        with torch.no_grad():
-            model(example_images(model))
-    finally:
-        for handle in handles:
-            handle.remove()
+    observe(model, handles)
     finished = {}
     for layer, ended in before.items():
         once = {name for name, count in ended.items() if count == 1 == done[name]}

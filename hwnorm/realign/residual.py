@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnorm.norms import NormSite, example_images
+from hwnorm.norms import NormSite, observe
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,7 @@ def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, P
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             handles.append(module.register_forward_hook(on_linear(name)))
-    try:
-        with torch.no_grad():
-            model(example_images(model))
-    finally:
-        for handle in handles:
-            handle.remove()
+    observe(model, handles)
 
     found = {}
     for before, after in pairwise(name for name in names if calls[name] == 1):

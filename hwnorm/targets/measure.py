@@ -88,10 +88,7 @@ def measure_operations(work: Work, wanted: Sequence[Operation]) -> dict[str, tup
 
     def task(chunk: Sequence[Operation]) -> Callable[[Path], Any]:
         def run(folder: Path) -> Any:
-            folder.mkdir(parents=True, exist_ok=True)
-            source = folder / "operations.v"
-            context = {"modules": chunk, "timed": False}
-            source.write_text(render("characterize/operations.v.j2", context), encoding="utf-8")
+            source = _source(folder, chunk, timed=False)
             parts = [resource("rtl") / f"hwnorm_axis_{part}.v" for part in ("skid", "pipe")]
             found = synthesize([source, *parts], "top", flow, folder, yosys=work.yosys)
             return {o.name: (asdict(found.modules[o.name]), found.levels.get(o.name, 1)) for o in chunk}
@@ -105,6 +102,15 @@ def measure_operations(work: Work, wanted: Sequence[Operation]) -> dict[str, tup
     }
 
 
+def _source(folder: Path, chunk: Sequence[Operation], *, timed: bool) -> Path:
+    """The Verilog of operations, between registers if they are ``timed``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "operations.v"
+    context = {"modules": chunk, "timed": timed}
+    source.write_text(render("characterize/operations.v.j2", context), encoding="utf-8")
+    return source
+
+
 def _name(label: str, chunk: Sequence[Any]) -> str:
     parts = [c.name if isinstance(c, Operation) else str(c) for c in chunk]
     return f"{label}-{digest(VERSION, parts)}"
@@ -116,10 +122,7 @@ def measure_times(work: Work, wanted: Sequence[Operation]) -> dict[str, float]:
 
     def task(chunk: Sequence[Operation]) -> Callable[[Path], Any]:
         def run(folder: Path) -> Any:
-            folder.mkdir(parents=True, exist_ok=True)
-            source = folder / "operations.v"
-            context = {"modules": chunk, "timed": True}
-            source.write_text(render("characterize/operations.v.j2", context), encoding="utf-8")
+            source = _source(folder, chunk, timed=True)
             made = synthesize([source], "top", flow, folder, yosys=work.yosys)
             report = place_and_route(made.netlist, flow, FAST_MHZ, folder, timing=True).report
             arrivals: defaultdict[str, float] = defaultdict(float)
