@@ -105,6 +105,8 @@ class Operator(ABC):
     arity: ClassVar[tuple[int, int]]
     #: Arguments, by position, that must be constants (as the limit in ``clip(x, 5)``).
     constant_arguments: ClassVar[frozenset[int]] = frozenset()
+    #: Whether it goes in steps: its gradient in PyTorch is then that of a line through them, not zero.
+    stepped: ClassVar[bool] = False
 
     @abstractmethod
     def torch(self, *args: Any) -> Any:

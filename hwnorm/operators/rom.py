@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from hwnorm.operators.base import (
     Bound,
@@ -31,22 +33,48 @@ def _cell(*constants: Any) -> float:
     return float((constants[1] - constants[0]) / len(constants[2:]))
 
 
+class _LookUp(torch.autograd.Function):
+    """A look-up whose gradient is the slope of the line through the middles of the cells.
+
+    That of a staircase is zero, and what stands before it in a network would learn nothing.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, low: float, cell: float) -> Tensor:
+        ctx.save_for_backward(x, values)
+        ctx.low, ctx.cell = low, cell
+        return _look_up(x, values, low, cell)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        x, values = ctx.saved_tensors
+        # Flat before the first middle and behind the last.
+        slopes = torch.nn.functional.pad(values.diff() / ctx.cell, (1, 1))
+        return gradients[0] * _look_up(x, slopes, ctx.low - ctx.cell / 2, ctx.cell), None, None, None
+
+
+def _look_up(x: Tensor, values: Tensor, low: float, cell: float) -> Tensor:
+    index = ((x - low) / cell).floor().clamp(0, len(values) - 1)
+    return values[index.long()]
+
+
 class Rom(Operator):
     """``rom(x, low, high, v0, v1, ...)``: low..high in equal cells, a value each; the ends' go on outside.
 
     The number of values and the width of a cell are powers of two, so that the cell of x is exact in
-    fixed point.
+    fixed point. Its gradient in PyTorch is that of the line through the cells' middles.
     """
 
     name = "rom"
     arity = (4, 3 + _MOST)
     examples = ("rom(x, -4, 4, 1, -0.3, 0.25, 2)", "rom(abs(x), 0.5, 2.5, 3, -1)")
     constant_arguments = frozenset(range(1, 3 + _MOST))
+    stepped = True
 
     def torch(self, *args: Any) -> Any:
         x, low, *_ = args
-        index = ((x.detach() - low) / _cell(*args[1:])).floor().clamp(0, len(args) - 4)
-        return x.new_tensor(args[3:])[index.long()]
+        table = x.new_tensor(args[3:]), low, _cell(*args[1:])
+        return _LookUp.apply(x, *table) if x.requires_grad else _look_up(x, *table)  # type: ignore[no-untyped-call]
 
     def numpy(self, *args: Any) -> Any:
         x, low, *_ = args

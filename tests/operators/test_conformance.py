@@ -9,6 +9,7 @@ from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import run
 from hwnorm.operators import registry
+from hwnorm.operators.rom import Rom
 from hwnorm.targets.target import load_target
 from hwnorm.testing import CHECKS, check_renderings
 
@@ -20,6 +21,14 @@ every_operator = pytest.mark.parametrize("name", sorted(registry()))
 def test_the_conformance_suite_passes(name, facet):
     """Each check that ships with the package, on each operator that does."""
     CHECKS[facet](name)
+
+
+def test_steps_without_a_gradient_are_caught(monkeypatch):
+    """A staircase whose gradient is zero, as it is but at the steps, would stop the training before it."""
+    right = Rom.torch
+    monkeypatch.setattr(Rom, "torch", lambda self, x, *table: right(self, x.detach(), *table))
+    with pytest.raises(AssertionError, match="the gradient's sum to"):
+        CHECKS["gradient"]("rom")
 
 
 def test_every_rendering_is_bit_exact():
