@@ -42,7 +42,10 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Candidate:
-    """A function with its gain and offset, its error (1 - R2 + tail term) and estimated cost."""
+    """A function with its gain and offset, its error and estimated cost.
+
+    The error is 1 - R2 + tail term, R2 being that of its values rounded to the output format.
+    """
 
     expression: Expression
     r2: float
@@ -165,7 +168,9 @@ class Judge:
         cost = self._pricer.price(function) if r2 > LEAST_SHARE * self._ceiling else None
         if cost is None:
             return None
-        return Candidate(function, r2, tail, 1.0 - r2 + tail, cost, family)
+        output = self.formats[1]
+        rounded = self.profile.r2(output.to_float(output.quantize(values)))
+        return Candidate(function, r2, tail, 1.0 - rounded + tail, cost, family)
 
     def candidate(self, shape: Expression) -> Candidate | None:
         """The shape as it is, with gain and offset fitted; None where it cannot be built or does not vary."""

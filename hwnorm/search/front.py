@@ -48,10 +48,15 @@ def non_dominated(items: Iterable[tuple[float, float, T]]) -> list[T]:
 
 
 def front_of(points: Iterable[Point]) -> list[Point]:
-    """Those that no other equals or beats in error, cost and LUTs together, cheapest first."""
+    """Those that no other equals or beats in error, R2, cost and LUTs together, cheapest first.
+
+    So the front holds those of error against cost, and those of R2 against LUTs.
+    """
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, p.lut, p.error, p.expression)):
-        if not any(k.error <= point.error and k.lut <= point.lut for k in kept):
+        if not any(
+            k.error <= point.error and k.lut <= point.lut and k.r2_bit_true >= point.r2_bit_true for k in kept
+        ):
             kept.append(point)
     return kept
 

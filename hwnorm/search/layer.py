@@ -16,13 +16,14 @@ from hwnorm.profile import LayerProfile
 from hwnorm.search.evolve import Evolution, State, random_state, spread
 from hwnorm.search.fitness import Candidate, Judge
 from hwnorm.search.formats import input_format, output_format
-from hwnorm.search.front import Point, front_of, non_dominated
+from hwnorm.search.front import Point, front_of
 from hwnorm.search.grammar import operators_of
 from hwnorm.search.price import Limits
 from hwnorm.targets.cost import resources
 from hwnorm.targets.target import Target, load_target
 
-#: At most so many evolved functions, and so many rivals, are lowered and certified.
+#: At most so many functions of an archive are lowered and certified, and all the rivals: what they take is
+#: known too roughly before to tell which of them the front needs.
 MOST_POINTS = 16
 
 #: Threads of a process share the search's random stream.
@@ -148,9 +149,7 @@ class LayerSearch:
         """
         pool: dict[Any, Candidate] = {}
         for state in states:
-            for group in (state.archive, state.rivals):
-                kept = non_dominated((c.error, c.cost, c) for c in group)
-                pool.update((c.expression, c) for c in spread(kept, MOST_POINTS))
+            pool.update((c.expression, c) for c in [*spread(state.archive, MOST_POINTS), *state.rivals])
         points = front_of(self.measured(pool.values()))
         s = self._settings
         if not points:

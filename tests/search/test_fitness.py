@@ -64,11 +64,13 @@ def test_an_exact_fit_is_found(profile_of):
 
 @pytest.mark.parametrize("shape", ["x", "tanh(x)", "x*tanh(x) + 4*x"])
 def test_r2_is_the_profiles(profile_of, shape):
-    """The reported R2 is that of the fitted expression; the error is 1 - R2 and the tail term."""
+    """R2 is that of the fitted expression; the error is that of its rounded values, and the tail term."""
     profile = profile_of("2*tanh(x) + 0.1*square(x)", noise=0.3)
     found = judge(profile).candidate(parse(shape))
     assert found.r2 == profile.r2(found.expression.numpy(profile.x))
-    assert found.error == 1.0 - found.r2 + found.tail
+    low, high, step = FORMATS[1].low, FORMATS[1].high, FORMATS[1].ulp
+    rounded = np.clip(np.floor(found.expression.numpy(profile.x) / step + 0.5) * step, low, high)
+    assert found.error == pytest.approx(1.0 - profile.r2(rounded) + found.tail, abs=1e-12)
     assert found.cost > 0
 
 

@@ -32,13 +32,14 @@ def test_every_family_competes(found):
 
 
 def test_families_are_as_good_as_they_can_be(found, judge):
-    """Tables, lines and the true shape come near the ceiling; a straight line is the regression line."""
+    """Tables, lines and the true shape come near the ceiling; a straight line is the regression or better."""
     ceiling = judge.profile.ceiling_r2
     best = {c.family: max(d.r2 for d in found if d.family == c.family) for c in found}
     assert all(best[family] > ceiling - 0.002 for family in ("table", "pwl", "dyt"))
-    points = judge.points
-    slope = np.polyfit(points.x, points.y, 1, w=np.sqrt(points.share))
-    assert best["affine"] == pytest.approx(judge.profile.r2(np.polyval(slope, points.x)), abs=1e-4)
+    points, output = judge.points, FORMATS[1]
+    line = np.polyval(np.polyfit(points.x, points.y, 1, w=np.sqrt(points.share)), points.x)
+    error = 1 - judge.profile.r2(output.to_float(output.quantize(line)))
+    assert min(c.error - c.tail for c in found if c.family == "affine") < error + 1e-4
 
 
 def test_polynomials_are_those_of_least_squares(profile_of):
