@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnorm.search.front import hypervolume, non_dominated
+from hwnorm.search.front import Point, front_of, hypervolume, non_dominated
 
 SIDE = 12
 places = st.lists(st.tuples(st.integers(0, SIDE), st.integers(0, SIDE)), max_size=20)
@@ -27,6 +27,43 @@ def test_the_front_is_the_non_dominated_points(points):
     assert not any(covers(a, b) for a, b in product(kept, kept) if a is not b)
     assert all(any(covers(a, b) for a in kept) for b in points)
     assert kept == sorted(kept, key=lambda point: point[1])
+
+
+few = st.integers(0, 3)
+
+
+@st.composite
+def functions(draw) -> Point:
+    """A function of which only what a front is made by matters."""
+    lut, other = draw(few), draw(few)
+    return Point(
+        expression=draw(st.sampled_from("abcdef")),
+        r2=0.0,
+        r2_bit_true=draw(few) / 4,
+        tail=0.0,
+        error=draw(few) / 4,
+        lut=lut,
+        ff=0,
+        dsp=0,
+        latency=1,
+        max_error_ulp=0.5,
+        cost=float(lut + other),
+    )
+
+
+@given(st.lists(functions(), max_size=12))
+def test_fronts_of_functions_lose_nothing(points):
+    """In error, R2, cost and LUTs at once: no function kept is beaten or equalled, and each given one is."""
+
+    def as_good(a: Point, b: Point) -> bool:
+        return a.error <= b.error and a.r2_bit_true >= b.r2_bit_true and a.cost <= b.cost and a.lut <= b.lut
+
+    kept = front_of(points)
+    assert not any(as_good(a, b) for i, a in enumerate(kept) for j, b in enumerate(kept) if i != j)
+    assert all(any(as_good(a, b) for a in kept) for b in points)
+    worst = 1.0, 4.0
+    both = [[(1 - p.r2_bit_true, float(p.lut)) for p in those] for those in (kept, points)]
+    assert hypervolume(both[0], worst) == hypervolume(both[1], worst)
 
 
 @given(places)
