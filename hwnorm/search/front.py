@@ -53,7 +53,7 @@ def front_of(points: Iterable[Point]) -> list[Point]:
     So the front holds those of error against cost, and those of R2 against LUTs.
     """
     kept: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost, p.lut, p.error, p.expression)):
+    for point in sorted(points, key=lambda p: (p.cost, p.lut, p.error, -p.r2_bit_true, p.expression)):
         if not any(
             k.error <= point.error and k.lut <= point.lut and k.r2_bit_true >= point.r2_bit_true for k in kept
         ):
