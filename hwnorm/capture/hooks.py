@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.norms import NormSite
+from hwnorm.norms import NormSite, example_images
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
+from hwnorm.sensitivity import token_weights
 
 #: Points (elements of tokens) that a layer's statistics take from a batch, at most. Binning costs more a
 #: point than a network does; a few hundred thousand tell all that a function of x can know.
@@ -35,8 +36,10 @@ def capture(
 
     The bins come from the first batch, which should therefore be a fair sample. Of large batches every
     k-th token counts, such that a layer gets about ``POINTS`` points of each; ranges and the check for NaN
-    see all of them. Memory a layer: its bins (some 40 KiB), however many images, and about 40 bytes a point
-    while a batch is counted. The model is left as it was, whatever happens.
+    see all of them. Tokens that the network's output does not depend on, as those beside the class token
+    behind the last attention, do not count at all. Memory a layer: its bins (some 40 KiB), however many
+    images, and about 40 bytes a point while a batch is counted. The model is left as it was, whatever
+    happens.
 
     Args:
         batch: images a forward pass.
@@ -51,10 +54,12 @@ def capture(
     profiles: dict[str, LayerProfile] = {}
     seen: Counter[str] = Counter()
     device = next(model.parameters()).device
+    weights = token_weights(model, example_images(model), [site.name for site in sites])
+    read = {name: weight > 0 for name, weight in weights.items() if not weight.all()}
 
     def hook_for(site: NormSite) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            x = inputs[0]
+            x = inputs[0][:, read[site.name]] if site.name in read else inputs[0]
             low, high = map(float, torch.aminmax(x))
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +15,12 @@ from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import Ridge
 from hwnorm.realign.walk import Walk, find_route
 from hwnorm.replacement import ChannelAffine, replace_norms
+from hwnorm.sensitivity import token_weights
 
 #: Of so many batches one is held out, to choose each fit's ridge strength by.
 HELD_EVERY = 4
+#: Images from which the tokens' weights come, and the least: what nothing reads keeps its scale.
+WEIGHED, LEAST_WEIGHT = 32, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def realign(
     that their pre-activations on the student's own input come back to the teacher's (where nothing linear
     reads it, its weight and bias so that its output does); then the output projection after it, so that
     the student's residual stream comes back to the teacher's. Each fit sees the student as the fits
-    before have left it. No labels are used.
+    before have left it, and weighs tokens by what the teacher's output makes of them
+    (:func:`token_weights`). No labels are used.
 
     It is one walk: the activations of teacher and student are carried forward together, and the cost grows
     with the depth, not with its square.
@@ -70,7 +74,13 @@ def realign(
         for name, projection in find_projections(model, found).items()
     }
     route = find_route(model)
-    walks = _Walks(Walk(model, images, batch, route, constant=True), Walk(student, images, batch, route))
+    fitted = {name for site in sites for name in (site.consumers or (site.name,))}
+    fitted |= {projection.name for projection in projections.values()}
+    walks = _Walks(
+        Walk(model, images, batch, route, constant=True),
+        Walk(student, images, batch, route),
+        _weights(model, images, fitted),
+    )
     fits = []
     for site in track(sites, progress, len(sites)) if progress else sites:
         fits += _refit_consumers(site, walks) if site.consumers else _refit_affine(site, walks)
@@ -79,12 +89,18 @@ def realign(
     return student, fits
 
 
+def _weights(model: nn.Module, images: ImageSet, names: Iterable[str]) -> dict[str, Tensor]:
+    pixels, _ = next(iter(images.batches(WEIGHED)))
+    return {name: w.clamp(min=LEAST_WEIGHT) for name, w in token_weights(model, pixels, names).items()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Walks:
-    """Teacher and student at the same place, for the same images."""
+    """Teacher and student at the same place, for the same images, and the weights of a module's tokens."""
 
     teacher: Walk
     student: Walk
+    weights: Mapping[str, Tensor]
 
     def advance(self, names: tuple[str, ...]) -> None:
         for walk in (self.teacher, self.student):
@@ -110,7 +126,7 @@ def _refit_consumers(site: NormSite, walks: _Walks) -> list[Refit]:
     fits = {name: ridge for name in names if (ridge := _ridge(walks.layer(name))) is not None}
     for wanted, seen, held in walks.passes(([], names), (names, [])):
         for name, fit in fits.items():
-            fit.add(seen[name], wanted[name], held)
+            fit.add(seen[name], wanted[name], held, walks.weights.get(name))
     return [Refit(name, "the teacher's pre-activations", fit.solve()) for name, fit in fits.items()]
 
 
@@ -120,20 +136,22 @@ def _refit_affine(site: NormSite, walks: _Walks) -> list[Refit]:
     assert isinstance(affine, ChannelAffine)
     walks.advance((site.name,))
     sums = torch.zeros(6, site.channels, dtype=torch.float64, device=affine.weight.device)
+    weight = walks.weights.get(site.name)
     for wanted, seen, _ in walks.passes(([], [site.name]), ([site.name], [])):
         value = affine.function(seen[site.name])
         x, y = (
             t.movedim(site.axis, -1).reshape(-1, site.channels).double() for t in (value, wanted[site.name])
         )
-        sums += torch.stack([torch.ones_like(x).sum(0), *(t.sum(0) for t in (x, y, x * x, x * y, y * y))])
+        w = torch.ones_like(x) if weight is None else weight.double().repeat(len(x) // len(weight))[:, None]
+        sums += torch.stack([(w * t).sum(0) for t in (torch.ones_like(x), x, y, x * x, x * y, y * y)])
     count, x, y, xx, xy, yy = sums
     spread, both, variance = xx - x * x / count, xy - x * y / count, yy - y * y / count
     old = affine.weight.double()
     # A channel that does not vary keeps its weight.
-    weight = torch.where(spread > 1e-6 * (xx + 1e-30), both / spread.clamp(min=1e-30), old)
-    affine.weight.copy_(weight)
-    affine.bias.copy_((y - weight * x) / count)
-    left = (variance - 2 * weight * both + weight * weight * spread).sum() / variance.sum().clamp(min=1e-30)
+    gain = torch.where(spread > 1e-6 * (xx + 1e-30), both / spread.clamp(min=1e-30), old)
+    affine.weight.copy_(gain)
+    affine.bias.copy_((y - gain * x) / count)
+    left = (variance - 2 * gain * both + gain * gain * spread).sum() / variance.sum().clamp(min=1e-30)
     return [Refit(site.name, "the teacher's norm", float(left))]
 
 
@@ -147,7 +165,7 @@ def _refit_projection(projection: Projection, walks: _Walks) -> Refit:
     for wanted, seen, held in walks.passes(([p.after], []), ([p.before, p.name], [])):
         before = seen[p.before]
         missing = wanted[p.after].reshape(before.shape) - before
-        fit.add(seen[p.name], missing / scale, held)
+        fit.add(seen[p.name], missing / scale, held, walks.weights.get(p.name))
     return Refit(p.name, "what the residual stream lacks", fit.solve())
 
 

@@ -23,11 +23,14 @@ class Sums:
         self.total = 0.0
 
     def add(self, rows: Tensor, targets: Tensor) -> None:
-        """Add rows, float64: (n, inputs), the last of them ones, and their targets (n, outputs)."""
+        """Add rows, float64: (n, inputs), the last of them ones, and their targets (n, outputs).
+
+        Both may be scaled by a row's weight's root.
+        """
         self.gram.addmm_(rows.T, rows)
         self.cross.addmm_(rows.T, targets)
         self.squares += float(targets.square().sum())
-        self.total += len(rows)
+        self.total += float(rows[:, -1].square().sum())
 
     def error(self, weights: Tensor) -> float:
         """||X W - T||^2 of weights (inputs, outputs)."""
@@ -56,8 +59,11 @@ class Ridge:
         size, device = layer.weight[0].numel() + 1, layer.weight.device
         self.fit, self.held = (Sums(size, layer.weight.shape[0], device) for _ in range(2))
 
-    def add(self, x: Tensor, target: Tensor, held: bool = False) -> None:
-        """Add a batch of the layer's inputs and wanted outputs, in its own shapes."""
+    def add(self, x: Tensor, target: Tensor, held: bool = False, weight: Tensor | None = None) -> None:
+        """Add a batch of the layer's inputs and wanted outputs, in its own shapes.
+
+        ``weight`` is that of each token's squared error, (tokens,); None counts all alike.
+        """
         if isinstance(self.layer, nn.Conv2d):
             conv = self.layer
             assert not isinstance(conv.padding, str)
@@ -65,7 +71,11 @@ class Ridge:
             x, target = windows.transpose(1, 2), target.flatten(2).transpose(1, 2)
         rows = x.reshape(-1, x.shape[-1]).double()
         rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
-        (self.held if held else self.fit).add(rows, target.reshape(-1, target.shape[-1]).double())
+        targets = target.reshape(-1, target.shape[-1]).double()
+        if weight is not None:
+            root = weight.double().sqrt().repeat(len(rows) // len(weight))[:, None]
+            rows, targets = rows * root, targets * root
+        (self.held if held else self.fit).add(rows, targets)
 
     @torch.no_grad()
     def solve(self) -> float:
