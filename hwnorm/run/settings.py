@@ -79,7 +79,7 @@ class RunSettings(BaseModel):
         "teacher's logits, features without labels",
     )
     epochs: int = Field(3, ge=1, description="of fine-tuning, at most")
-    learning_rate: float = Field(5e-4, gt=0, description="of fine-tuning, at its highest")
+    learning_rate: float = Field(2e-4, gt=0, description="of fine-tuning, at its highest")
     hardware_in_loop: bool = Field(False, description="fine-tune through the bit-true functions")
     seed: int = Field(0, description="of every random choice")
 
