@@ -74,7 +74,9 @@ class Rom(Operator):
     def torch(self, *args: Any) -> Any:
         x, low, *_ = args
         table = x.new_tensor(args[3:]), low, _cell(*args[1:])
-        return _LookUp.apply(x, *table) if x.requires_grad else _look_up(x, *table)  # type: ignore[no-untyped-call]
+        if not x.requires_grad or torch.compiler.is_exporting():
+            return _look_up(x, *table)
+        return _LookUp.apply(x, *table)  # type: ignore[no-untyped-call]
 
     def numpy(self, *args: Any) -> Any:
         x, low, *_ = args
