@@ -31,15 +31,18 @@ class _Shape(BaseModel):
 
 
 class FrontPoint(_Shape):
-    """One function of a front: its cost in LUT-equivalents and its R2."""
+    """One function of a front: its family, its cost in LUT-equivalents and its R2."""
 
+    family: str
     cost: float
     r2: float
 
 
 class Front(_Shape):
-    """The non-dominated functions of a layer."""
+    """The non-dominated functions of a layer, of the formats ``input`` and ``output``."""
 
+    input: str
+    output: str
     ceiling_r2: float
     points: tuple[FrontPoint, ...]
 
@@ -52,6 +55,7 @@ class Chosen(_Shape):
     layer: str
     top: str
     expression: str
+    family: str
     r2: float
     ceiling_r2: float
     resources: Resources

@@ -29,7 +29,7 @@ def fit_figure(
     r2: float,
     ceiling_r2: float,
 ) -> Figure:
-    """Draw y against x: data, conditional mean, chosen function and bit-true output.
+    """Draw y against x: data, conditional mean (the best that any function of x does), function, bit-true.
 
     The left panel shows where nearly all points are; the right one twice the range that the profile
     saw (shaded), with the function dashed where it extrapolates.
@@ -92,7 +92,7 @@ def _draw_data(axes: Axes, profile: LayerProfile, low: float, high: float) -> li
     x, y, sigma = profile.x[shown], profile.y[shown], sigma[shown]
     label = "E[y|x] \N{PLUS-MINUS SIGN} sigma"
     axes.fill_between(x, y - sigma, y + sigma, color=SKY, alpha=0.4, linewidth=0, zorder=2, label=label)
-    axes.plot(x, y, color=BLUE, linewidth=1.2, zorder=3, label="E[y|x]")
+    axes.plot(x, y, color=BLUE, linewidth=1.2, zorder=3, label="E[y|x], the ceiling")
     return [*(y - sigma), *(y + sigma)]
 
 

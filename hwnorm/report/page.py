@@ -19,9 +19,12 @@ from hwnorm.progress import track
 from hwnorm.report.accuracy import STEPS, accuracy_figure
 from hwnorm.report.artefacts import FrontPoint, Run, read_run
 from hwnorm.report.choices import choices_figure
+from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import front_figure
+from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save
+from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
 from hwnorm.targets.target import Target, load_target
 
@@ -45,12 +48,13 @@ def write_report(run: Path) -> Path:
     """
     found = read_run(run)
     data_urls: dict[str, str] = {}
-    total = 2 + 2 * len(found.layers)
+    total = 4 + 3 * len(found.layers)
     for picture in track(_pictures(found), "report", total):
         path = run / "report" / picture.name
         save(picture.figure, path)
         data_urls[picture.name] = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    for stale in set((run / "report").glob("*.png")) - {run / "report" / name for name in data_urls}:
+    kept = {(run / "report" / name).with_suffix(suffix) for name in data_urls for suffix in (".png", ".svg")}
+    for stale in {*(run / "report").glob("*.png"), *(run / "report").glob("*.svg")} - kept:
         stale.unlink()
     page = run / "report.html"
     write_text(page, _render(found, run.resolve().name, data_urls))
@@ -62,8 +66,20 @@ def _pictures(run: Run) -> Iterator[_Picture]:
         yield _Picture("accuracy.png", accuracy_figure({s: run.top1[s] for s in STEPS if s in run.top1}))
     if run.choices:
         yield _Picture("choices.png", choices_figure(run.choices, run.choice))
+    target = _target(run)
+    built = [layer for layer in run.layers if layer.chosen]
+    if target is not None and built:
+        bars = [parts_of(x.name, x.chosen.datapath, x.chosen.resources, target) for x in built if x.chosen]
+        title = "What the kernels are made of, one lane, without the stream wrapper"
+        yield _Picture("operators.png", operators_figure(bars, target.unit, title))
+    lanes = int(run.settings.get("lanes") or 1)
+    if sites := [site for layer in run.layers if (site := site_of(layer, lanes)) is not None]:
+        yield _Picture("bytes.png", traffic_figure(sites, "Bytes of one token at each norm"))
     for layer in run.layers:
         chosen = layer.chosen
+        if chosen is not None and chosen.datapath is not None:
+            figure = error_figure(layer.name, parse(chosen.expression), chosen.datapath, layer.profile)
+            yield _Picture(f"error_{layer.name}.png", figure)
         if chosen is not None and layer.profile is not None:
             expression = parse(chosen.expression)
             figure = fit_figure(
@@ -71,7 +87,9 @@ def _pictures(run: Run) -> Iterator[_Picture]:
             )
             yield _Picture(f"fit_{layer.name}.png", figure)
         if layer.front is not None and layer.front.points:
-            at = FrontPoint(cost=chosen.resources.cost, r2=chosen.r2) if chosen else None
+            at = (
+                FrontPoint(family=chosen.family, cost=chosen.resources.cost, r2=chosen.r2) if chosen else None
+            )
             figure = front_figure(
                 layer.name,
                 layer.front.points,

@@ -40,12 +40,12 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
     r2 = profile.r2(parse(expression).numpy(profile.x))
     needed = resources(datapath.nodes, datapath.latency, target)
     points = [
-        {"expression": text, "r2": r2 - missed, "tail": 0.0, "error": 0.1, "lut": 9, "dsp": 0, "cost": cost}
-        for text, missed, cost in (
-            ("x", 0.2, needed.cost / 4),
-            ("0.9*x", 0.06, needed.cost / 2),
-            ("0.9*x + 0.2", 0.08, needed.cost / 1.5),
-            (expression, 0.0, needed.cost),
+        {"expression": text, "family": family, "r2": r2 - missed, "tail": 0.0, "error": 0.1, "cost": cost}
+        for text, family, missed, cost in (
+            ("x", "affine", 0.2, needed.cost / 4),
+            ("0.9*x", "affine", 0.06, needed.cost / 2),
+            ("0.9*x + 0.2", "table", 0.08, needed.cost / 1.5),
+            (expression, "evolved", 0.0, needed.cost),
         )
     ]
     write_artefact(run / "profiles" / f"{layer}.json", "profile", None, "p" * 16, profile.to_json())
@@ -65,6 +65,7 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
         "layer": layer,
         "top": top,
         "expression": expression,
+        "family": "evolved" if "tanh" in expression else "clip-affine",
         "r2": r2,
         "ceiling_r2": profile.ceiling_r2,
         "resources": needed.to_json(),
