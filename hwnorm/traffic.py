@@ -12,12 +12,12 @@ from hwnorm.fixed import FixedFormat
 class Traffic:
     """Bytes of a token of D elements: ``held`` before its first result leaves, and ``moved`` by it.
 
-        LayerNorm         held        D * in bits / 8                  until the last element is there
-        scalar function   held        latency * lanes * in bits / 8    what is in its pipeline; at most a token
-        folded function   all three   0                                there is no stage
+        LayerNorm         held        D * in bits / 8                 until the last element is there
+        scalar function   held        latency * lanes * in bits / 8   what its pipeline holds; at most a token
+        folded function   all three   0                               there is no stage
 
-        LayerNorm         moved       D * (in + out)                   in and out in whole bytes
-                          unbuffered  D * (2 * in + out)               read for the statistics, and again
+        LayerNorm         moved       D * (in + out)                  in and out in whole bytes
+                          unbuffered  D * (2 * in + out)              read for the statistics, and again
         scalar function   both        D * (in + out)
 
     What is moved crosses the chip's boundary if the norm stands alone there; ``unbuffered`` is that where no

@@ -111,7 +111,7 @@ def _draw(axes: Axes, bars: Sequence[Mapping[str, float]]) -> None:
     for place, bar in enumerate(bars):
         start = 0.0
         for group in _GROUPS:
-            length = sum(value for kind, value in bar.items() if _group(kind) is group)
+            length = grouped(bar).get(group.name, 0.0)
             if length:
                 axes.barh(place, length, left=start, height=0.68, **_looks(group))
                 start += length
@@ -119,6 +119,16 @@ def _draw(axes: Axes, bars: Sequence[Mapping[str, float]]) -> None:
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def grouped(parts: Mapping[str, float]) -> dict[str, float]:
+    """Parts by the names of their groups, in the order of legends."""
+    found: dict[str, float] = {}
+    for group in _GROUPS:
+        for kind, value in parts.items():
+            if _group(kind) is group:
+                found[group.name] = found.get(group.name, 0.0) + value
+    return found
 
 
 def _group(kind: str) -> _Group:
