@@ -1,16 +1,10 @@
 // Sorts every table.sortable by the button in a column's head; works on numbers and on words.
 (() => {
-  const text = (row, column) => {
-    const cell = row.cells[column] || row.cells[row.cells.length - 1];
-    return cell.dataset.sort === undefined ? cell.textContent.trim() : cell.dataset.sort;
-  };
-  const number = value => (/^[-+\u2212]?[\d,]*\.?\d+/.test(value) ? parseFloat(value.replace(/,/g, "").replace("\u2212", "-")) : NaN);
-  // What is no number, such as a missing value in a column of numbers, comes last.
-  const compare = (a, b) => {
-    const [x, y] = [number(a), number(b)];
-    if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return x - y || a.localeCompare(b, "en", { numeric: true });
-  };
+  // A row that says why it has no values has one wide cell for them.
+  const text = (row, column) => (row.cells[column] || row.cells[row.cells.length - 1]).textContent.trim();
+  // "1,024", "91.05 %" and "0.864 of 0.889" are numbers, "s16f12" and "2*x" are not.
+  const number = value => (/^[-+]?[\d,]*\.?\d+(e[-+]?\d+)?( .*)?$/i.test(value) ? parseFloat(value.replace(/,/g, "")) : NaN);
+  const compare = (a, b) => number(a) - number(b) || a.localeCompare(b, "en", { numeric: true });
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
@@ -23,9 +17,12 @@
         heads.forEach(other => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", falling ? "descending" : "ascending");
         const rows = [...table.tBodies[0].rows].map(row => [text(row, column), row]);
-        const known = rows.filter(([value]) => value !== "");
+        const numbers = rows.some(([value]) => !Number.isNaN(number(value)));
+        // What has no value, or no number in a column of numbers, comes last either way.
+        const known = rows.filter(([value]) => (numbers ? !Number.isNaN(number(value)) : value !== ""));
+        const others = rows.filter(pair => !known.includes(pair));
         known.sort(([a], [b]) => (falling ? compare(b, a) : compare(a, b)));
-        table.tBodies[0].append(...known.map(([, row]) => row), ...rows.filter(([value]) => value === "").map(([, row]) => row));
+        table.tBodies[0].append(...[...known, ...others].map(([, row]) => row));
       });
     });
   }

@@ -62,6 +62,7 @@
       made.querySelector("button").addEventListener("click", () => copy(pre));
       // Filled when it is first seen: the Verilog of a table may be long.
       made.addEventListener("toggle", () => { if (made.open && !pre.textContent) pre.textContent = sources[key]; });
+      made.classList.toggle("long", sources[key].length > 40000);
       made.open = opened && place === 0;
       return made;
     }));

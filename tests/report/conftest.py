@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from study_rows import TRIALS, row_of, write_table
 
 from hwnorm.datapath.lower import lower
 from hwnorm.datapath.serial import to_json
@@ -60,7 +61,9 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
     }
     write_artefact(run / "fronts" / f"{layer}.json", "front", 7, "f" * 16, front)
     top = "norm_" + layer.replace(".", "_")
-    write_text(run / "packages" / top / "rtl" / f"{top}.v", f"// a < b && c\nmodule {top};\nendmodule\n")
+    rtl = run / "packages" / top / "rtl"
+    write_text(rtl / f"{top}.v", f"// a < b && c\nmodule {top};\nendmodule\n")
+    write_text(rtl / f"{top}_core.v", f"// ends no </script> <!--\nmodule {top}_core;\nendmodule\n")
     return {
         "layer": layer,
         "top": top,
@@ -124,3 +127,31 @@ def run(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def profile() -> LayerProfile:
     return profile_of("2*tanh(x)", 3)
+
+
+@pytest.fixture(scope="session")
+def studied(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of five trials, for reading only: one failed, one is not verified."""
+    folder = tmp_path_factory.mktemp("studies") / "bits"
+    head = {"sampler": "grid", "trials": None, "seed": 0, "storage": "postgresql://me:secret@host/db"}
+    axes = {"input_bits": [bits for _, bits, _ in TRIALS], "within": [0.1]}
+    write_artefact(
+        folder / "study.json", "study", 0, "s" * 16, {"study": head, "run": {"images": 20}, "axes": axes}
+    )
+    for number, (accuracy, _, verified) in enumerate(TRIALS):
+        if accuracy is None:
+            continue
+        run = shutil.copytree(finished, folder / "trials" / f"{number:04d}")
+        if verified:
+            verdict = json.loads((run / "verdict.json").read_text())
+            for package in verdict["packages"]:
+                package |= {"hls_bit_exact": True, "passed": True, "first_mismatch": None}
+            (run / "verdict.json").write_text(json.dumps(verdict))
+    write_table(folder / "results.parquet", [row_of(number, *trial) for number, trial in enumerate(TRIALS)])
+    return folder
+
+
+@pytest.fixture
+def study(studied: Path, tmp_path: Path) -> Path:
+    """The study, to be changed at will."""
+    return shutil.copytree(studied, tmp_path / "bits")
