@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hwnorm.errors import InputError
@@ -10,6 +11,7 @@ from hwnorm.files import digest
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign
 from hwnorm.report.artefacts import Chosen, Layer, Run, target_of
+from hwnorm.report.curves import Curves
 from hwnorm.report.operators import grouped
 from hwnorm.report.pareto import accuracy_text, interval
 from hwnorm.report.study import Study, Trial
@@ -58,16 +60,16 @@ class Sources:
         return found
 
 
-def study_details(study: Study, sources: Sources) -> dict[int, dict[str, Any]]:
+def study_details(study: Study, sources: Sources, curves: Curves) -> dict[int, dict[str, Any]]:
     """Every trial by its number. The front's Verilog comes first, for there may be no room for all."""
     order: Iterable[Trial] = [*study.front, *(t for t in study.trials if t not in study.front)]
-    found = {trial.number: _trial(study, trial, sources) for trial in order}
+    found = {trial.number: _trial(study, trial, sources, curves) for trial in order}
     return dict(sorted(found.items()))
 
 
-def _trial(study: Study, trial: Trial, sources: Sources) -> dict[str, Any]:
+def _trial(study: Study, trial: Trial, sources: Sources, curves: Curves) -> dict[str, Any]:
     row = trial.row
-    layers = [] if trial.run is None else _layers(trial.run, trial.number, sources)
+    layers = [] if trial.run is None else _layers(trial.run, trial.number, sources, curves)
     return {
         "number": trial.number,
         "title": _title(study, trial),
@@ -111,19 +113,25 @@ def _facts(trial: Trial) -> list[list[str]]:
     ]
 
 
-def _layers(run: Run, trial: int, sources: Sources) -> list[dict[str, Any]]:
-    target = target_of(run)
+@dataclass(frozen=True)
+class _Context:
+    """What the layers of a trial have in common, and where their long parts go."""
+
+    trial: int
+    run: Run
+    target: Target | None
+    lanes: int
+    sources: Sources
+    curves: Curves
+
+
+def _layers(run: Run, trial: int, sources: Sources, curves: Curves) -> list[dict[str, Any]]:
     lanes = int(run.settings.get("lanes") or 1)
-    return [
-        _layer(run, layer, layer.chosen, target, lanes, trial, sources)
-        for layer in run.layers
-        if layer.chosen is not None
-    ]
+    context = _Context(trial, run, target_of(run), lanes, sources, curves)
+    return [_layer(context, layer, layer.chosen) for layer in run.layers if layer.chosen is not None]
 
 
-def _layer(
-    run: Run, layer: Layer, chosen: Chosen, target: Target | None, lanes: int, trial: int, sources: Sources
-) -> dict[str, Any]:
+def _layer(context: _Context, layer: Layer, chosen: Chosen) -> dict[str, Any]:
     used, path = chosen.resources, chosen.datapath
     area = f"{used.area or used.lut:g}"
     hardware = [area, str(used.ff), str(used.dsp)]
@@ -142,15 +150,14 @@ def _layer(
             f"{chosen.r2:.3f} of {chosen.ceiling_r2:.3f}",
             *cells,
         ],
+        "curves": None if layer.profile is None else context.curves.add(layer.profile, chosen),
         "certificate": _certificate(chosen),
-        "checks": []
-        if path is None
-        else [[name, _verdict_text(layer, key)] for key, name in _CHECKS.items()],
-        "resources": _resources(run, layer, chosen, lanes),
-        "operations": _operations(chosen, target),
-        "norm": _norm(layer, lanes),
-        "sources": sources.add(layer.sources, trial),
-        "norm_sources": sources.add(_norm_sources(layer, lanes), trial),
+        "checks": [[name, _verdict_text(layer, key)] for key, name in _CHECKS.items() if path is not None],
+        "resources": _resources(context.run, layer, chosen),
+        "operations": _operations(chosen, context.target),
+        "norm": _norm(layer, context.lanes),
+        "sources": context.sources.add(layer.sources, context.trial),
+        "norm_sources": context.sources.add(_norm_sources(layer, context.lanes), context.trial),
     }
 
 
@@ -176,7 +183,7 @@ def _certificate(chosen: Chosen) -> str:
     )
 
 
-def _resources(run: Run, layer: Layer, chosen: Chosen, lanes: int) -> list[list[str]]:
+def _resources(run: Run, layer: Layer, chosen: Chosen) -> list[list[str]]:
     """What, how it is known, area, FF, DSP, BRAM, MHz, cycles."""
     rows = []
     used = chosen.resources

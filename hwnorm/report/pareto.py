@@ -218,7 +218,7 @@ def _layout(study: Study, right: float, low: float, high: float) -> dict[str, An
         for level in references(study.shown)
     ]
     return {
-        "template": None,
+        "template": "none",
         "xaxis": axis | {"title": {"text": area_label(study)}, "range": [-0.03 * right, right]},
         "yaxis": axis | {"title": {"text": accuracy_label(study)}, "range": [low, high]},
         "shapes": lines,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from hwnorm.files import write_text
 from hwnorm.report.artefacts import target_of
+from hwnorm.report.curves import Curves, fit_plot
 from hwnorm.report.details import Sources, setting_text, study_details
 from hwnorm.report.operators import Parts, note_of, operators_figure, parts_of
 from hwnorm.report.page import data_url, environment, remove_stale
@@ -101,8 +102,8 @@ def _site(trial: Trial) -> Site | None:
 
 
 def _render(study: Study, plot: dict[str, Any] | None, pictures: dict[str, str]) -> str:
-    sources = Sources()
-    details = study_details(study, sources)
+    sources, curves = Sources(), Curves()
+    details = study_details(study, sources, curves)
     rendered = environment()
     rendered.filters["setting"] = setting_text
     rendered.filters["script"] = _script_json
@@ -115,6 +116,8 @@ def _render(study: Study, plot: dict[str, Any] | None, pictures: dict[str, str])
         sources=sources.texts,
         left_out=sorted(sources.left_out),
         plot=plot,
+        curves=curves.data,
+        fit=fit_plot() if plot else None,
         start=_start(study),
         pictures=pictures,
         plotly=_plotly() if plot else "",

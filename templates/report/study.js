@@ -69,6 +69,14 @@
     if (!files.length) box.append(element("p", "None: nothing is built, or it is not emitted.", "missing"));
   };
 
+  const showFit = curves => {
+    $("fit-box").hidden = !page.fit || !curves;
+    if ($("fit-box").hidden) return;
+    const own = page.curves[curves.data];
+    const traces = page.fit.data.map(trace => ({ ...trace, x: own.x, y: curves[trace.meta] || own[trace.meta] || [] }));
+    Plotly.react($("fit"), traces.filter(trace => trace.y.length), page.fit.layout, { responsive: true, displayModeBar: false });
+  };
+
   const showLayer = name => {
     const found = trials[trial].layers.find(one => one.name === name);
     $("layer").hidden = !found;
@@ -79,6 +87,7 @@
     $("expression").textContent = found.expression;
     $("certificate").textContent = found.certificate;
     $("checks").replaceChildren(...found.checks.map(([check, text]) => element("li", [`${check}: `, element("strong", text, verdict(text))])));
+    showFit(found.curves);
     fillTable($("resources"), found.resources, 2);
     fillTable($("operations"), found.operations, 1);
     fillSources($("sources"), found.sources, true);

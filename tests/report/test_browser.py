@@ -90,6 +90,7 @@ def test_a_click_on_a_point_shows_the_trial_and_its_layers(page: Any) -> None:
     expect(source).to_contain_text("module norm_blocks_10_norm2_core;")
     assert "over all 1,024 input codes" in page.inner_text("#certificate")
     assert "HLS bit-exact: yes" in page.inner_text("#checks")
+    expect(page.locator("#fit .scatterlayer .trace")).to_have_count(6)
     assert page.locator("#resources tbody tr").count() == 1
     page.click("#sources details[open] .copy")
     expect(page.locator("#said")).to_have_text("Copied")

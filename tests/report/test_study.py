@@ -10,11 +10,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from study_rows import TRIALS, row_of, write_table
 
 from hwnorm.cli import main
 from hwnorm.errors import InputError
+from hwnorm.expression import parse
+from hwnorm.report.artefacts import read_run
+from hwnorm.report.curves import Curves
 from hwnorm.report.details import Sources, study_details
 from hwnorm.report.pareto import pareto_plot, stairs
 from hwnorm.report.study import Study, read_study
@@ -120,10 +124,10 @@ def test_verilog_is_held_once(page: str) -> None:
 def test_what_has_no_room_is_left_out_and_named(found: Study) -> None:
     """The front comes first; what is left out has no key, and its trial is listed."""
     everything = Sources()
-    study_details(found, everything)
+    study_details(found, everything, Curves())
     assert everything.left_out == []
     room = Sources(most=sum(map(len, everything.texts.values())) - 1)
-    details = study_details(found, room)
+    details = study_details(found, room, Curves())
     keys = {
         (number, one["file"]): one["key"]
         for number, trial in details.items()
@@ -132,6 +136,24 @@ def test_what_has_no_room_is_left_out_and_named(found: Study) -> None:
     }
     assert keys[0, "packages/norm_blocks_0_norm1/rtl/norm_blocks_0_norm1_core.v"]
     assert sorted({number for (number, _), key in keys.items() if key is None}) == sorted(room.left_out) != []
+
+
+def test_the_curves_are_those_of_the_artefacts(studied: Path, page: str) -> None:
+    """f and the integers are the expression and the datapath; trials on the same data share."""
+    shown = embedded(page, "page")
+    layers = [trial["layers"] for trial in embedded(page, "trials").values() if trial["layers"]]
+    assert len(shown["curves"]) == 2
+    run = read_run(studied / "trials" / "0001")
+    for number, layer in enumerate(run.layers):
+        assert layer.chosen is not None
+        assert layer.chosen.datapath is not None
+        (curves,) = {json.dumps(of_trial[number]["curves"]) for of_trial in layers}
+        found = json.loads(curves)
+        x = np.array(shown["curves"][found["data"]]["x"])
+        assert found["f"] == pytest.approx(parse(layer.chosen.expression).numpy(x), abs=0.01)
+        path = layer.chosen.datapath
+        exact = path.output.to_float(path.evaluate(path.input.quantize(x)))
+        assert np.median(np.abs(np.array(found["bits"]) - exact)) == pytest.approx(0, abs=1e-3)
 
 
 def test_measured_hardware_stands_beside_the_predicted(study: Path) -> None:
@@ -177,7 +199,7 @@ def test_a_study_without_a_complete_trial(study: Path) -> None:
     page = write_study_report(study).read_text()
     assert "No trial is complete and verified: there is no front." in page
     assert "said nothing" in page
-    assert embedded(page, "page") == {"plot": None, "start": 0, "front": []}
+    assert embedded(page, "page") == {"plot": None, "fit": None, "curves": {}, "start": 0, "front": []}
 
 
 def test_features_without_labels(study: Path) -> None:
