@@ -25,6 +25,7 @@ from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save
 from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
+from hwnorm.run.table import short
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _pictures(run: Run) -> Iterator[_Picture]:
 def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
     templates = environment()
     templates.filters["setting"] = _setting_text
+    templates.filters["short"] = short
     chosen = [layer.chosen for layer in run.layers if layer.chosen]
     return templates.get_template("report/report.html.j2").render(
         title=title,
