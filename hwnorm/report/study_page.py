@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,7 @@ def _parts(trial: Trial) -> Parts | None:
         for kind, value in bar.area.items():
             area[kind] = area.get(kind, 0.0) + value
     slowest = max(bars, key=lambda bar: sum(bar.cycles.values()), default=None)
-    used = Resources(
-        **{name: sum(getattr(c.resources, name) for c in chosen) for name in Resources.__slots__}
-    )
+    used = Resources(**{f.name: sum(getattr(c.resources, f.name) for c in chosen) for f in fields(Resources)})
     return Parts(f"trial {trial.number}", area, slowest.cycles if slowest else {}, note_of(used, target.unit))
 
 

@@ -15,13 +15,13 @@ from hwnorm.report.artefacts import Accuracy, FrontPoint
 from hwnorm.report.error import error_figure, errors
 from hwnorm.report.fit import density, fit_figure
 from hwnorm.report.front import front_figure, loss
-from hwnorm.report.operators import operators_figure, parts_of
+from hwnorm.report.operators import grouped, operators_figure, parts_of
 from hwnorm.report.style import FAMILIES, save
 from hwnorm.report.traffic import Site, traffic_figure
 from hwnorm.search.fitness import EVOLVED
 from hwnorm.search.rivals import SHAPES
 from hwnorm.targets.cost import resources
-from hwnorm.targets.target import load_target
+from hwnorm.targets.target import KINDS, SAME_ROWS, load_target
 from hwnorm.traffic import NOTHING, kernel_traffic, layernorm_traffic
 
 XCUP = load_target("xcup")
@@ -150,6 +150,12 @@ def test_operations_are_stacked_to_the_whole(tmp_path: Path) -> None:
     assert [text.get_text() for text in area.texts] == [f"{used.lut} LUT, {used.ff} FF", "folds"]
     assert len({bar.get_hatch() for bar in area.patches}) == len(area.patches)
     assert drawn(figure, tmp_path / "operators.png").std() > 0.02
+
+
+def test_every_kind_of_operation_belongs_to_a_group() -> None:
+    """What a target can measure of a kernel has a colour and a hatch."""
+    kinds = {*KINDS, *SAME_ROWS} - {"pipe"}  # the stream's control, which is no part of a kernel
+    assert sum(grouped(dict.fromkeys(kinds, 1.0)).values()) == len(kinds)
 
 
 def test_bytes_of_a_token(tmp_path: Path) -> None:
