@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hwnorm.report.page import write_report
 from hwnorm.report.study_page import write_study_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -52,21 +54,27 @@ def address(studied: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_study_report(folder).as_uri()
 
 
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """The page, opened; at the end of the test nothing was complained of, and nothing fetched."""
+@contextmanager
+def watched(browser: Any, address: str) -> Iterator[Any]:
+    """A page, opened; at the end nothing was complained of, and nothing fetched."""
     opened = browser.new_page(viewport={"width": 1440, "height": 1000})
     complaints, requests = [], []
     opened.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: requests.append(request.url))
     opened.goto(address)
-    opened.wait_for_selector("#plot .points path")
     yield opened
     opened.close()
     assert complaints == []
     fetched = {url.split("#")[0] for url in requests if not url.startswith(("data:", "blob:"))}
     assert fetched == {address}
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    with watched(browser, address) as opened:
+        opened.wait_for_selector("#plot .points path")
+        yield opened
 
 
 def click_point(page: Any, number: int) -> None:
@@ -184,3 +192,14 @@ def test_without_javascript_picture_and_tables_stay(browser: Any, address: str) 
     assert opened.locator("#trials tbody tr").count() == 5
     assert "shown by JavaScript, which is off" in opened.inner_text("body")
     context.close()
+
+
+def test_the_page_of_a_run_sorts_too(browser: Any, run: Path) -> None:
+    """By the cost of the kernels; a link opens its layer."""
+    with watched(browser, write_report(run).as_uri()) as opened:
+        head = opened.locator("table.sortable >> nth=0").locator("thead th", has_text="LUT")
+        head.locator("button").click()
+        names = opened.locator("td.name")
+        assert names.all_inner_texts() == ["blocks.10.norm2", "blocks.0.norm1"]
+        names.nth(0).locator("a").click()
+        expect(opened.locator("details.layer[open]")).to_have_count(2)
