@@ -106,8 +106,8 @@ def _facts(trial: Trial) -> list[list[str]]:
         ["original, LayerNorm", accuracy_text(row.accuracy_layernorm, name)],
         ["test images", f"{row.test_images:,}, {row.test_fingerprint}" if row.test_images else "none"],
         ["area, predicted", f"{row.area:g} {row.unit}; {row.ff} FF, {row.dsp} DSP, {row.bram} BRAM"],
-        ["slowest kernel", f"{row.latency} cycles; {clock}"],
-        ["norms", f"{row.kernels} kernels, {row.folded} fold into linear layers"],
+        ["slowest kernel", f"{counted(row.latency, 'cycle')}; {clock}"],
+        ["norms", f"{counted(row.kernels, 'kernel')}, {row.folded} folded into linear layers"],
         ["verified", checked],
         ["made by", f"hwnorm {row.hwnorm_version}, torch {row.torch_version}, in {row.seconds or 0:.0f} s"],
     ]
@@ -192,7 +192,7 @@ def _resources(run: Run, layer: Layer, chosen: Chosen) -> list[list[str]]:
         how = f"predicted for {chosen.datapath.target}, without the stream wrapper"
         rows.append(["one lane of the kernel", how, *_counts(used.to_json()), "", cycles])
     for name, found in sorted(layer.synthesis.items()):
-        what = f"its stream stage, {_lanes_text(found['lanes'])}"
+        what = f"its stream stage, {counted(found['lanes'], 'lane')}"
         rows.append(
             [
                 what,
@@ -209,14 +209,15 @@ def _resources(run: Run, layer: Layer, chosen: Chosen) -> list[list[str]]:
     for row in comparison["rows"]:
         if row["layer"] == layer.name:
             name = "this function" if row["design"] == "chosen" else row["design"]
-            what = f"{name}: stream stage, {_lanes_text(comparison['lanes'])}"
+            what = f"{name}: stream stage, {counted(comparison['lanes'], 'lane')}"
             how = f"synthesized for {comparison['target']}"
             rows.append([what, how, *_counts(row), _mhz(row["fmax_mhz"]), str(row["latency"])])
     return rows
 
 
-def _lanes_text(lanes: int) -> str:
-    return "1 lane" if lanes == 1 else f"{lanes} lanes"
+def counted(number: int | None, what: str) -> str:
+    """A number of things in words."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _counts(found: Mapping[str, Any]) -> list[str]:

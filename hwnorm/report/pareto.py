@@ -239,7 +239,7 @@ def _hover(trial: Trial) -> str:
         f"<b>trial {trial.number}</b>, {trial.family}{'' if row.verified else ', NOT VERIFIED'}",
         accuracy_text(row.accuracy_bit_true, row.accuracy_name)
         + (f" ({bounds[0]:.2f} to {bounds[1]:.2f})" if bounds else ""),
-        f"{trial.area:g} {row.unit}, {row.ff} FF, {row.dsp} DSP, {row.latency} cycles",
+        f"{trial.area:g} {row.unit}, {row.ff} FF, {row.dsp} DSP, latency {row.latency}",
         *(f"{name}: {_escaped(value)}" for name, value in row.parameters.items()),
     ]
     return "<br>".join(lines)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from hwnorm.files import write_text
 from hwnorm.report.artefacts import target_of
 from hwnorm.report.curves import Curves, fit_plot
-from hwnorm.report.details import Sources, setting_text, study_details
+from hwnorm.report.details import Sources, counted, setting_text, study_details
 from hwnorm.report.operators import Parts, note_of, operators_figure, parts_of
 from hwnorm.report.page import data_url, environment, remove_stale
 from hwnorm.report.pareto import accuracy_text, interval, pareto_figure, pareto_plot
@@ -191,8 +191,9 @@ def _best_sentence(study: Study) -> str:
     images = f" on {row.test_images:,} test images" if row.test_images else ""
     return (
         f"{head}: {accuracy_text(row.accuracy_bit_true, row.accuracy_name)}{images}, computed with the "
-        f"integers of its kernels, {_against(best)}; its {row.kernels} kernels take {row.area:g} {row.unit} "
-        f"together, as predicted for one lane each, and {row.folded} norms fold into linear layers."
+        f"integers of its kernels, {_against(best)}. Its area is {row.area:g} {row.unit} as predicted, for "
+        f"{counted(row.kernels, 'kernel')} of one lane each, and {row.folded} of its norms are folded into "
+        "linear layers."
     )
 
 
@@ -227,8 +228,9 @@ def _count_sentence(study: Study) -> str:
     failed = len(study.trials) - len(complete)
     verified = sum(bool(t.row.verified) for t in complete)
     return (
-        f"Of {len(study.trials)} trials {len(complete)} are complete and {failed} failed; in {verified} of "
-        f"the complete ones every kernel passed every check. {len(study.front)} are on the front."
+        f"Of {counted(len(study.trials), 'trial')}, {len(complete)} completed and {failed} failed; "
+        f"in {verified} of the completed ones every kernel passed every check. "
+        f"On the front: {len(study.front)}."
     )
 
 

@@ -61,7 +61,7 @@ def test_the_summary_promises_nothing(page: str) -> None:
     """Nearest to LayerNorm under the front, with its distance; what failed; how sure the figures are."""
     assert "The smallest network within 1 point of LayerNorm is trial 1: 91.00 % on 2,000 test images" in page
     assert "0.75 points below the original" in page
-    assert "Of 5 trials 4 are complete and 1 failed; in 3 of the complete ones" in page
+    assert "Of 5 trials, 4 completed and 1 failed; in 3 of the completed ones" in page
     assert "the 95 % interval is 1.3 points to either side" in page
 
 
