@@ -218,8 +218,8 @@ def _synthesis_sentence(trial: Trial) -> str:
         for design in ("LayerNorm", "chosen")
     }
     return (
-        f"Synthesized for {found['target']}, its stream stages take {total['chosen']:,g} {found['unit']}, "
-        f"the LayerNorms in their places {total['LayerNorm']:,g}."
+        f"Synthesized for {found['target']}, the stream stages of trial {trial.number} take "
+        f"{total['chosen']:,g} {found['unit']}, the LayerNorms in their places {total['LayerNorm']:,g}."
     )
 
 

@@ -169,7 +169,7 @@ def test_measured_hardware_stands_beside_the_predicted(study: Path) -> None:
     found |= {"fmax_mhz": 301.2, "predicted_fmax_mhz": 290.0}
     _artefact(run / "packages" / top / "synthesis.json", "synthesis", {"targets": {"ice40": found}})
     page = write_study_report(study).read_text()
-    assert "Synthesized for ecp5, its stream stages take 0 LUT, the LayerNorms in their places 77." in page
+    assert "the stream stages of trial 1 take 0 LUT, the LayerNorms in their places 77." in page
     (shown, _) = embedded(page, "trials")["1"]["layers"]
     assert shown["resources"][1:] == [
         ["its stream stage, 2 lanes", "predicted for ice40", "80", "50", "1", "0", "290", ""],
