@@ -57,7 +57,8 @@ def stairs(front: Sequence[Trial], end: float) -> tuple[list[float], list[float]
 
 def _limits(study: Study) -> tuple[float, float, float]:
     """The largest area that is drawn, the least and the greatest accuracy."""
-    accuracies = [*(t.accuracy for t in study.shown), *references(study.shown)]
+    bounds = [bound for trial in study.front for bound in interval(trial) or ()]
+    accuracies = [*(t.accuracy for t in study.shown), *references(study.shown), *bounds]
     room = _ROOM * (max(accuracies) - min(accuracies)) or 1.0
     largest = max(t.area for t in study.shown) or 1.0
     return (1 + _ROOM) * largest, min(accuracies) - room, max(accuracies) + room
