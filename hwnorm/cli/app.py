@@ -210,12 +210,17 @@ def verify(
 
 
 @app.command()
-def report(run_folder: RunArgument) -> None:
-    """Draw the pictures and write report.html."""
+def report(
+    path: Annotated[Path, typer.Argument(help="run folder, or a study: its file or its folder")],
+) -> None:
+    """Draw the pictures of a run or of a study and write report.html."""
     from hwnorm.report.stage import report as stage
+    from hwnorm.report.study_page import write_study_report
     from hwnorm.run.folder import RunFolder
 
-    out.print(f"report: {stage(RunFolder.open(run_folder))}", soft_wrap=True)
+    study = path.suffix == ".toml" or (path / "study.json").is_file()
+    page = write_study_report(path) if study else stage(RunFolder.open(path))
+    out.print(f"report: {page}", soft_wrap=True)
 
 
 @app.command("compile")

@@ -7,7 +7,6 @@ from typing import Any
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.lower import lower
-from hwnorm.emit.stimulus import byte_bits
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.profile import LayerProfile
@@ -15,6 +14,7 @@ from hwnorm.search.fitness import Judge
 from hwnorm.search.rivals import rivals
 from hwnorm.synth.flow import Counts
 from hwnorm.targets.target import Target
+from hwnorm.traffic import kernel_traffic, layernorm_traffic
 
 #: Families that stand beside the chosen function, and what they are called for people.
 FAMILIES = {"dyt": "DyT, c*tanh(b*x)", "derf": "Derf, c*erf(b*x)", "table": "direct table"}
@@ -29,13 +29,8 @@ class Figures:
 
     ``latency`` is in cycles from a token's first beat to the first result, ``cycles_per_token`` from one
     token to the next. ``bytes_per_token`` cross the chip's boundary if the norm stands alone there, with a
-    token buffer on the chip; ``bytes_unbuffered`` without one:
-
-        scalar function   D * (in + out)        either way: it reads each element once
-        LayerNorm         D * (in + out)        with a token of D elements in on-chip memory
-                          D * (2 * in + out)    without: read for the statistics, read again to normalize
-
-    in and out are the whole bytes of an element's format. ``area_cycles`` is an energy *proxy*, not a
+    token buffer on the chip; ``bytes_unbuffered`` without one (:class:`hwnorm.traffic.Traffic` has the
+    formulas). ``area_cycles`` is an energy *proxy*, not a
     measurement: area (LUTs, and flip-flops, DSP blocks and memories by the target's weights) times the
     cycles that a token keeps it busy.
     """
@@ -111,7 +106,10 @@ def figures(
     weighed = (
         weights.area * logic + weights.ff * counts.ff + weights.dsp * counts.dsp + weights.bram * counts.bram
     )
-    into, back = (byte_bits(fmt) // 8 for fmt in formats)
+    if design == LAYERNORM:
+        traffic = layernorm_traffic(channels, formats)
+    else:
+        traffic = kernel_traffic(channels, formats, latency, lanes)
     cycles = -(-channels // lanes)
     return Figures(
         layer=layer,
@@ -127,7 +125,7 @@ def figures(
         latency=latency,
         cycles_per_token=cycles,
         elements_per_cycle=channels / cycles,
-        bytes_per_token=channels * (into + back),
-        bytes_unbuffered=channels * ((2 if design == LAYERNORM else 1) * into + back),
+        bytes_per_token=traffic.moved,
+        bytes_unbuffered=traffic.unbuffered,
         area_cycles=round(weighed * cycles, 1),
     )

@@ -17,6 +17,7 @@ from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
 from hwnorm.profile import LayerProfile
 from hwnorm.targets.cost import Resources
+from hwnorm.targets.target import Target, load_target
 
 T = TypeVar("T")
 
@@ -31,15 +32,18 @@ class _Shape(BaseModel):
 
 
 class FrontPoint(_Shape):
-    """One function of a front: its cost in LUT-equivalents and its R2."""
+    """One function of a front: its family, its cost in LUT-equivalents and its R2."""
 
+    family: str
     cost: float
     r2: float
 
 
 class Front(_Shape):
-    """The non-dominated functions of a layer."""
+    """The non-dominated functions of a layer, of the formats ``input`` and ``output``."""
 
+    input: str
+    output: str
     ceiling_r2: float
     points: tuple[FrontPoint, ...]
 
@@ -52,6 +56,7 @@ class Chosen(_Shape):
     layer: str
     top: str
     expression: str
+    family: str
     r2: float
     ceiling_r2: float
     resources: Resources
@@ -124,9 +129,10 @@ class Layer:
     front: Front | None
     chosen: Chosen | None
     verdict: Verdict | None
-    #: Source of the emitted kernel, and its path in the run folder.
-    verilog: str | None
-    verilog_file: str | None
+    #: Verilog of the emitted kernel by path in the run folder: what is computed, then the stream stage.
+    sources: dict[str, str]
+    #: What ``hwnorm synth`` found for the package, by target.
+    synthesis: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -166,8 +172,9 @@ def read_run(folder: Path) -> Run:
     layers = []
     for name in names:
         chosen = choice.get(name)
-        source = folder / "packages" / chosen.top / "rtl" / f"{chosen.top}.v" if chosen else None
-        emitted = source is not None and source.is_file()
+        package = folder / "packages" / (chosen.top if chosen else name)
+        files = [package / "rtl" / f"{package.name}{part}.v" for part in ("_core", "")]
+        synthesis = f"packages/{package.name}/synthesis.json"
         layers.append(
             Layer(
                 name,
@@ -175,14 +182,22 @@ def read_run(folder: Path) -> Run:
                 fronts.get(name),
                 chosen,
                 (verdicts or {}).get(chosen.top) if chosen else None,
-                source.read_text(encoding="utf-8") if source and emitted else None,
-                str(source.relative_to(folder)) if source and emitted else None,
+                {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in files if p.is_file()},
+                reader.optional(synthesis, "synthesis", lambda data: dict(data["targets"])) or {},
             )
         )
     others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, *_DETAILS)}
     verified = verdicts is not None
     comparison = reader.optional("compare.json", "compare", dict)
     return Run(settings, layers, choices, point, top1, others, verified, reader.origins, comparison)
+
+
+def target_of(run: Run) -> Target | None:
+    """The target of a run; None if it cannot be read any more."""
+    try:
+        return load_target(str(run.settings.get("target")))
+    except InputError:
+        return None
 
 
 @dataclass

@@ -29,15 +29,13 @@ def fit_figure(
     r2: float,
     ceiling_r2: float,
 ) -> Figure:
-    """Draw y against x: data, conditional mean, chosen function and bit-true output.
+    """Draw y against x: data, conditional mean (the best that any function of x does), function, bit-true.
 
     The left panel shows where nearly all points are; the right one twice the range that the profile
     saw (shaded), with the function dashed where it extrapolates.
     """
     margin = (profile.x_max - profile.x_min) / 2
-    share = np.cumsum(profile.weight) / profile.weight.sum()
-    core = tuple(profile.x[np.searchsorted(share, [_CORE_TAIL, 1 - _CORE_TAIL])])
-    views = (core, (profile.x_min - margin, profile.x_max + margin))
+    views = (core(profile), (profile.x_min - margin, profile.x_max + margin))
     headings = (f"{100 - 200 * _CORE_TAIL:.1f} % of the points", "twice the calibrated range")
     figure, panels = new_figure(4.4, panels=2)
     for axes, (low, high), heading in zip(panels, views, headings, strict=True):
@@ -57,6 +55,13 @@ def fit_figure(
     set_title(figure, layer, str(expression), f"R\N{SUPERSCRIPT TWO} {r2:.3f} of {ceiling_r2:.3f}")
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
+
+
+def core(profile: LayerProfile) -> tuple[float, float]:
+    """Where nearly all points are: all but :data:`_CORE_TAIL` of them on either side."""
+    share = np.cumsum(profile.weight) / profile.weight.sum()
+    low, high = profile.x[np.searchsorted(share, [_CORE_TAIL, 1 - _CORE_TAIL])]
+    return float(low), float(high)
 
 
 def density(profile: LayerProfile, grid: np.ndarray) -> np.ndarray:
@@ -92,7 +97,7 @@ def _draw_data(axes: Axes, profile: LayerProfile, low: float, high: float) -> li
     x, y, sigma = profile.x[shown], profile.y[shown], sigma[shown]
     label = "E[y|x] \N{PLUS-MINUS SIGN} sigma"
     axes.fill_between(x, y - sigma, y + sigma, color=SKY, alpha=0.4, linewidth=0, zorder=2, label=label)
-    axes.plot(x, y, color=BLUE, linewidth=1.2, zorder=3, label="E[y|x]")
+    axes.plot(x, y, color=BLUE, linewidth=1.2, zorder=3, label="E[y|x], the ceiling")
     return [*(y - sigma), *(y + sigma)]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hwnorm.report.artefacts import FrontPoint
-from hwnorm.report.style import BLACK, BLUE, VERMILLION, new_figure, set_title
+from hwnorm.report.style import BLACK, FAMILIES, GREY, OTHER, in_order, new_figure, set_title
 
 #: A loss below this is drawn here: the axis is logarithmic, and no R2 is known more exactly.
 _LEAST_LOSS = 1e-6
@@ -23,17 +23,31 @@ def loss(r2: float, ceiling_r2: float) -> float:
 def front_figure(
     layer: str, points: Sequence[FrontPoint], ceiling_r2: float, chosen: FrontPoint | None, expression: str
 ) -> Figure:
-    """Draw all points, the steps of the best R2 for each cost, and the chosen point.
+    """Draw all points by their families, the steps of the best R2 for each cost, and the chosen point.
 
     Points above the steps are on the front for their tails or their error bound, which this picture
     does not show.
     """
-    figure, (axes,) = new_figure()
+    figure, (axes,) = new_figure(4.2)
     ordered = sorted(points, key=lambda point: point.cost)
     costs = np.array([point.cost for point in ordered])
     losses = np.array([loss(point.r2, ceiling_r2) for point in ordered])
-    axes.plot(costs, losses, "o", color=BLUE, markersize=4, zorder=3)
-    axes.step(costs, np.minimum.accumulate(losses), where="post", color=BLUE, linewidth=1.2, zorder=2)
+    axes.step(costs, np.minimum.accumulate(losses), where="post", color=GREY, linewidth=1.4, zorder=2)
+    families = [point.family for point in ordered]
+    for family in in_order(set(families)):
+        look = FAMILIES.get(family, OTHER)
+        own = np.array(families) == family
+        axes.plot(
+            costs[own],
+            losses[own],
+            look.marker,
+            color=look.colour,
+            markeredgecolor=BLACK,
+            markeredgewidth=0.6,
+            markersize=7,
+            zorder=3,
+            label=family,
+        )
     axes.set_yscale("log")
     if costs.min() > 0:
         axes.set_xscale("log")
@@ -42,21 +56,21 @@ def front_figure(
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.08, 0.15)
     if chosen is not None:
+        look = FAMILIES.get(chosen.family, OTHER)
+        r2 = f"R\N{SUPERSCRIPT TWO} {chosen.r2:.4f} of {ceiling_r2:.4f}"
         at = (chosen.cost, loss(chosen.r2, ceiling_r2))
-        axes.plot(*at, "D", color=VERMILLION, markeredgecolor=BLACK, markersize=9, zorder=4)
-        # A front falls from left to right, so its upper right corner is free.
-        axes.annotate(
-            f"chosen: {chosen.cost:g} LUT-equivalents\n"
-            f"R\N{SUPERSCRIPT TWO} {chosen.r2:.4f} of {ceiling_r2:.4f}",
-            at,
-            xytext=(0.98, 0.96),
-            textcoords="axes fraction",
-            ha="right",
-            va="top",
-            fontsize=9,
-            arrowprops={"arrowstyle": "-", "color": BLACK, "linewidth": 0.8, "shrinkB": 6},
-            zorder=5,
+        axes.plot(*at, look.marker, color=look.colour, markeredgecolor=BLACK, markersize=7, zorder=4)
+        axes.plot(
+            *at,
+            "o",
+            color="none",
+            markeredgecolor=BLACK,
+            markeredgewidth=1.8,
+            markersize=15,
+            zorder=4,
+            label=f"chosen: {chosen.family}, {chosen.cost:g}, {r2}",
         )
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
     axes.set_xlabel("cost by the model, LUT-equivalents of LUT, FF, DSP and latency")
     axes.set_ylabel("1 - R\N{SUPERSCRIPT TWO} / ceiling")
     set_title(figure, layer, expression, f"{len(points)} functions on the front")

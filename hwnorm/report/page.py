@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.files import write_text
 from hwnorm.progress import track
 from hwnorm.report.accuracy import STEPS, accuracy_figure
-from hwnorm.report.artefacts import FrontPoint, Run, read_run
+from hwnorm.report.artefacts import FrontPoint, Run, read_run, target_of
 from hwnorm.report.choices import choices_figure
+from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import front_figure
+from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save
+from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
-from hwnorm.targets.target import Target, load_target
+from hwnorm.run.table import short
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,38 @@ def write_report(run: Path) -> Path:
     """
     found = read_run(run)
     data_urls: dict[str, str] = {}
-    total = 2 + 2 * len(found.layers)
+    total = 4 + 3 * len(found.layers)
     for picture in track(_pictures(found), "report", total):
         path = run / "report" / picture.name
         save(picture.figure, path)
-        data_urls[picture.name] = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    for stale in set((run / "report").glob("*.png")) - {run / "report" / name for name in data_urls}:
-        stale.unlink()
+        data_urls[picture.name] = data_url(path)
+    remove_stale(run / "report", data_urls)
     page = run / "report.html"
     write_text(page, _render(found, run.resolve().name, data_urls))
     return page
+
+
+def data_url(path: Path) -> str:
+    """A PNG as the address of itself."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def remove_stale(folder: Path, names: Iterable[str]) -> None:
+    """Remove the pictures of an earlier report that are not among ``names``, those of the PNGs."""
+    kept = {(folder / name).with_suffix(suffix) for name in names for suffix in (".png", ".svg")}
+    for stale in {*folder.glob("*.png"), *folder.glob("*.svg")} - kept:
+        stale.unlink()
+
+
+def environment() -> Environment:
+    """The templates, with everything escaped that is put into them."""
+    return Environment(
+        loader=FileSystemLoader(resource("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _pictures(run: Run) -> Iterator[_Picture]:
@@ -62,8 +86,20 @@ def _pictures(run: Run) -> Iterator[_Picture]:
         yield _Picture("accuracy.png", accuracy_figure({s: run.top1[s] for s in STEPS if s in run.top1}))
     if run.choices:
         yield _Picture("choices.png", choices_figure(run.choices, run.choice))
+    target = target_of(run)
+    built = [layer for layer in run.layers if layer.chosen]
+    if target is not None and built:
+        bars = [parts_of(x.name, x.chosen.datapath, x.chosen.resources, target) for x in built if x.chosen]
+        title = "What the kernels are made of, one lane, without the stream wrapper"
+        yield _Picture("operators.png", operators_figure(bars, target.unit, title))
+    lanes = int(run.settings.get("lanes") or 1)
+    if sites := [site for layer in run.layers if (site := site_of(layer, lanes)) is not None]:
+        yield _Picture("bytes.png", traffic_figure(sites, "Bytes of one token at each norm"))
     for layer in run.layers:
         chosen = layer.chosen
+        if chosen is not None and chosen.datapath is not None:
+            figure = error_figure(layer.name, parse(chosen.expression), chosen.datapath, layer.profile)
+            yield _Picture(f"error_{layer.name}.png", figure)
         if chosen is not None and layer.profile is not None:
             expression = parse(chosen.expression)
             figure = fit_figure(
@@ -71,7 +107,9 @@ def _pictures(run: Run) -> Iterator[_Picture]:
             )
             yield _Picture(f"fit_{layer.name}.png", figure)
         if layer.front is not None and layer.front.points:
-            at = FrontPoint(cost=chosen.resources.cost, r2=chosen.r2) if chosen else None
+            at = (
+                FrontPoint(family=chosen.family, cost=chosen.resources.cost, r2=chosen.r2) if chosen else None
+            )
             figure = front_figure(
                 layer.name,
                 layer.front.points,
@@ -83,23 +121,18 @@ def _pictures(run: Run) -> Iterator[_Picture]:
 
 
 def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(resource("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["setting"] = _setting_text
+    templates = environment()
+    templates.filters["setting"] = _setting_text
+    templates.filters["short"] = short
     chosen = [layer.chosen for layer in run.layers if layer.chosen]
-    return environment.get_template("report/report.html.j2").render(
+    return templates.get_template("report/report.html.j2").render(
         title=title,
         run=run,
         steps=STEPS,
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),
         totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
-        target=_target(run),
+        target=target_of(run),
         tools=next((layer.verdict.tools for layer in run.layers if layer.verdict), {}),
         pictures=data_urls,
     )
@@ -152,13 +185,6 @@ def _hardware_sentence(run: Run) -> str:
         f"{'all input codes' if exhaustive else 'the input codes that were tried'}; "
         f"{passed} passed every check.{folds}"
     )
-
-
-def _target(run: Run) -> Target | None:
-    try:
-        return load_target(str(run.settings.get("target")))
-    except InputError:
-        return None
 
 
 def _setting_text(value: Any) -> str:

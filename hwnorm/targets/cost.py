@@ -9,7 +9,7 @@ synthesis (:mod:`hwnorm.targets.characterize`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from hwnorm.datapath.ir import Cell, Datapath, Node
@@ -67,21 +67,64 @@ def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources
 
 def _core(built: Structure, target: Target) -> tuple[float, float, float]:
     """Area, flip-flops and DSP blocks."""
-    area = dsp = 0.0
+    area = ff = dsp = 0.0
+    for _, part_area, part_ff, part_dsp in _parts(built, target):
+        area += part_area
+        ff += part_ff
+        dsp += part_dsp
+    return area, ff, dsp
+
+
+def _parts(built: Structure, target: Target) -> Iterator[tuple[str, float, float, float]]:
+    """What the core is made of: a kind, with its area, flip-flops and DSP blocks; kinds may come again."""
     for (kind, size), count in built.operations:
         alone = target.cost(kind, *size)
-        area += count * alone.area * target.context[kind]
-        dsp += count * alone.dsp
-    area += sum(table_area(table, target) for table in built.tables)
-    ff = 0.0
+        yield kind, count * alone.area * target.context[kind], 0.0, count * alone.dsp
+    yield "table", sum(table_area(table, target) for table in built.tables), 0.0, 0.0
     for length, count in built.registers:
         if 0 < target.shift_register <= length:
-            area += count * -(-length // _SHIFT_REGISTER_BITS)
+            yield "register", float(count * -(-length // _SHIFT_REGISTER_BITS)), 0.0, 0.0
         else:
-            ff += length * count
-    if target.unit != "LUT":
-        area += target.register_area * ff
-    return area, ff, dsp
+            ff = float(length * count)
+            yield "register", target.register_area * ff if target.unit != "LUT" else 0.0, ff, 0.0
+
+
+def area_by_kind(nodes: Sequence[Node], latency: int, target: Target) -> dict[str, float]:
+    """The area of scheduled nodes by kinds of operations, in the target's unit; one lane.
+
+    The parts sum to the ``lut`` or ``area`` of :func:`resources` before that is rounded. ``table`` is the
+    lookups, ``register`` the shift registers, and the flip-flops where the unit is no LUT.
+    """
+    found: dict[str, float] = {}
+    for kind, area, _, _ in _parts(structure(nodes, latency), target):
+        if area:
+            found[kind] = found.get(kind, 0.0) + area
+    return found
+
+
+def cycles_by_kind(nodes: Sequence[Node], latency: int, target: Target) -> dict[str, float]:
+    """The latency of scheduled nodes by kinds of operations, in cycles; the parts sum to ``latency``.
+
+    Each stage is one cycle; the operations on its slowest path share it by their times. ``skid`` is the
+    multiplexer of the stream's buffer before the input; a stage of wires alone is ``register``'s.
+    """
+    times = delays(nodes, target)
+    paths = path_times(nodes, times)
+    found: dict[str, float] = {}
+    for stage in range(latency):
+        here = [paths[i] for i, node in enumerate(nodes) if node.stage == stage]
+        whole, path = max(here, key=lambda path: path[0], default=(0.0, []))
+        if not whole:
+            found["register"] = found.get("register", 0.0) + 1.0
+            continue
+        for i in path:
+            steps = [(kind, target.cost(kind, *size).delay_ns) for kind, size in _steps(nodes[i], nodes)]
+            for kind, time in steps:
+                # A node's time holds its wires too: they are its operations' in proportion.
+                share = times[i] / whole * time / sum(t for _, t in steps) if time else 0.0
+                name = "skid" if nodes[i].cell is Cell.INPUT else kind
+                found[name] = found.get(name, 0.0) + share
+    return found
 
 
 def table_area(table: Table, target: Target) -> float:

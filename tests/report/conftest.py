@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from study_rows import TRIALS, row_of, write_table
 
 from hwnorm.datapath.lower import lower
 from hwnorm.datapath.serial import to_json
@@ -40,12 +41,12 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
     r2 = profile.r2(parse(expression).numpy(profile.x))
     needed = resources(datapath.nodes, datapath.latency, target)
     points = [
-        {"expression": text, "r2": r2 - missed, "tail": 0.0, "error": 0.1, "lut": 9, "dsp": 0, "cost": cost}
-        for text, missed, cost in (
-            ("x", 0.2, needed.cost / 4),
-            ("0.9*x", 0.06, needed.cost / 2),
-            ("0.9*x + 0.2", 0.08, needed.cost / 1.5),
-            (expression, 0.0, needed.cost),
+        {"expression": text, "family": family, "r2": r2 - missed, "tail": 0.0, "error": 0.1, "cost": cost}
+        for text, family, missed, cost in (
+            ("x", "affine", 0.2, needed.cost / 4),
+            ("0.9*x", "affine", 0.06, needed.cost / 2),
+            ("0.9*x + 0.2", "table", 0.08, needed.cost / 1.5),
+            (expression, "evolved", 0.0, needed.cost),
         )
     ]
     write_artefact(run / "profiles" / f"{layer}.json", "profile", None, "p" * 16, profile.to_json())
@@ -60,11 +61,14 @@ def write_layer(run: Path, layer: str, expression: str, seed: int) -> dict[str, 
     }
     write_artefact(run / "fronts" / f"{layer}.json", "front", 7, "f" * 16, front)
     top = "norm_" + layer.replace(".", "_")
-    write_text(run / "packages" / top / "rtl" / f"{top}.v", f"// a < b && c\nmodule {top};\nendmodule\n")
+    rtl = run / "packages" / top / "rtl"
+    write_text(rtl / f"{top}.v", f"// a < b && c\nmodule {top};\nendmodule\n")
+    write_text(rtl / f"{top}_core.v", f"// ends no </script> <!--\nmodule {top}_core;\nendmodule\n")
     return {
         "layer": layer,
         "top": top,
         "expression": expression,
+        "family": "evolved" if "tanh" in expression else "clip-affine",
         "r2": r2,
         "ceiling_r2": profile.ceiling_r2,
         "resources": needed.to_json(),
@@ -123,3 +127,31 @@ def run(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def profile() -> LayerProfile:
     return profile_of("2*tanh(x)", 3)
+
+
+@pytest.fixture(scope="session")
+def studied(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of five trials, for reading only: one failed, one is not verified."""
+    folder = tmp_path_factory.mktemp("studies") / "bits"
+    head = {"sampler": "grid", "trials": None, "seed": 0, "storage": "postgresql://me:secret@host/db"}
+    axes = {"input_bits": [bits for _, bits, _ in TRIALS], "within": [0.1]}
+    write_artefact(
+        folder / "study.json", "study", 0, "s" * 16, {"study": head, "run": {"images": 20}, "axes": axes}
+    )
+    for number, (accuracy, _, verified) in enumerate(TRIALS):
+        if accuracy is None:
+            continue
+        run = shutil.copytree(finished, folder / "trials" / f"{number:04d}")
+        if verified:
+            verdict = json.loads((run / "verdict.json").read_text())
+            for package in verdict["packages"]:
+                package |= {"hls_bit_exact": True, "passed": True, "first_mismatch": None}
+            (run / "verdict.json").write_text(json.dumps(verdict))
+    write_table(folder / "results.parquet", [row_of(number, *trial) for number, trial in enumerate(TRIALS)])
+    return folder
+
+
+@pytest.fixture
+def study(studied: Path, tmp_path: Path) -> Path:
+    """The study, to be changed at will."""
+    return shutil.copytree(studied, tmp_path / "bits")

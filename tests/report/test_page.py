@@ -27,8 +27,10 @@ def page(reported: Path) -> str:
 
 
 def test_draws_a_picture_of_each_kind(reported: Path) -> None:
-    expected = {"accuracy.png"} | {f"{kind}_{layer}.png" for kind in ("fit", "front") for layer in LAYERS}
-    assert {path.name for path in (reported / "report").iterdir()} == expected
+    expected = {"accuracy", "operators", "bytes"}
+    expected |= {f"{kind}_{layer}" for kind in ("error", "fit", "front") for layer in LAYERS}
+    files = {f"{name}.{kind}" for name in expected for kind in ("png", "svg")}
+    assert {path.name for path in (reported / "report").iterdir()} == files
 
 
 def test_needs_nothing_but_itself(page: str) -> None:
@@ -40,7 +42,7 @@ def test_needs_nothing_but_itself(page: str) -> None:
             sources.extend(value or "" for name, value in attrs if name in {"src", "srcset"})
 
     Sources().feed(page)
-    assert len(sources) == 1 + 2 * len(LAYERS)
+    assert len(sources) == 3 + 3 * len(LAYERS)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|url\(|@import|fetch\(", page)
 
@@ -96,7 +98,9 @@ def test_says_what_is_missing(run: Path) -> None:
     for text in ("No Verilog: the kernel is", "No picture of the fit", "No picture of the Pareto front"):
         assert page.count(text) == len(LAYERS)
     assert ">yes<" not in page
-    assert "<img" not in page
+    assert page.count("No picture of bytes a token") == 1
+    # What a choice alone tells of: what its kernels are made of, and their errors.
+    assert page.count("<img") == 1 + len(LAYERS)
 
 
 def test_a_step_that_was_not_measured_is_said_to_be_missing(run: Path) -> None:

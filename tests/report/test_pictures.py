@@ -5,27 +5,42 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.profile import LayerProfile
 from hwnorm.report.accuracy import accuracy_figure
 from hwnorm.report.artefacts import Accuracy, FrontPoint
+from hwnorm.report.error import error_figure, errors
 from hwnorm.report.fit import density, fit_figure
 from hwnorm.report.front import front_figure, loss
-from hwnorm.report.style import save
-from hwnorm.targets.target import load_target
+from hwnorm.report.operators import grouped, operators_figure, parts_of
+from hwnorm.report.style import FAMILIES, save
+from hwnorm.report.traffic import Site, traffic_figure
+from hwnorm.search.fitness import EVOLVED
+from hwnorm.search.rivals import SHAPES
+from hwnorm.targets.cost import resources
+from hwnorm.targets.target import KINDS, SAME_ROWS, load_target
+from hwnorm.traffic import NOTHING, kernel_traffic, layernorm_traffic
+
+XCUP = load_target("xcup")
 
 
 def drawn(figure: Figure, path: Path) -> np.ndarray:
     save(figure, path)
+    assert "<svg" in path.with_suffix(".svg").read_text(encoding="utf-8")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     return imread(path)
 
 
+def kernel(text: str) -> Datapath:
+    return lower(parse(text), FixedFormat(10, 6), FixedFormat(10, 6), XCUP, 300.0)
+
+
 def fit(profile: LayerProfile, text: str) -> Figure:
     expression = parse(text)
-    datapath = lower(expression, FixedFormat(10, 6), FixedFormat(10, 6), load_target("xcup"), 300.0)
+    datapath = kernel(text)
     return fit_figure("blocks.3.norm1", profile, expression, datapath, 0.98, 0.99)
 
 
@@ -56,18 +71,24 @@ def test_density_holds_all_points(profile: LayerProfile) -> None:
 
 
 def test_front_steps_down_and_marks_the_chosen(tmp_path: Path) -> None:
-    points = [FrontPoint(cost=c, r2=r) for c, r in ((10, 0.7), (20, 0.9), (30, 0.85), (90, 0.98))]
+    made = (("table", 10, 0.7), ("evolved", 20, 0.9), ("table", 30, 0.85), ("mine", 90, 0.98))
+    points = [FrontPoint(family=family, cost=cost, r2=r2) for family, cost, r2 in made]
     figure = front_figure("l", points, 0.98, points[1], "0.9*x")
-    dots, steps, chosen = figure.axes[0].lines
-    assert list(dots.get_xdata()) == [10, 20, 30, 90]
+    steps, *families, _, ring = figure.axes[0].lines
     assert (np.diff(np.asarray(steps.get_ydata())) <= 0).all()
-    assert (chosen.get_xdata()[0], chosen.get_ydata()[0]) == (20, pytest.approx(1 - 0.9 / 0.98))
-    assert "20 LUT-equivalents" in figure.axes[0].texts[0].get_text()
+    assert {line.get_label(): list(line.get_xdata()) for line in families} == {
+        "evolved": [20],
+        "table": [10, 30],
+        "mine": [90],
+    }
+    assert len({line.get_marker() for line in families}) == len(families)
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (20, pytest.approx(1 - 0.9 / 0.98))
+    assert ring.get_label().startswith("chosen: evolved, 20, R")
     assert drawn(figure, tmp_path / "front.png").std() > 0.02
 
 
 def test_front_of_one_free_function(tmp_path: Path) -> None:
-    only = FrontPoint(cost=0.0, r2=0.5)
+    only = FrontPoint(family="affine", cost=0.0, r2=0.5)
     assert drawn(front_figure("l", [only], 0.5, only, "x"), tmp_path / "front.png").std() > 0.01
 
 
@@ -86,3 +107,64 @@ def test_bars_are_as_high_as_the_accuracy(tmp_path: Path) -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["90.00 %", "80.00 %"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["LayerNorm", "bit-true"]
     assert drawn(figure, tmp_path / "bars.png").std() > 0.05
+
+
+def test_the_same_figure_gives_the_same_bytes(profile: LayerProfile, tmp_path: Path) -> None:
+    """PNG and SVG, of two figures that were made apart."""
+    for name in ("a.png", "b.png"):
+        save(fit(profile, "2*tanh(x)"), tmp_path / name)
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_families_look_different_without_colour() -> None:
+    """Every family of the search has a shape of its own, in matplotlib and in Plotly."""
+    assert {EVOLVED, *SHAPES, "polynomial", "pwl", "table"} == set(FAMILIES)
+    for shape in ("marker", "symbol"):
+        assert len({getattr(look, shape) for look in FAMILIES.values()}) == len(FAMILIES)
+
+
+@pytest.mark.parametrize("text", ["2*tanh(x)", "40*x", "0.6*clip(2*x, 2.5)"])
+def test_the_error_is_the_certificates(text: str, profile: LayerProfile, tmp_path: Path) -> None:
+    """The picture shows, at the code that the certificate names, the error that it names."""
+    datapath = kernel(text)
+    codes, off = errors(parse(text), datapath)
+    assert list(codes) == list(range(-512, 512))
+    assert np.abs(off).max() == pytest.approx(datapath.certificate.max_error_ulp)
+    assert abs(off[codes == datapath.certificate.worst_code][0]) == pytest.approx(np.abs(off).max())
+    figure = error_figure("l", parse(text), datapath, profile)
+    assert drawn(figure, tmp_path / "error.png").std() > 0.02
+    mark = figure.axes[0].lines[-1]
+    assert abs(mark.get_ydata()[0]) == pytest.approx(datapath.certificate.max_error_ulp)
+
+
+def test_operations_are_stacked_to_the_whole(tmp_path: Path) -> None:
+    """The bars of a kernel end at its area and its latency; one that folds has none, and says so."""
+    datapath = kernel("2.5*tanh(0.75*x) + 0.25*x")
+    used = resources(datapath.nodes, datapath.latency, XCUP)
+    bars = [parts_of("a", datapath, used, XCUP), parts_of("b", None, used, XCUP)]
+    figure = operators_figure(bars, "LUT", "title")
+    area, cycles = figure.axes
+    assert max(bar.get_x() + bar.get_width() for bar in area.patches) == pytest.approx(used.lut, abs=0.5)
+    assert max(bar.get_x() + bar.get_width() for bar in cycles.patches) == pytest.approx(datapath.latency)
+    assert [text.get_text() for text in area.texts] == [f"{used.lut} LUT, {used.ff} FF", "folds"]
+    assert len({bar.get_hatch() for bar in area.patches}) == len(area.patches)
+    assert drawn(figure, tmp_path / "operators.png").std() > 0.02
+
+
+def test_every_kind_of_operation_belongs_to_a_group() -> None:
+    """What a target can measure of a kernel has a colour and a hatch."""
+    kinds = {*KINDS, *SAME_ROWS} - {"pipe"}  # the stream's control, which is no part of a kernel
+    assert sum(grouped(dict.fromkeys(kinds, 1.0)).values()) == len(kinds)
+
+
+def test_bytes_of_a_token(tmp_path: Path) -> None:
+    """192 elements of s12f8 to s8f5, two lanes, three cycles: whole bytes are moved, bits are held."""
+    formats = FixedFormat(12, 8), FixedFormat(8, 5)
+    norm, function = layernorm_traffic(192, formats), kernel_traffic(192, formats, latency=3, lanes=2)
+    assert (norm.held, norm.moved, norm.unbuffered) == (192 * 12 / 8, 192 * 3, 192 * 5)
+    assert (function.held, function.moved, function.unbuffered) == (3 * 2 * 12 / 8, 192 * 3, 192 * 3)
+    figure = traffic_figure([Site("a", norm, function), Site("b", norm, NOTHING)], "title")
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert said == ["288", "9", "288", "0: folds", "576 or 960", "576", "576 or 960", "0: folds"]
+    assert drawn(figure, tmp_path / "bytes.png").std() > 0.02

@@ -9,7 +9,17 @@ from hwnorm.datapath.lower import lower
 from hwnorm.datapath.structure import structure
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
-from hwnorm.targets.cost import Resources, delays, fmax_mhz, longest_path, price, resources, stage_resources
+from hwnorm.targets.cost import (
+    Resources,
+    area_by_kind,
+    cycles_by_kind,
+    delays,
+    fmax_mhz,
+    longest_path,
+    price,
+    resources,
+    stage_resources,
+)
 from hwnorm.targets.target import load_target, shipped_targets
 
 XCUP = load_target("xcup")
@@ -102,3 +112,28 @@ def test_the_clock_follows_the_slowest_stage():
 def test_wider_formats_cost_more(text):
     """The same expression with more bits is not cheaper."""
     assert kernel(text, "s8f4").cost < kernel(text, "s12f8").cost < kernel(text, "s16f12").cost
+
+
+@pytest.mark.parametrize("name", shipped_targets())
+@pytest.mark.parametrize("text", ["0.75*x", "clip(2*x, 2.5)", "2.5*tanh(0.75*x) + 0.25", "x*x*x - x"])
+def test_the_parts_sum_to_the_whole(name, text):
+    """Area by kinds sums to the predicted area, cycles by kinds to the latency, on every target."""
+    target = load_target(name)
+    datapath = lower(parse(text), FixedFormat(10, 6), FixedFormat(10, 6), target, 25.0)
+    whole = resources(datapath.nodes, datapath.latency, target)
+    area = area_by_kind(datapath.nodes, datapath.latency, target)
+    assert min(area.values()) > 0
+    assert sum(area.values()) == pytest.approx(whole.lut + whole.area, abs=0.5)
+    cycles = cycles_by_kind(datapath.nodes, datapath.latency, target)
+    assert min(cycles.values()) >= 0
+    assert sum(cycles.values()) == pytest.approx(datapath.latency)
+
+
+def test_parts_bear_the_names_of_what_is_built():
+    """A magnitude's and a table's area and time are their own; a stage without logic is the register's."""
+    magnitude = Node(Cell.ABS, (0,), FixedFormat(8, 4), "m", "m")
+    assert set(area_by_kind((X, magnitude), 1, XCUP)) == {"magnitude"}
+    table = Node(Cell.TABLE, (0,), FixedFormat(4, 2), "t", "t", table=(0, 3, 5, 1, 7, 2, 2, 6) * 2)
+    assert set(area_by_kind((X, table), 1, XCUP)) == {"table"}
+    assert set(cycles_by_kind((X, table), 2, XCUP)) == {"skid", "table", "register"}
+    assert cycles_by_kind((X, table), 2, XCUP)["register"] == 1.0

@@ -1,0 +1,175 @@
+"""What a study's folder holds, read for its page: the table of trials, and the run folder of each."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hwnorm.errors import InputError
+from hwnorm.files import read_artefact
+from hwnorm.progress import track
+from hwnorm.report.artefacts import Run, read_run
+from hwnorm.report.style import in_order
+from hwnorm.search.front import non_dominated
+
+#: Where a study's storage may need a password, it is nobody's who reads the page.
+_PRIVATE = ("storage",)
+
+
+class Row(BaseModel):
+    """A trial's row (``docs/sweeps.md``); the settings that vary are what comes beside these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    trial: int
+    state: Literal["complete", "failed"]
+    error: str | None
+    accuracy_name: str | None
+    accuracy_layernorm: float | None
+    accuracy_float: float | None
+    accuracy_bit_true: float | None
+    test_images: int | None
+    test_fingerprint: str | None
+    area: float | None
+    unit: str | None
+    lut: int | None
+    ff: int | None
+    dsp: int | None
+    bram: int | None
+    latency: int | None
+    fmax_mhz: float | None
+    kernels: int | None
+    folded: int | None
+    verified: bool | None
+    hwnorm_version: str
+    torch_version: str
+    seconds: float | None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The settings that vary, in the order of the study file."""
+        return dict(self.model_extra or {})
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A trial, equal to itself alone; ``run`` is None where it failed, or its folder did not come along."""
+
+    row: Row
+    run: Run | None
+
+    @property
+    def number(self) -> int:
+        return self.row.trial
+
+    @property
+    def accuracy(self) -> float:
+        """Of the bit-true network, in the unit of ``accuracy_name``; of a trial that is measured."""
+        assert self.row.accuracy_bit_true is not None
+        return self.row.accuracy_bit_true
+
+    @property
+    def area(self) -> float:
+        """Of a trial that is measured."""
+        assert self.row.area is not None
+        return self.row.area
+
+    @property
+    def family(self) -> str:
+        """That of most kernels; "affine" where all norms fold, "unknown" where there is no run folder."""
+        if self.run is None:
+            return "unknown"
+        chosen = [layer.chosen for layer in self.run.layers if layer.chosen]
+        built = Counter(c.family for c in chosen if c.datapath is not None)
+        most = {family for family, count in built.items() if count == max(built.values())}
+        return in_order(most)[0] if most else "affine"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, its trials by number.
+
+    ``shown`` are those that the picture can show together: measured, with the kind of accuracy and the unit
+    of area that most have. ``front`` are those of them, all kernels verified, that no other beats or equals
+    in accuracy and area; the smallest first.
+    """
+
+    name: str
+    folder: Path
+    #: Tables of the study file: name -> settings.
+    tables: dict[str, dict[str, Any]]
+    trials: list[Trial]
+    shown: list[Trial]
+    front: list[Trial]
+
+    @property
+    def accuracy_name(self) -> str:
+        return str(self.shown[0].row.accuracy_name) if self.shown else "accuracy"
+
+    @property
+    def unit(self) -> str:
+        return str(self.shown[0].row.unit) if self.shown else "LUT"
+
+
+def read_study(path: Path) -> Study:
+    """Read a study by its file or its folder.
+
+    Raises:
+        InputError: it is no study, has no table yet, an artefact is damaged (the file is named), or PyArrow
+            is not installed.
+    """
+    folder = path.with_suffix("") if path.suffix == ".toml" else path
+    if not (folder / "study.json").is_file():
+        raise InputError(f"{folder}: no study (it has no study.json); `hwnorm sweep {folder}.toml` makes one")
+    data = read_artefact(folder / "study.json", "study")
+    tables = {
+        name: {key: value for key, value in data[name].items() if key not in _PRIVATE}
+        for name in ("study", "run", "axes")
+        if isinstance(data.get(name), dict)
+    }
+    rows = _rows(folder / "results.parquet")
+    trials = [Trial(row, _run(folder, row)) for row in track(rows, "trials", len(rows))]
+    measured = [
+        t for t in trials if t.row.state == "complete" and None not in (t.row.accuracy_bit_true, t.row.area)
+    ]
+    kinds = Counter((t.row.accuracy_name, t.row.unit) for t in measured)
+    kind = kinds.most_common(1)[0][0] if kinds else None
+    shown = [t for t in measured if (t.row.accuracy_name, t.row.unit) == kind]
+    front = non_dominated((-t.accuracy, t.area, t) for t in shown if t.row.verified)
+    return Study(folder.resolve().name, folder, tables, trials, shown, front)
+
+
+def _rows(path: Path) -> list[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            "the report of a study needs PyArrow, which is not installed; pip install 'hwnorm[sweep]' adds it"
+        ) from None
+    try:
+        found = parquet.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; `hwnorm sweep {path.parent}.toml` makes it") from None
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
+    try:
+        return [Row.model_validate({name: _known(value) for name, value in row.items()}) for row in found]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: column {first['loc'][0]}: {first['msg']} (docs/sweeps.md)") from None
+
+
+def _known(value: Any) -> Any:
+    """None for what is not a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _run(folder: Path, row: Row) -> Run | None:
+    path = folder / "trials" / f"{row.trial:04d}"
+    return read_run(path) if row.state == "complete" and (path / "run.json").is_file() else None
