@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hwnorm.errors import InputError
 from hwnorm.run.settings import RunSettings, make_settings, option_name
+from hwnorm.targets.target import load_target
 
 #: Name in a study file, which is the long option's -> field of RunSettings.
 SETTINGS = {option_name(field)[2:].replace("-", "_"): field for field in RunSettings.model_fields}
@@ -200,8 +201,11 @@ def _message(error: ValidationError, data: dict[str, Any]) -> str:
         found, depth = found[where[depth]], depth + 1
     what = first["msg"].removeprefix("Value error, ")
     if where[0] in ("axes", "run") and depth == 2:
+        told = [
+            e["msg"] for e in error.errors() if e["type"] == "value_error" and list(e["loc"][:2]) == where[:2]
+        ]
         right = "a list of values, or { low = .., high = .. }" if where[0] == "axes" else "a value"
-        what = what if first["type"] == "value_error" else f"{right} was expected"
+        what = told[0].removeprefix("Value error, ") if told else f"{right} was expected"
         return f"{'.'.join(where[:2])}: {found!r}; {what}"
     if first["type"] == "missing":
         return f"{'.'.join(where)}: not there; this table is needed"
@@ -243,22 +247,25 @@ def _check(study: Study) -> None:
                 at = f"{owners[name]} and axes.{key}"
                 raise InputError(f"{study.path}: {name}: set in {at}; once was expected")
             owners[name] = f"axes.{key}"
+    _try(study, "run", {})
     starts = {key: _first(values) for key, values in axes.items()}
     for key, values in axes.items():
         tried: list[Value] = values if isinstance(values, list) else [values.low, values.high]
         for value in tried:
-            try:
-                study.settings(starts | {key: value})
-            except InputError as error:
-                raise InputError(f"{study.path}: axes.{key}: {_said(error)}") from None
+            _try(study, f"axes.{key}", starts | {key: value})
 
 
 def _first(values: list[Value] | Range) -> Value:
     return values[0] if isinstance(values, list) else values.low
 
 
-def _said(error: InputError) -> str:
-    return str(error).removeprefix("option --")
+def _try(study: Study, key: str, parameters: Parameters) -> None:
+    """Complain, of ``key``, if a run cannot have these settings."""
+    try:
+        settings = study.settings(parameters)
+        load_target(settings.target, settings.cost_weights)
+    except InputError as error:
+        raise InputError(f"{study.path}: {key}: {str(error).removeprefix('option --')}") from None
 
 
 def _known(study: Study, table: str, name: str) -> None:

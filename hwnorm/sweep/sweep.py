@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
@@ -26,6 +28,17 @@ TRIES = 3
 #: The table is written again when this many seconds have passed, and this many times what writing it took:
 #: what that costs a trial does not grow with their number.
 TABLE_EVERY_S, TABLE_SHARE = 3.0, 50.0
+#: Settings on which only what comes after the survey of functions depends: the shorter part of a trial.
+LATE = {
+    "within",
+    "total_area",
+    "max_loss",
+    "lanes",
+    "finetune",
+    "epochs",
+    "learning_rate",
+    "hardware_in_loop",
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def sweep(
         book = Book(study, new)
         source: _Source = _Asked(study, book, results)
         if study.file.study.sampler == "grid":
-            source = _Grid(numbered(history), results)
+            source = _Grid(study, numbered(history), results)
         keeper = _Keeper(study, book, source, results)
         if source.left():
             if cluster is None and run_trial is run_pipeline:
@@ -115,12 +128,23 @@ def _executor(cluster: str | None, jobs: int) -> Iterator[tuple[Executor, Callab
 
 
 class _Grid:
-    """The trials of a grid that have not finished, in its order."""
+    """The trials of a grid that have not finished, so ordered that those side by side share little.
 
-    def __init__(self, trials: list[Parameters], results: dict[int, dict[str, Any]]) -> None:
+    Trials that are equal in all that search and choice depend on wait for the first of them to have it done:
+    one of each kind comes first, then the next of each.
+    """
+
+    def __init__(self, study: Study, trials: list[Parameters], results: dict[int, dict[str, Any]]) -> None:
         self.parameters = dict(enumerate(trials))
         self.total = len(trials)
-        self._left = [number for number in reversed(self.parameters) if number not in results]
+        turns: Counter[str] = Counter()
+        order = []
+        for number, parameters in self.parameters.items():
+            early = {name: v for name, v in study.given(parameters).items() if name not in LATE}
+            kind = json.dumps(early, sort_keys=True)
+            turns[kind] += 1
+            order.append((turns[kind], number))
+        self._left = [number for _, number in sorted(order, reverse=True) if number not in results]
 
     def left(self) -> int:
         """How many there are still to be had from :meth:`take`."""
@@ -180,8 +204,9 @@ class _Keeper:
         err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
     def rows(self) -> list[dict[str, Any]]:
-        """By number."""
-        return [self._results[number] for number in sorted(self._results)]
+        """By number, with the table's columns."""
+        rows = [self._results[number] for number in sorted(self._results)]
+        return [{name: row.get(name) for name in self._types} for row in rows]
 
     def write(self) -> None:
         """Write the table."""

@@ -78,6 +78,7 @@ def perform(trial: Trial, run_trial: RunTrial) -> dict[str, Any]:
             told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             write_text(trial.folder / "error.txt", traceback.format_exc())
             return finish(trial, None, " ".join(told.split()), time.monotonic() - started)
+        (trial.folder / "error.txt").unlink(missing_ok=True)
         return finish(trial, measured, None, time.monotonic() - started)
 
 
