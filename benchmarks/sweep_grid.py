@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,12 @@ from pathlib import Path
 
 STUDY = Path(__file__).with_suffix(".toml")
 HWNORM = Path(sys.executable).with_name("hwnorm")
+
+
+def cpu_seconds() -> float:
+    """User and system time of all that this process has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -32,11 +39,12 @@ def main() -> None:
         folder = options.out or Path(beside)
         folder.mkdir(parents=True, exist_ok=True)
         study = Path(shutil.copy(STUDY, folder))
-        seconds = []
+        seconds, used = [], []
         for _ in range(2):
-            started, load = time.monotonic(), os.getloadavg()[0]
+            started, load, before = time.monotonic(), os.getloadavg()[0], cpu_seconds()
             subprocess.run([HWNORM, "sweep", study, "--jobs", str(options.jobs)], check=True)
             seconds.append(time.monotonic() - started)
+            used.append(cpu_seconds() - before)
             print(f"{seconds[-1]:.1f} s (load before {load:.1f}, after {os.getloadavg()[0]:.1f})", flush=True)
         from hwnorm.sweep.table import read_table
 
@@ -47,6 +55,9 @@ def main() -> None:
             f"{len(rows)} trials, {sum(row['verified'] for row in rows)} verified; their own time {own:.0f} s"
         )
         print(f"wall {seconds[0]:.0f} s with {options.jobs} jobs; overhead {100 * share:.1f} %")
+        print(
+            f"{used[0]:.0f} s of CPU, which are {used[0] / options.jobs:.0f} s of wall on that many idle cores"
+        )
         print(f"the finished study again: {seconds[1]:.1f} s")
         subprocess.run([HWNORM, "pareto", study], check=True)
 
