@@ -55,9 +55,7 @@ def main() -> None:
             f"{len(rows)} trials, {sum(row['verified'] for row in rows)} verified; their own time {own:.0f} s"
         )
         print(f"wall {seconds[0]:.0f} s with {options.jobs} jobs; overhead {100 * share:.1f} %")
-        print(
-            f"{used[0]:.0f} s of CPU, which are {used[0] / options.jobs:.0f} s of wall on that many idle cores"
-        )
+        print(f"{used[0]:.0f} s of CPU: on {options.jobs} idle cores {used[0] / options.jobs:.0f} s of wall")
         print(f"the finished study again: {seconds[1]:.1f} s")
         subprocess.run([HWNORM, "pareto", study], check=True)
 
