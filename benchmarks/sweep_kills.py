@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/sweep_kills.py [--kills 10] [--seed 0] [--study FILE]
 
 Without a study file: 24 trials with two norms of the built-in model and few images, a few seconds each.
-Every other kill takes the worker processes along, else they end by themselves. Tables are compared as Parquet,
-byte for byte, without the seconds.
+Every other kill takes the worker processes along, else they end by themselves. Tables are compared as
+Parquet, byte for byte, without the seconds.
 """
 
 from __future__ import annotations
