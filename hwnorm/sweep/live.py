@@ -35,10 +35,14 @@ class View:
     def shown(self) -> Iterator[None]:
         """Show it while in the block."""
         self._began = time.monotonic()
-        with Live(self.table(), console=err, auto_refresh=False, vertical_overflow="visible") as live:
-            self._live = live
-            yield
-            live.update(self.table(), refresh=True)
+        self._live = Live(self.table(), console=err, auto_refresh=False, vertical_overflow="visible")
+        try:
+            with self._live:
+                yield
+                self._live.update(self.table(), refresh=True)
+        finally:
+            if not err.is_terminal:
+                err.line()  # which the last view lacks there
 
     def add(self, row: dict[str, Any], now: bool = True) -> None:
         """A trial has finished; ``now``: not in an earlier sweep."""

@@ -91,12 +91,14 @@ def sweep(
         if study.file.study.sampler == "grid":
             source = _Grid(study, numbered(history), results)
         keeper = _Keeper(study, book, source, results)
-        if source.left():
-            if cluster is None and run_trial is run_pipeline:
-                _check_tools()
-            with keeper.view.shown(), _executor(cluster, min(jobs, source.left())) as (pool, width):
-                _run(study, source, keeper, run_trial, pool, width)
-        keeper.write()
+        if source.left() and cluster is None and run_trial is run_pipeline:
+            _check_tools()
+        try:
+            if source.left():
+                with _executor(cluster, min(jobs, source.left())) as (pool, width), keeper.view.shown():
+                    _run(study, source, keeper, run_trial, pool, width)
+        finally:
+            keeper.write()
         return Summary(keeper.rows(), keeper.ran)
 
 

@@ -17,6 +17,7 @@ from synthetic_trials import GRID, dying, failing, measured, quick, runs, write_
 
 from hwnorm.errors import InputError
 from hwnorm.sweep.folder import locked
+from hwnorm.sweep.live import View
 from hwnorm.sweep.study import grid
 from hwnorm.sweep.sweep import sweep
 from hwnorm.sweep.table import read_table
@@ -308,3 +309,27 @@ def test_a_result_says_what_it_is(tmp_path):
     data = json.loads((study.trial(0) / "result.json").read_text())
     assert (data["kind"], data["seed"], data["trial"]) == ("result", 3, 0)
     assert all(data[name] == value for name, value in row.items())
+
+
+def test_a_missing_package_is_named_with_what_installs_it(tmp_path, monkeypatch):
+    """Without the extra: one line, nothing written."""
+    study = write_study(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pyarrow, which is not installed; pip install 'hwnorm\[sweep\]'"):
+        sweep(study, run_trial=quick)
+    assert not study.folder.exists()
+
+
+def test_the_view_tells_how_far_it_is(tmp_path):
+    """Done, failed, and the front; the time left only while there is some."""
+    study = write_study(tmp_path)
+    view = View("s", 24)
+    rows = sweep(study, run_trial=quick).rows
+    for row in rows[:10]:
+        view.add(row)
+    view.add(rows[10] | {"state": "failed"})
+    assert "s: 11 of 24 trials, 1 failed, about 0 min" in str(view.table().title)
+    best = max(rows[:10], key=lambda row: row["accuracy_bit_true"])
+    shown = list(view.table().columns[0].cells)
+    assert str(best["trial"]) in shown
+    assert str(rows[10]["trial"]) not in shown
