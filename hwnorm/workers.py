@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -79,21 +78,13 @@ class _Apart(Executor):
         pool = self._free.get()
         try:
             future = pool.submit(task, *args, **kwargs)
-        except BrokenExecutor:  # its process died after its last task, of which nothing is lost
-            pool = self._instead_of(pool)
+        except BrokenExecutor:  # its process died
+            self._pools.discard(pool)
+            pool = _Pool(1)
+            self._pools.add(pool)
             future = pool.submit(task, *args, **kwargs)
-        future.add_done_callback(partial(self._done, pool))
+        future.add_done_callback(lambda _: self._free.put(pool))
         return future
-
-    def _done(self, pool: _Pool, future: Future[Any]) -> None:
-        lost = not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
-        self._free.put(self._instead_of(pool) if lost else pool)
-
-    def _instead_of(self, pool: _Pool) -> _Pool:
-        self._pools.discard(pool)
-        fresh = _Pool(1)
-        self._pools.add(fresh)
-        return fresh
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         for pool in list(self._pools):

@@ -86,7 +86,12 @@ def sweep(
             if retry_failed and row["state"] == "failed":
                 (study.trial(number) / "result.json").unlink()
                 del results[number]
-        book = Book(study, new)
+        try:
+            book = Book(study, new)
+        except InputError:
+            if new:
+                (study.folder / "study.json").unlink()  # nothing has begun
+            raise
         source: _Source = _Asked(study, book, results)
         if study.file.study.sampler == "grid":
             source = _Grid(study, numbered(history), results)

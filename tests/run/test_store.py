@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hwnorm.run import store
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.settings import RunSettings
 from hwnorm.run.store import Store
@@ -45,6 +46,29 @@ def test_folders_come_along(tmp_path):
     one.write(one.emitted, "packages", "abc", {}, one.emitted.parent)
     assert two.has(two.emitted, "packages", "abc")
     assert (two.package("top") / "rtl" / "top.v").read_text() == "module top; endmodule"
+
+
+def test_half_of_an_entry_is_not_current(tmp_path, monkeypatch):
+    """Stopped after any number of files, a run has no artefact that tells of the ones that are not there."""
+    one, two = run_folder(tmp_path, "one"), run_folder(tmp_path, "two")
+    assert not one.has(one.emitted, "packages", "abc")
+    for name in ("a.v", "b.v"):
+        (one.package("top") / name).parent.mkdir(parents=True, exist_ok=True)
+        (one.package("top") / name).write_text("module")
+    one.write(one.emitted, "packages", "abc", {}, one.emitted.parent)
+    place, left = store._place, [2]
+
+    def stopping(*args):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        place(*args)
+
+    monkeypatch.setattr(store, "_place", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        two.has(two.emitted, "packages", "abc")
+    assert len(list(two.package("top").iterdir())) == 2
+    assert not two.is_current(two.emitted, "packages", "abc")
 
 
 def test_writing_again_leaves_the_others_as_they_were(tmp_path):
