@@ -49,9 +49,8 @@ class Book:
         self._head = study.file.study
         self._distributions = {name: _distribution(name, v) for name, v in study.file.axes.items()}
         self._study = _open(study, new)
-        if any(
-            trial.distributions != self._distributions for trial in self._study.get_trials(deepcopy=False)
-        ):
+        trials = self._study.get_trials(deepcopy=False)
+        if self._head.sampler == "grid" and any(t.distributions != self._distributions for t in trials):
             optuna.delete_study(study_name=study.name, storage=self._study._storage)
             self._study = _open(study, new=False)
         self._told: set[tuple[int, str]] = set()
@@ -60,7 +59,10 @@ class Book:
         self._running: set[int] = set()
         for trial in self._study.get_trials(deepcopy=False):
             number = _number(trial)
-            self.asked[number] = _parameters(trial.params)
+            params = trial.params
+            if len(params) < len(self._distributions):
+                params = self._completed(trial)
+            self.asked[number] = _parameters(params)
             if trial.state.is_finished():
                 self._told.add((number, "complete" if trial.state is TrialState.COMPLETE else "failed"))
             else:
@@ -76,6 +78,20 @@ class Book:
         self.asked[trial.number] = _parameters(trial.params)
         self._running.add(trial.number)
         return trial.number, self.asked[trial.number]
+
+    def _completed(self, trial: FrozenTrial) -> dict[str, Any]:
+        """The parameters of a trial that was stopped while they were drawn, as they would have been.
+
+        Each is drawn and kept by itself, and the trial is the last one that was asked for.
+        """
+        sampler = _sampler(self._head.sampler, self._head.seed, len(self.asked))
+        self._study.sampler = sampler
+        going_on = optuna.trial.Trial(self._study, trial._trial_id)
+        for name, distribution in self._distributions.items():
+            if name in trial.params and name not in going_on.relative_params:
+                sampler.sample_independent(self._study, trial, name, distribution)
+            going_on._suggest(name, distribution)
+        return going_on.params
 
     def tell(self, row: Mapping[str, Any], parameters: Parameters) -> None:
         """A trial has finished with this row; one that was told already is left as it is."""

@@ -7,6 +7,7 @@ import pytest
 from synthetic_trials import quick, write_study
 
 from hwnorm.errors import InputError
+from hwnorm.sweep.book import Book
 from hwnorm.sweep.sweep import sweep
 
 STUDY = '[study]\nstorage = "{url}"\n[axes]\ninput_bits = [8, 10, 12]'
@@ -50,3 +51,32 @@ def test_a_samplers_trials_need_its_storage(tmp_path):
     (study.folder / "optuna.sqlite3").unlink()
     with pytest.raises(InputError, match="trial 0 is not in Optuna's storage"):
         sweep(study, run_trial=quick)
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe"])
+@pytest.mark.parametrize("drawn", [0, 1, 2])
+def test_a_trial_stopped_while_its_parameters_are_drawn_is_drawn_whole(tmp_path, monkeypatch, sampler, drawn):
+    """After none, one or two of three: the next who opens the book has it with all, as without the stop."""
+    text = f'[study]\nsampler = "{sampler}"\ntrials = 4\n[axes]\ninput_bits = [8, 10, 12, 16]\n'
+    text += "output_bits = { low = 4, high = 12 }\nwithin = { low = 0.01, high = 1.0, log = true }"
+    books = {}
+    for name in ("whole", "stopped"):
+        study = write_study(tmp_path, text, name)
+        study.folder.mkdir()
+        books[name] = Book(study, new=True)
+    for _ in range(2):
+        books["whole"].ask()
+    suggest, left = optuna.trial.Trial._suggest, [3 + drawn]
+
+    def stopping(self, *args):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return suggest(self, *args)
+
+    monkeypatch.setattr(optuna.trial.Trial, "_suggest", stopping)
+    books["stopped"].ask()
+    with pytest.raises(KeyboardInterrupt):
+        books["stopped"].ask()
+    monkeypatch.undo()
+    assert Book(study, new=False).asked == books["whole"].asked
