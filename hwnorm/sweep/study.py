@@ -253,6 +253,9 @@ def _check(study: Study) -> None:
         tried: list[Value] = values if isinstance(values, list) else [values.low, values.high]
         for value in tried:
             _try(study, f"axes.{key}", starts | {key: value})
+    if study.file.study.sampler == "grid":
+        for parameters in grid(axes):
+            _try(study, f"axes, {json.dumps(parameters)}", parameters)
 
 
 def _first(values: list[Value] | Range) -> Value:

@@ -68,6 +68,10 @@ def test_a_grid_goes_over_all_combinations(tmp_path):
         ("[axes]\nbudget = [{ within = 0.1 }, 3]", "tables beside single values"),
         ("[axes]\nbudget = [{ within = 0.1 }, { witin = 0.2 }]", "axes.witin: no setting"),
         ("[axes]\nb = [{ within = 0.1 }]\nwithin = [0.2]", "within: set in axes.b and axes.within"),
+        (
+            "[axes]\na = [{ lanes = 1 }, { max_loss = 1.0 }]\nb = [{ seed = 1 }, { total_area = 9.0 }]",
+            'axes, {"a": {"max_loss": 1.0}, "b": {"total_area": 9.0}}: give --total-area or --max-loss',
+        ),
         ("[axes\n", "cannot be read as TOML"),
     ],
 )
