@@ -14,6 +14,8 @@ from hwnorm.version import VERSION
 
 #: Version of the layout of every JSON artefact in a run folder.
 SCHEMA = 1
+#: The fields that every artefact begins with.
+HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -39,13 +41,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_artefact(path: Path, kind: str, seed: int | None, made_from: str, body: dict[str, Any]) -> None:
     """Write a JSON artefact: its kind, the schema and hwnorm's version, seed, origin, then ``body``."""
-    head = {
-        "kind": kind,
-        "schema": SCHEMA,
-        "hwnorm_version": VERSION,
-        "seed": seed,
-        "made_from": made_from,
-    }
+    head = dict(zip(HEAD, (kind, SCHEMA, VERSION, seed, made_from), strict=True))
     write_text(path, json.dumps(head | body, indent=1, allow_nan=False) + "\n")
 
 
@@ -70,6 +66,11 @@ def read_artefact(path: Path, kind: str) -> dict[str, Any]:
             f"{VERSION}, which reads schema {SCHEMA}: run again into a new folder, or use that version"
         )
     return data
+
+
+def body(artefact: dict[str, Any]) -> dict[str, Any]:
+    """What an artefact says, without its head: what a later stage depends on."""
+    return {name: value for name, value in artefact.items() if name not in HEAD}
 
 
 def digest(*parts: Any) -> str:

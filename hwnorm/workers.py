@@ -1,12 +1,19 @@
-"""Worker processes that leave Ctrl-C to their parent."""
+"""Worker processes, which leave Ctrl-C to their parent and end with it, and clusters."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import queue
+import shutil
 import signal
+import threading
+import tomllib
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
@@ -17,8 +24,23 @@ class _Here(Executor):
 
     def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(task(*args, **kwargs))
+        try:
+            future.set_result(task(*args, **kwargs))
+        except Exception as error:  # Ctrl-C is not the task's
+            future.set_exception(error)
         return future
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as its parent has, however that ended: nobody would take its results."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Pool(ProcessPoolExecutor):
@@ -28,7 +50,7 @@ class _Pool(ProcessPoolExecutor):
     """
 
     def __init__(self, count: int) -> None:
-        super().__init__(count, mp_context=multiprocessing.get_context("spawn"))
+        super().__init__(count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
 
     def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         # Blocked, not ignored: processes that start here inherit that, and a Ctrl-C that comes meanwhile is
@@ -40,10 +62,39 @@ class _Pool(ProcessPoolExecutor):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Apart(Executor):
+    """Pools of one process each: one that dies takes no other's task along, and is replaced.
+
+    At most as many tasks as there are processes may be under way.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: queue.SimpleQueue[_Pool] = queue.SimpleQueue()
+        self._pools = {_Pool(1) for _ in range(count)}
+        for pool in self._pools:
+            self._free.put(pool)
+
+    def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        pool = self._free.get()
+        try:
+            future = pool.submit(task, *args, **kwargs)
+        except BrokenExecutor:  # its process died
+            self._pools.discard(pool)
+            pool = _Pool(1)
+            self._pools.add(pool)
+            future = pool.submit(task, *args, **kwargs)
+        future.add_done_callback(lambda _: self._free.put(pool))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for pool in list(self._pools):
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
 @contextmanager
-def processes(count: int) -> Iterator[Executor]:
-    """An executor of ``count`` processes; an exception in the block ends them."""
-    with _Pool(count) as pool:
+def _ended(pool: Executor) -> Iterator[Executor]:
+    """The executor; an exception in the block ends its processes, which finish nothing more."""
+    with pool:
         try:
             yield pool
         except BaseException:
@@ -51,6 +102,20 @@ def processes(count: int) -> Iterator[Executor]:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+@contextmanager
+def processes(count: int) -> Iterator[Executor]:
+    """An executor of ``count`` processes; an exception in the block ends them."""
+    with _ended(_Pool(count)) as pool:
+        yield pool
+
+
+@contextmanager
+def processes_apart(count: int) -> Iterator[Executor]:
+    """The same, for at most ``count`` tasks at a time: one that loses its process breaks no other."""
+    with _ended(_Apart(count)) as pool:
+        yield pool
 
 
 @contextmanager
@@ -63,12 +128,20 @@ def workers(count: int) -> Iterator[Executor]:
         yield pool
 
 
+#: What ``--cluster NAME:FILE`` may name: the queueing system's class in dask_jobqueue, and its command.
+QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "lsf": ("LSFCluster", "bsub")}
+
+
 @contextmanager
-def cluster_executor(address: str) -> Iterator[Executor]:
-    """An executor of the workers behind a Dask scheduler.
+def cluster_client(where: str) -> Iterator[Any]:
+    """A Dask client: of the scheduler at an address, or of workers that a queueing system starts.
+
+    Args:
+        where: the address; or ``slurm:FILE`` or ``lsf:FILE``, the file a TOML table of the keyword arguments
+            of dask_jobqueue's ``SLURMCluster`` or ``LSFCluster``, and ``jobs``, how many to submit.
 
     Raises:
-        InputError: Dask is not installed, or no scheduler answers at ``address``.
+        InputError: Dask is not installed, no scheduler answers, or file or system are unfit.
     """
     try:
         from distributed import Client
@@ -76,11 +149,53 @@ def cluster_executor(address: str) -> Iterator[Executor]:
         raise InputError(
             "option --cluster: Dask is not installed; pip install 'hwnorm[cluster]' adds it"
         ) from None
+    name, _, file = where.partition(":")
+    if name in QUEUES:
+        with _queued(name, Path(file)) as cluster, Client(cluster) as client:
+            yield client
+        return
     try:
-        client = Client(address, timeout=10)
+        client = Client(where, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"option --cluster: no Dask scheduler at {address} ({' '.join(str(error).split())})"
+            f"option --cluster: no Dask scheduler at {where} ({' '.join(str(error).split())})"
         ) from None
-    with client, client.get_executor() as executor:
+    with client:
+        yield client
+
+
+@contextmanager
+def _queued(name: str, file: Path) -> Iterator[Any]:
+    """A Dask cluster whose workers are jobs of a queueing system."""
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise InputError(
+            "option --cluster: dask-jobqueue is not installed; pip install 'hwnorm[cluster]' adds it"
+        ) from None
+    kind, command = QUEUES[name]
+    try:
+        options = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"option --cluster: {file}: cannot be read as TOML ({error})") from None
+    jobs = options.pop("jobs", None)
+    if not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"option --cluster: {file}: jobs is {jobs!r}; how many to submit is needed")
+    if shutil.which(command) is None:
+        raise InputError(f"option --cluster: {command} is not on the PATH; {name} needs it")
+    try:
+        cluster = getattr(dask_jobqueue, kind)(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"option --cluster: {file}: {kind} refuses it ({' '.join(str(error).split())})"
+        ) from None
+    with cluster:
+        cluster.scale(jobs=jobs)
+        yield cluster
+
+
+@contextmanager
+def cluster_executor(where: str) -> Iterator[Executor]:
+    """An executor of a cluster's workers (:func:`cluster_client`)."""
+    with cluster_client(where) as client, client.get_executor() as executor:
         yield executor

@@ -24,7 +24,9 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     except InputError as error:
         raise InputError(f"model {run.settings.model!r}: {error}") from None
     sites = select_norms(found, patterns(run.settings.only), patterns(run.settings.skip))
-    if run.started and all(run.is_current(run.profile(site.name), "profile", made_from) for site in sites):
+    # Each is asked for, found or not: what is missing is this run's to write.
+    there = [run.started and run.has(run.profile(site.name), "profile", made_from) for site in sites]
+    if all(there):
         return
     affines = {site.name: site.affine for site in sites}
     profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")

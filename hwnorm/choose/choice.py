@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.errors import InputError
-from hwnorm.files import read_artefact
+from hwnorm.files import digest, read_artefact
 from hwnorm.targets.cost import Resources
 
 
@@ -56,6 +57,24 @@ def read_choice(path: Path) -> list[Chosen]:
         return [_chosen(dict(layer)) for layer in data["layers"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({error}); choose again") from None
+
+
+def functions_digest(chosen: Sequence[Chosen]) -> str:
+    """Hash of what a choice's functions compute: choices that differ in hardware alone have the same one."""
+    return digest(
+        [
+            [c.layer, c.expression]
+            if c.datapath is None
+            else [
+                c.layer,
+                c.expression,
+                str(c.datapath.input),
+                str(c.datapath.output),
+                digest(c.datapath.evaluate(c.datapath.input.codes()).tobytes()),
+            ]
+            for c in chosen
+        ]
+    )
 
 
 def _chosen(layer: dict[str, Any]) -> Chosen:

@@ -12,7 +12,7 @@ from hwnorm.choose.network import NetworkLoss, calibration
 from hwnorm.choose.offers import Offer
 from hwnorm.choose.survey import Survey, survey
 from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact
+from hwnorm.files import body, digest, read_artefact
 from hwnorm.profile import read_profile
 from hwnorm.progress import track
 from hwnorm.run.folder import RunFolder, layer_files
@@ -76,14 +76,14 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
         InputError: no fronts, a front's profile is missing, or no choice keeps the budget.
     """
     paths = layer_files(run.path / "fronts", "search")
-    fronts = {
-        front.layer: front for path in paths for front in [Front.from_json(read_artefact(path, "front"))]
-    }
+    read = [read_artefact(path, "front") for path in paths]
+    fronts = {front.layer: front for front in map(Front.from_json, read)}
     settings = run.settings
     target = load_target(settings.target, settings.cost_weights)
     limits = Limits(settings.max_lut, settings.max_latency, 0 if settings.no_dsp else None)
     depends = settings.clock_mhz, asdict(limits), target.model_dump(mode="json"), inputs.fingerprint
-    made_from = digest(*paths, *(run.profile(layer) for layer in fronts), depends)
+    profiles = [body(read_artefact(run.profile(layer), "profile")) for layer in fronts]
+    made_from = digest(*map(body, read), *profiles, depends)
     network: NetworkLoss | None = None
 
     def opened() -> NetworkLoss:
@@ -93,15 +93,15 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
             network = NetworkLoss(inputs.model, pixels, list(fronts))
         return network
 
-    if not run.is_current(run.choices, "choices", made_from):
-        profiles = {layer: read_profile(run.profile(layer)) for layer in fronts}
-        found = survey(opened(), fronts, profiles, target, settings.clock_mhz, limits, jobs)
+    if not run.has(run.choices, "choices", made_from):
+        by_layer = {layer: read_profile(run.profile(layer)) for layer in fronts}
+        found = survey(opened(), fronts, by_layer, target, settings.clock_mhz, limits, jobs)
         run.write(run.choices, "choices", made_from, _choices(opened(), found))
     budget = Budget.of(settings)
-    made_from = digest(run.choices, budget.total_area, budget.max_loss, budget.within)
-    if run.is_current(run.choice, "choice", made_from):
-        return
     data = read_artefact(run.choices, "choices")
+    made_from = digest(body(data), budget.total_area, budget.max_loss, budget.within)
+    if run.has(run.choice, "choice", made_from):
+        return
     found = read_survey(data)
     selection = budget.select(found)
     known = [point for point in data["front"] if point["picks"] == list(selection.picks)]

@@ -16,7 +16,11 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
 JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
 ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", help="address of a Dask scheduler that runs the search instead")
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="address of a Dask scheduler, slurm:FILE or lsf:FILE (docs/sweeps.md): what runs it instead",
+    ),
 ]
 
 JOBS = os.cpu_count() or 1

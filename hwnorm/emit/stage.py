@@ -9,10 +9,9 @@ from hwnorm.datapath.lower import unfused_resources
 from hwnorm.emit.folded import emit_folded
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
-from hwnorm.files import digest, read_artefact, write_text
+from hwnorm.files import digest, read_artefact
 from hwnorm.run.folder import RunFolder
 from hwnorm.targets.target import load_target
-from hwnorm.version import VERSION
 
 
 def emit(run: RunFolder) -> None:
@@ -24,12 +23,13 @@ def emit(run: RunFolder) -> None:
         InputError: no choice.
     """
     chosen = read_choice(run.choice)
-    made_from = digest(run.choice, run.settings.lanes, VERSION)
-    stamp = run.path / "packages" / ".made_from"
-    tops = {c.top for c in chosen}
-    if stamp.is_file() and stamp.read_text() == made_from:
-        return
     target = load_target(run.settings.target, run.settings.cost_weights)
+    affines = {c.layer: affine_of(run, c.layer) for c in chosen}
+    depends = run.settings.model, run.settings.lanes, affines, target.model_dump(mode="json")
+    made_from = digest([c.to_json() for c in chosen], *depends)
+    if run.has(run.emitted, "packages", made_from):
+        return
+    tops = [c.top for c in chosen]
     for c in chosen:
         kernel = c.datapath
         if kernel is None:
@@ -44,12 +44,12 @@ def emit(run: RunFolder) -> None:
             resources=c.resources,
             unfused_resources=unfused_resources(parse(kernel.expression), *formats, target, kernel.clock_mhz),
             note=f"Stands in for the norm {c.layer} of {run.settings.model}.\n"
-            f"Its weight and bias are {affine_of(run, c.layer)}.",
+            f"Its weight and bias are {affines[c.layer]}.",
         )
     for folder in (run.path / "packages").iterdir():
         if folder.is_dir() and folder.name not in tops:
             shutil.rmtree(folder)
-    write_text(stamp, made_from)
+    run.write(run.emitted, "packages", made_from, {"tops": tops}, run.emitted.parent)
 
 
 def affine_of(run: RunFolder, layer: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from hwnorm.choose.choice import read_choice
+from hwnorm.choose.choice import functions_digest, read_choice
 from hwnorm.data.varied import VariedImages
 from hwnorm.evaluate import evaluate
 from hwnorm.files import digest, write_whole
@@ -38,11 +38,12 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
         InputError: no choice, or a layer that the model does not have.
     """
     s, tests, model = run.settings, inputs.test_images, inputs.model
-    options = s.finetune, s.epochs, s.learning_rate, s.hardware_in_loop, s.seed
-    made_from = digest(run.choice, inputs.fingerprint, tests.fingerprint, options)
-    if run.is_current(run.realign, "realign", made_from) and run.realigned_weights.is_file():
-        return
     chosen = read_choice(run.choice)
+    options = (s.finetune, s.epochs, s.learning_rate, s.hardware_in_loop, s.seed)
+    depends = inputs.fingerprint, tests.fingerprint, options if s.finetune != "none" else None
+    made_from = digest(functions_digest(chosen), *depends)
+    if run.has(run.realign, "realign", made_from, run.realigned_weights):
+        return
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
     small = inputs.pixels <= FEW_PIXELS
@@ -85,7 +86,7 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
         "fits": [asdict(fit) for fit in fits],
         "epochs": [asdict(epoch) for epoch in history],
     }
-    run.write(run.realign, "realign", made_from, body)
+    run.write(run.realign, "realign", made_from, body, run.realigned_weights)
     _checkpoint(run).unlink(missing_ok=True)
 
 

@@ -12,15 +12,19 @@ from pydantic import ValidationError
 from hwnorm.errors import InputError
 from hwnorm.files import digest, read_artefact, write_artefact
 from hwnorm.run.settings import RunSettings
+from hwnorm.run.store import Store
 from hwnorm.version import VERSION
 
 
 class RunFolder:
-    """A run folder and its settings."""
+    """A run folder and its settings; ``store`` holds artefacts that it shares with other runs."""
 
-    def __init__(self, path: Path, settings: RunSettings, started: bool = True) -> None:
+    def __init__(
+        self, path: Path, settings: RunSettings, started: bool = True, store: Store | None = None
+    ) -> None:
         self.path = path
         self.settings = settings
+        self.store = store
         #: Whether ``run.json`` holds these settings; :meth:`start` writes it.
         self.started = started
 
@@ -115,6 +119,11 @@ class RunFolder:
         return self.path / "realigned.safetensors"
 
     @property
+    def emitted(self) -> Path:
+        """Says what the packages were made from; written after them."""
+        return self.path / "packages" / ".made_from"
+
+    @property
     def verdict(self) -> Path:
         return self.path / "verdict.json"
 
@@ -134,9 +143,40 @@ class RunFolder:
         """Path of a kernel's package."""
         return self.path / "packages" / top
 
-    def write(self, path: Path, kind: str, made_from: str, body: dict[str, Any]) -> None:
-        """Write one of the run's JSON artefacts."""
+    def write(self, path: Path, kind: str, made_from: str, body: dict[str, Any], *beside: Path) -> None:
+        """Write one of the run's JSON artefacts; one that :meth:`has` missed goes to the store too.
+
+        Args:
+            beside: files and folders that belong to it, and were written before.
+        """
         write_artefact(path, kind, self.settings.seed, made_from, body)
+        if self.store is not None and self.store.claimed(key := self._key(path, kind, made_from)):
+            self.store.publish(key, self.path, [*beside, path])
+
+    def has(self, path: Path, kind: str, made_from: str, *beside: Path) -> bool:
+        """Whether the artefact is current, in place or brought from the store, with what lies beside it.
+
+        If it is not, the run that shares the store is to write it; others that ask for it wait until then.
+
+        Raises:
+            InputError: it is there, but of another schema or kind.
+        """
+        if self.is_current(path, kind, made_from) and all(other.exists() for other in beside):
+            return True
+        if self.store is None:
+            return False
+        key = self._key(path, kind, made_from)
+        if self.store.fetch(key, self.path, path):
+            return True
+        self.store.claim(key)
+        if not self.store.fetch(key, self.path, path):
+            return False
+        self.store.release(key)
+        return True
+
+    def _key(self, path: Path, kind: str, made_from: str) -> str:
+        assert self.store is not None
+        return self.store.key(str(path.relative_to(self.path)), kind, made_from, VERSION)
 
     def is_current(self, path: Path, kind: str, made_from: str) -> bool:
         """Whether the artefact is there and made of the inputs with that hash, by this version.

@@ -198,7 +198,10 @@ class Evolution:
         if form is not None and individual.key not in state.known:
             tuned = self._judge.tuned(form)
             state.known[individual.key] = (
-                None if tuned is None else Known(str(tuned.shape), tuned.error, tuned.guess)
+                None
+                if tuned is None
+                # No finite cost where a shape has no value somewhere, and JSON has none other.
+                else Known(str(tuned.shape), tuned.error, min(tuned.guess, _WORST[1]))
             )
         known = state.known.get(individual.key)
         individual.fitness.values = _WORST if known is None else (known.error, known.cost)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact
+from hwnorm.files import body, digest, read_artefact
 from hwnorm.progress import err
 from hwnorm.run.folder import RunFolder, layer_files
 from hwnorm.run.settings import RunSettings
@@ -17,7 +17,7 @@ from hwnorm.search.layer import Front, SearchSettings
 from hwnorm.search.live import LiveTable
 from hwnorm.search.tasks import Executors, Job, Watcher, run_jobs
 from hwnorm.targets.target import load_target
-from hwnorm.workers import cluster_executor, processes
+from hwnorm.workers import cluster_executor, workers
 
 
 def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
@@ -41,8 +41,8 @@ def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
     for path in layer_files(run.path / "profiles", "capture"):
         data = read_artefact(path, "profile")
         settings = layer_settings(run.settings, data["layer"])
-        made_from = digest(path, asdict(settings), target)
-        if run.is_current(run.front(data["layer"]), "front", made_from):
+        made_from = digest(body(data), asdict(settings), target)
+        if run.has(run.front(data["layer"]), "front", made_from):
             run.search(data["layer"]).unlink(missing_ok=True)
             continue
         job = Job(data["layer"], data, settings, _kept(run, data["layer"], made_from))
@@ -50,7 +50,7 @@ def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
     if not pending:
         return
     todo = [job for job, _, _ in pending.values()]
-    executors: Executors = partial(processes, min(jobs, len(todo) * run.settings.restarts))
+    executors: Executors = partial(workers, min(jobs, len(todo) * run.settings.restarts))
     width = jobs
     if cluster is not None:
         executors, width = partial(cluster_executor, cluster), len(todo) * run.settings.restarts

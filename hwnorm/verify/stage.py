@@ -20,11 +20,12 @@ def verify(run: RunFolder, jobs: int, formal: bool = False) -> None:
     """
     folders = [run.package(c.top) for c in read_choice(run.choice) if not c.folded]
     made_from = digest(*(path for folder in folders for path in _sources(folder)), run.settings.seed, formal)
-    if run.is_current(run.verdict, "verdict", made_from):
+    beside = [folder / "verdict.json" for folder in folders]
+    if run.has(run.verdict, "verdict", made_from, *beside):
         return
     # Where every layer folds there is nothing to ask the tools for.
     verdicts = verify_packages(folders, seed=run.settings.seed, jobs=jobs, formal=formal) if folders else []
-    run.write(run.verdict, "verdict", made_from, {"packages": [v.to_json() for v in verdicts]})
+    run.write(run.verdict, "verdict", made_from, {"packages": [v.to_json() for v in verdicts]}, *beside)
 
 
 def read_verdicts(run: RunFolder) -> list[Verdict]:

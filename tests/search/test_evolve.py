@@ -159,3 +159,11 @@ def test_processes_of_their_own_find_the_same():
         for seed in (1, 2)
     }
     assert len(found) == 1
+
+
+def test_a_shape_of_no_finite_cost_can_be_kept(profile_of):
+    """x over its magnitude has no value at 0, and no finite cost: the state is JSON all the same."""
+    judge = Judge(profile_of("1.5*tanh(4*x)", noise=0.2), FORMATS, load_target("xcup"), 250.0)
+    state = Evolution(judge, 16, None, (parse("x*rsqrt(square(x))"),)).begin(7)
+    assert any("rsqrt" in text for text in state.people)
+    json.dumps(state.to_json(), allow_nan=False)

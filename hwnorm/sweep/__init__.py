@@ -1,0 +1,1 @@
+"""Sweeps: studies of many trials, their table, and their front."""

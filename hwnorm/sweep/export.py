@@ -1,0 +1,100 @@
+"""A front as a file, and one of its points as a folder of verified packages."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from hwnorm.errors import InputError
+from hwnorm.files import digest, read_artefact, write_artefact, write_text
+from hwnorm.sweep.pareto import ParetoFront
+from hwnorm.sweep.study import SETTINGS
+from hwnorm.sweep.table import column_types, write_table
+
+#: What an emitted point takes along of its run folder.
+TAKEN = ("choice.json", "realign.json", "realigned.safetensors", "verdict.json", "packages")
+
+
+def write_front(path: Path, found: Sequence[ParetoFront], form: Literal["csv", "json", "parquet"]) -> None:
+    """Write the points of fronts with all columns of their rows, and ``point``, ``study`` and ``knee``."""
+    rows: list[dict[str, Any]] = []
+    for front in found:
+        for i, row in enumerate(front.rows):
+            rows.append({"point": len(rows) + 1, "knee": i == front.knee} | row)
+    settings = list(dict.fromkeys(name for row in rows for name in row if name in SETTINGS))
+    types = {"point": int, "study": str, "knee": bool} | column_types(settings)
+    plain = [{name: row.get(name) for name in types} for row in rows]
+    if form == "parquet":
+        write_table(path, plain, types)
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(types), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(plain)
+        write_text(path, text.getvalue())
+    else:
+        heads = [
+            {
+                "accuracy_name": front.accuracy_name,
+                "unit": front.unit,
+                "considered": front.considered,
+                "largest_area": front.largest_area,
+                "hypervolume": front.hypervolume,
+            }
+            for front in found
+        ]
+        body = {"fronts": heads, "points": plain}
+        write_artefact(path, "pareto", None, digest(body), body)
+
+
+def emit_point(row: dict[str, Any], folder: Path) -> int:
+    """Copy a trial's packages with their verdicts, its choice and its weights, whole or not at all.
+
+    ``manifest.json`` names the study, the trial, its row, the kernels and every file's SHA-256.
+
+    Returns:
+        How many packages there are; of a layer that folds there is a manifest alone, which does not count.
+
+    Raises:
+        InputError: ``folder`` is not empty, the trial's run folder is not whole, or a package did not pass.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
+    trial: Path = row["folder"]
+    for name in TAKEN:
+        if not (trial / name).exists():
+            raise InputError(
+                f"{trial / name}: not there; `hwnorm run` with the trial's settings makes it again"
+            )
+    verdicts = read_artefact(trial / "verdict.json", "verdict")["packages"]
+    failed = [verdict["top"] for verdict in verdicts if not verdict["passed"]]
+    if failed:
+        raise InputError(f"{trial / 'verdict.json'}: {failed[0]} did not pass; `hwnorm verify {trial}`")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        beside.chmod(0o755)
+        for name in TAKEN:
+            if (trial / name).is_dir():
+                shutil.copytree(trial / name, beside / name, ignore=shutil.ignore_patterns(".*"))
+            else:
+                shutil.copyfile(trial / name, beside / name)
+        files = {
+            str(path.relative_to(beside)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(beside.rglob("*"))
+            if path.is_file()
+        }
+        told = {name: value for name, value in row.items() if name != "folder"}
+        body = {"row": told, "kernels": [verdict["top"] for verdict in verdicts], "files": files}
+        write_artefact(beside / "manifest.json", "point", None, digest(body), body)
+        os.rename(beside, folder)  # an empty folder there gives way
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return len(verdicts)

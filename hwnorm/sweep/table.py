@@ -1,0 +1,82 @@
+"""The table of results: one row a finished or failed trial, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from hwnorm.errors import InputError
+from hwnorm.files import write_whole
+from hwnorm.run.settings import RunSettings
+from hwnorm.sweep.study import SETTINGS
+from hwnorm.sweep.trial import MEASURED
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+def need_sweep() -> None:
+    """Complain if what the extra ``sweep`` installs is not there.
+
+    Raises:
+        InputError: Optuna or PyArrow is missing.
+    """
+    try:
+        import optuna
+        import pyarrow
+    except ImportError as error:
+        raise InputError(
+            f"a sweep needs {error.name}, which is not installed; pip install 'hwnorm[sweep]' adds it"
+        ) from None
+    del optuna, pyarrow
+
+
+def column_types(settings: Sequence[str]) -> dict[str, type]:
+    """Columns of the table and their types; ``settings`` are the axes' (docs/sweeps.md)."""
+    first = {"trial": int, "state": str, "error": str}
+    last = {"hwnorm_version": str, "torch_version": str, "seconds": float}
+    return first | {name: _type(name) for name in settings} | MEASURED | last
+
+
+def _type(setting: str) -> type:
+    """The type of a setting's column."""
+    annotation = RunSettings.model_fields[SETTINGS[setting]].annotation
+    members = get_args(annotation) or (annotation,)
+    return next((kind for kind in (bool, int, float) if kind in members), str)
+
+
+def table(rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> pyarrow.Table:
+    """Rows as an Arrow table of these columns."""
+    import pyarrow as pa
+
+    arrow = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+    schema = pa.schema([(name, arrow[kind]) for name, kind in types.items()])
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> None:
+    """Write rows as Parquet, whole or not at all; the same rows give the same bytes."""
+    import pyarrow.parquet as pq
+
+    found = table(rows, types)
+    write_whole(path, lambda beside: pq.write_table(found, beside))
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a study's table.
+
+    Raises:
+        InputError: it is not there or cannot be read.
+    """
+    need_sweep()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; `hwnorm sweep {path.parent}.toml` makes it") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
+    return rows

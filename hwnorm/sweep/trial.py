@@ -1,0 +1,211 @@
+"""One trial: a run of every stage in one process, and the row that it ends with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnorm.errors import InputError
+from hwnorm.files import digest, read_artefact, write_artefact, write_text
+from hwnorm.progress import err
+from hwnorm.run.settings import RunSettings
+from hwnorm.version import VERSION
+
+if TYPE_CHECKING:
+    from hwnorm.run.inputs import Inputs
+
+#: Makes a run in a folder and returns what :data:`MEASURED` names; the store is the study's.
+RunTrial = Callable[[Path, RunSettings, Path], dict[str, Any]]
+
+#: Columns of what a trial measured, and their types.
+MEASURED: dict[str, type] = {
+    "accuracy_name": str,
+    "accuracy_layernorm": float,
+    "accuracy_float": float,
+    "accuracy_bit_true": float,
+    "test_images": int,
+    "test_fingerprint": str,
+    "area": float,
+    "unit": str,
+    "lut": int,
+    "ff": int,
+    "dsp": int,
+    "bram": int,
+    "latency": int,
+    "fmax_mhz": float,
+    "kernels": int,
+    "folded": int,
+    "verified": bool,
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a worker needs to know: a folder, the settings, and the columns that tell them."""
+
+    number: int
+    folder: Path
+    store: Path
+    settings: RunSettings
+    columns: dict[str, Any]
+
+    @property
+    def result(self) -> Path:
+        """Is there when the trial has finished."""
+        return self.folder / "result.json"
+
+
+#: A process runs one trial at a time: models are watched by hooks, and threads would share them.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def perform(trial: Trial, run_trial: RunTrial) -> dict[str, Any]:
+    """Run a trial, unless it has finished, and write its row; an exception is a row too."""
+    with _ONE_AT_A_TIME:
+        if trial.result.is_file():
+            return read_row(trial.result)
+        started = time.monotonic()
+        try:
+            measured = run_trial(trial.folder, trial.settings, trial.store)
+        except Exception as error:
+            told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            write_text(trial.folder / "error.txt", traceback.format_exc())
+            return finish(trial, None, " ".join(told.split()), time.monotonic() - started)
+        (trial.folder / "error.txt").unlink(missing_ok=True)
+        return finish(trial, measured, None, time.monotonic() - started)
+
+
+def finish(
+    trial: Trial, measured: dict[str, Any] | None, error: str | None, seconds: float
+) -> dict[str, Any]:
+    """Write ``result.json``, with which a trial has finished; its row."""
+    row = {
+        "trial": trial.number,
+        "state": "complete" if measured is not None else "failed",
+        "error": error,
+        **trial.columns,
+        **{name: (measured or {}).get(name) for name in MEASURED},
+        "hwnorm_version": VERSION,
+        "torch_version": importlib.metadata.version("torch"),
+        "seconds": round(seconds, 3),
+    }
+    made_from = digest(trial.settings.model_dump(mode="json"))
+    write_artefact(trial.result, "result", trial.settings.seed, made_from, row)
+    return row
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    """The row in a ``result.json``.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    data = read_artefact(path, "result")
+    # Of the head's fields two are columns as well.
+    return {name: value for name, value in data.items() if name not in ("kind", "schema", "made_from")}
+
+
+#: The model and images of the last trial of this process, and what they are made from.
+_inputs: tuple[str, Inputs] | None = None
+
+
+def _inputs_of(settings: RunSettings) -> Inputs:
+    """Loaded once for all trials of a process that have the same."""
+    from hwnorm.run.inputs import Inputs
+
+    global _inputs
+    names = "model", "weights", "data", "image_size", "images"
+    key = digest([str(getattr(settings, name)) for name in names])
+    if _inputs is None or _inputs[0] != key:
+        _inputs = key, Inputs(settings)
+    return _inputs[1]
+
+
+def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, Any]:
+    """Every stage in this process, with one thread: many trials keep the cores busier than many threads do.
+
+    Raises:
+        InputError: what any of the stages raises.
+    """
+    import torch
+
+    from hwnorm.capture.stage import capture
+    from hwnorm.choose.stage import choose
+    from hwnorm.emit.stage import emit
+    from hwnorm.realign.stage import realign
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.run.store import Store
+    from hwnorm.search.stage import search
+    from hwnorm.verify.stage import verify
+
+    torch.set_num_threads(1)
+    err.quiet = True  # the bars of many processes on one terminal
+    if (folder / "run.json").is_file() and RunFolder.open(folder).settings != settings:
+        shutil.rmtree(folder)  # half a trial from before the study's folder was moved
+    run = RunFolder.create(folder, settings, force=True)
+    run.store = Store(store)
+    try:
+        inputs = _inputs_of(settings)
+        _ = inputs.test_images
+        run.start()
+        capture(run, inputs)
+        search(run, 1)
+        choose(run, inputs, 1)
+        realign(run, inputs)
+        emit(run)
+        verify(run, 1)
+    finally:
+        run.store.release()
+    return measure(folder)
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """What a finished run says, as the columns :data:`MEASURED`.
+
+    Area, LUTs, flip-flops, DSP blocks and memories are the cost model's for all lanes of all kernels, without
+    the stream wrapper; latency and clock those of the slowest kernel, None where nothing is built.
+
+    Raises:
+        InputError: an artefact is missing or damaged.
+    """
+    from hwnorm.choose.choice import read_choice
+    from hwnorm.choose.offers import area_of
+    from hwnorm.run.folder import RunFolder
+    from hwnorm.targets.cost import fmax_mhz
+    from hwnorm.targets.target import load_target
+
+    run = RunFolder.open(folder)
+    lanes = run.settings.lanes
+    target = load_target(run.settings.target, run.settings.cost_weights)
+    chosen = read_choice(run.choice)
+    built = [c.datapath for c in chosen if c.datapath is not None]
+    used = [c.resources for c in chosen if c.datapath is not None]
+    realigned = read_artefact(run.realign, "realign")
+    labelled = bool(realigned["top1"])
+    scores = {
+        name: found["top1"]["percent"] if labelled else found["cosine"]
+        for name, found in realigned["scores"].items()
+    }
+    return {
+        "accuracy_name": "top-1" if labelled else "cosine",
+        "accuracy_layernorm": scores["layernorm"],
+        "accuracy_float": scores["realigned"],
+        "accuracy_bit_true": scores["bit_true"],
+        "test_images": realigned["test_images"],
+        "test_fingerprint": realigned["test_fingerprint"],
+        "area": round(lanes * sum(area_of(c.resources, target) for c in chosen), 1),
+        "unit": target.unit,
+        **{name: lanes * sum(getattr(r, name) for r in used) for name in ("lut", "ff", "dsp", "bram")},
+        "latency": max((path.latency for path in built), default=0),
+        "fmax_mhz": round(min(fmax_mhz(path.nodes, target) for path in built), 1) if built else None,
+        "kernels": len(built),
+        "folded": len(chosen) - len(built),
+        "verified": all(v["passed"] for v in read_artefact(run.verdict, "verdict")["packages"]),
+    }
