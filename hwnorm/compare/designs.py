@@ -14,7 +14,7 @@ from hwnorm.search.fitness import Judge
 from hwnorm.search.rivals import rivals
 from hwnorm.synth.flow import Counts
 from hwnorm.targets.target import Target
-from hwnorm.traffic import kernel_traffic, layernorm_traffic
+from hwnorm.traffic import NOTHING, kernel_traffic, layernorm_traffic
 
 #: Families that stand beside the chosen function, and what they are called for people.
 FAMILIES = {"dyt": "DyT, c*tanh(b*x)", "derf": "Derf, c*erf(b*x)", "table": "direct table"}
@@ -108,8 +108,10 @@ def figures(
     )
     if design == LAYERNORM:
         traffic = layernorm_traffic(channels, formats)
-    else:
+    elif latency:
         traffic = kernel_traffic(channels, formats, latency, lanes)
+    else:  # folded: there is no stage
+        traffic = NOTHING
     cycles = -(-channels // lanes)
     return Figures(
         layer=layer,
