@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def runs(folder: Path) -> int:
     """How often the trial in this folder ran."""
     path = folder / "ran"
     return len(path.read_text().split()) if path.is_file() else 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds, a minute at most."""
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
 
 
 def quick(folder: Path, settings: RunSettings, store: Path) -> dict[str, Any]:

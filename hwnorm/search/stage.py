@@ -28,8 +28,8 @@ def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
     there, with the same random stream.
 
     Args:
-        jobs: processes, where no cluster is named.
-        cluster: address of a Dask scheduler.
+        jobs: processes, where no cluster is named; with one it is this.
+        cluster: what :func:`hwnorm.workers.cluster_client` takes.
 
     Raises:
         InputError: no profiles, an unknown target or operator, no such scheduler, or a layer for which

@@ -8,11 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from synthetic_trials import quick, runs, waiting, write_study
+from synthetic_trials import quick, runs, wait_for, waiting, write_study
 
 from hwnorm.errors import InputError
 from hwnorm.sweep.sweep import sweep
@@ -53,15 +52,6 @@ def scheduler(tmp_path, environment):
     for process in started:
         process.kill()
         process.wait()
-
-
-def wait_for(condition) -> None:
-    """Until it holds."""
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
 
 
 def test_a_worker_killed_in_mid_trial_loses_that_trial_alone(tmp_path, scheduler):

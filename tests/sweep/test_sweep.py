@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
 import pyarrow.parquet as pq
 import pytest
-from synthetic_trials import GRID, dying, failing, measured, quick, runs, write_study
+from synthetic_trials import GRID, dying, failing, measured, quick, runs, wait_for, write_study
 
 from hwnorm.errors import InputError
 from hwnorm.sweep.folder import locked
@@ -256,15 +255,6 @@ def results(study) -> dict[str, int]:
     """The results that are there, and when they were written."""
     found = study.folder.glob("trials/*/result.json")
     return {path.parent.name: path.stat().st_mtime_ns for path in found}
-
-
-def wait_for(condition) -> None:
-    """Until it holds."""
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
 
 
 def test_killed_and_gone_on_with_it_ends_with_the_same_table(tmp_path):
