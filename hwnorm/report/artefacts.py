@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json
 from hwnorm.errors import InputError
-from hwnorm.files import read_artefact
+from hwnorm.files import HEAD, read_artefact
 from hwnorm.profile import LayerProfile
 from hwnorm.targets.cost import Resources
 from hwnorm.targets.target import Target, load_target
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 #: What of ``realign.json`` is too long for a line of the page.
 _DETAILS = ("top1", "scores", "affines", "fits", "epochs")
-#: What every artefact begins with.
-_HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
 
 
 class _Shape(BaseModel):
@@ -186,7 +184,7 @@ def read_run(folder: Path) -> Run:
                 reader.optional(synthesis, "synthesis", lambda data: dict(data["targets"])) or {},
             )
         )
-    others = {key: value for key, value in (realign or {}).items() if key not in (*_HEAD, *_DETAILS)}
+    others = {key: value for key, value in (realign or {}).items() if key not in (*HEAD, *_DETAILS)}
     verified = verdicts is not None
     comparison = reader.optional("compare.json", "compare", dict)
     return Run(settings, layers, choices, point, top1, others, verified, reader.origins, comparison)
