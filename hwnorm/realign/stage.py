@@ -24,6 +24,8 @@ from hwnorm.run.inputs import Inputs
 #: Images of at most this many pixels are also fitted to mirrored and shifted: there the teacher's
 #: activations are many for little work.
 FEW_PIXELS = 64 * 64
+#: The closed form is fitted to so many images at most, changed ones among them: more tell it next to nothing.
+MOST_IMAGES = 12_000
 BATCH = 100
 
 
@@ -47,7 +49,8 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
     small = inputs.pixels <= FEW_PIXELS
-    fit_images = VariedImages(images) if small else images
+    varied = small and VariedImages.copies * len(images) <= MOST_IMAGES
+    fit_images = VariedImages(images) if varied else images.limited(MOST_IMAGES)
     plain = replace_norms(model, functions)
     student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
     # The order is that of the table.
@@ -75,7 +78,7 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     write_whole(run.realigned_weights, lambda beside: save_file(weights, beside))
     body = {
         "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
-        "fit_images": len(images),
+        "fit_images": len(fit_images) // fit_images.copies,
         "fit_images_from": fit_images.description,
         "test_images": len(tests),
         "test_images_from": tests.description,
