@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from hwnorm.norms import first_tensor
 
+#: Images from which the weights of a refit come, and the least: what nothing reads keeps its scale.
+WEIGHED, LEAST_WEIGHT = 32, 1e-3
+
 
 @torch.enable_grad()
 def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
@@ -47,3 +50,9 @@ def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
         if gradient is not None and bool((total := gradient.square().sum((0, 2))).any()):
             weights[name] = total / total.mean()
     return weights
+
+
+def refit_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+    """The weights of tokens in the refit of each named layer: :func:`token_weights` from below."""
+    found = token_weights(model, pixels[:WEIGHED], names)
+    return {name: weight.clamp(min=LEAST_WEIGHT) for name, weight in found.items()}

@@ -18,6 +18,7 @@ from hwnorm.norms import NormSite, find_norms, observe
 from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import USUAL_STRENGTH
 from hwnorm.replacement import ChannelAffine, replace_norms
+from hwnorm.sensitivity import refit_weights
 
 #: So many tokens are looked at: half of them to refit the layers, half to measure the loss.
 TOKENS = 25_088
@@ -66,7 +67,15 @@ class NetworkLoss:
         }
         #: Rows of a batch that belong to the fit; the others measure.
         self.fitted = 0.5 if len(self.pixels) > 1 else 1.0
+        linears = [name for site in self.sites.values() for name in site.consumers]
+        linears += [projection.name for projection in self.projections.values()]
+        #: What the tokens of a refitted layer weigh; those that are not there weigh alike.
+        self.weights = refit_weights(model, self.pixels[: self.part(len(pixels))], linears)
         self._record()
+
+    def part(self, rows: int) -> int:
+        """So many of a batch belong to the fit."""
+        return max(1, int(rows * self.fitted))
 
     @torch.no_grad()
     def _record(self) -> None:
@@ -194,7 +203,7 @@ class Student:
     def _to_pre_activations(self, name: str) -> Any:
         original = self.loss.model.get_submodule(name)
         read = self.loss.read[name]
-        return lambda module, args: self._refit(module, args[0], lambda part: original(read[:part]))
+        return lambda module, args: self._refit(name, module, args[0], lambda part: original(read[:part]))
 
     def _to_stream(self, projection: Projection, before: Mapping[str, Tensor]) -> Any:
         after = self.loss.stream[projection.after]
@@ -203,17 +212,21 @@ class Student:
             stream = before[projection.before]
             return (after.reshape(stream.shape)[:part] - stream[:part]) / projection.scale
 
-        return lambda module, args: self._refit(module, args[0], lacking)
+        return lambda module, args: self._refit(projection.name, module, args[0], lacking)
 
-    def _refit(self, linear: nn.Module, x: Tensor, target: Any) -> None:
+    def _refit(self, name: str, linear: nn.Module, x: Tensor, target: Any) -> None:
         """Refit a linear layer on the rows that belong to the fit."""
         if not isinstance(linear, nn.Linear):
             return  # it keeps what has folded into it
-        part = max(1, int(len(x) * self.loss.fitted))
+        part = self.loss.part(len(x))
         rows = x[:part].reshape(-1, x.shape[-1])
-        enough = len(rows) / (ENOUGH_ROWS * rows.shape[1])
+        weight, count = self.loss.weights.get(name), float(len(rows))
+        if weight is not None:
+            count /= float(weight.square().mean())  # of rows that weigh alike
+            weight = weight.repeat(len(rows) // len(weight))
+        enough = count / (ENOUGH_ROWS * rows.shape[1])
         strength = USUAL_STRENGTH * max(1.0, 1.0 / enough)
-        _solve(linear, rows, target(part).reshape(len(rows), -1), strength)
+        _solve(linear, rows, target(part).reshape(len(rows), -1), strength, weight)
 
     # --- weights -------------------------------------------------------------------------------------
 
@@ -233,16 +246,20 @@ class Student:
             linear.weight, linear.bias = weight, bias
 
 
-def _solve(linear: nn.Linear, rows: Tensor, target: Tensor, strength: float) -> None:
+def _solve(
+    linear: nn.Linear, rows: Tensor, target: Tensor, strength: float, weight: Tensor | None = None
+) -> None:
     """The ridge regression of :class:`hwnorm.realign.ridge.Ridge`, with sums in single precision.
 
     It is done thousands of times, and its penalty is far above what single precision loses.
 
     Args:
         rows, target: float32 (n, in), (n, out).
+        weight: of each row's squared error, (n,); None counts all alike.
     """
     x = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
-    gram, cross = (x.T @ x).double(), (x.T @ target).double()
+    weighed = x if weight is None else x * weight[:, None]
+    gram, cross = (weighed.T @ x).double(), (weighed.T @ target).double()
     start = torch.zeros_like(cross)
     start[:-1] = linear.weight.double().T
     if linear.bias is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +15,10 @@ from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import Ridge
 from hwnorm.realign.walk import Walk, find_route
 from hwnorm.replacement import ChannelAffine, replace_norms
-from hwnorm.sensitivity import token_weights
+from hwnorm.sensitivity import WEIGHED, refit_weights
 
 #: Of so many batches one is held out, to choose each fit's ridge strength by.
 HELD_EVERY = 4
-#: Images from which the tokens' weights come, and the least: what nothing reads keeps its scale.
-WEIGHED, LEAST_WEIGHT = 32, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def realign(
     reads it, its weight and bias so that its output does); then the output projection after it, so that
     the student's residual stream comes back to the teacher's. Each fit sees the student as the fits
     before have left it, and weighs tokens by what the teacher's output makes of them
-    (:func:`token_weights`). No labels are used.
+    (:func:`hwnorm.sensitivity.token_weights`). No labels are used.
 
     It is one walk: the activations of teacher and student are carried forward together, and the cost grows
     with the depth, not with its square.
@@ -79,7 +77,7 @@ def realign(
     walks = _Walks(
         Walk(model, images, batch, route, constant=True),
         Walk(student, images, batch, route),
-        _weights(model, images, fitted),
+        refit_weights(model, next(iter(images.batches(WEIGHED)))[0], fitted),
     )
     fits = []
     for site in track(sites, progress, len(sites)) if progress else sites:
@@ -87,11 +85,6 @@ def realign(
         if site.name in projections:
             fits.append(_refit_projection(projections[site.name], walks))
     return student, fits
-
-
-def _weights(model: nn.Module, images: ImageSet, names: Iterable[str]) -> dict[str, Tensor]:
-    pixels, _ = next(iter(images.batches(WEIGHED)))
-    return {name: w.clamp(min=LEAST_WEIGHT) for name, w in token_weights(model, pixels, names).items()}
 
 
 @dataclass(frozen=True, slots=True)
