@@ -42,6 +42,8 @@ def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
     finally:
         for handle in handles:
             handle.remove()
+    if not taps:
+        return {}
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(device)
     seen = list(taps)
     gradients = torch.autograd.grad((output * direction).sum(), [taps[n] for n in seen], allow_unused=True)

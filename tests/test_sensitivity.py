@@ -51,4 +51,5 @@ def test_hooks_are_gone_and_modules_without_tokens_have_no_weights(small_vit):
     model = small_vit()
     names = ("patch_embed.proj", "head", "norm")
     assert set(token_weights(model, example_images(model), names)) == {"norm"}
+    assert token_weights(model, example_images(model), names[:2]) == {}
     assert not any(module._forward_hooks for module in model.modules())
