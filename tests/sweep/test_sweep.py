@@ -247,7 +247,12 @@ def start(study, trial: str) -> subprocess.Popen:
     path = os.pathsep.join(str(Path(__file__).parents[i]) for i in (1, 2))
     command = [sys.executable, str(script), str(study.path), trial]
     return subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command,
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        # Started in the background of a shell, tests ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
