@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from hwnorm.datapath.ir import Datapath
 from hwnorm.expression import Expression
 from hwnorm.profile import LayerProfile
-from hwnorm.report.fit import density
+from hwnorm.report.fit import density, draw_shares
 from hwnorm.report.style import BLACK, GREY, SKY, VERMILLION, new_figure, set_title
 
 #: Columns of the picture: of the codes that fall into one, the least and the greatest error are drawn.
@@ -65,15 +65,7 @@ def error_figure(
     axes.set_ylim(-1.5 * reach, reach)
     if profile is not None:
         shares = density(profile, datapath.input.to_float(edges))
-        axes.stairs(
-            _DENSITY_HEIGHT * shares / (shares.max() or 1.0),
-            edges,
-            fill=True,
-            color="#c4c4c4",
-            transform=axes.get_xaxis_transform(),
-            zorder=1,
-            label="how often a code occurs (no scale)",
-        )
+        draw_shares(axes, shares, edges, _DENSITY_HEIGHT, "how often a code occurs (no scale)")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"input code of {datapath.input}")
     axes.set_ylabel(f"error, ulp of {datapath.output}")

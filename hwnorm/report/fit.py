@@ -74,15 +74,22 @@ def density(profile: LayerProfile, grid: np.ndarray) -> np.ndarray:
 
 def _draw_density(axes: Axes, profile: LayerProfile, low: float, high: float) -> None:
     grid = np.linspace(low, high, _COLUMNS + 1)
-    heights = density(profile, grid)
+    draw_shares(axes, density(profile, grid), grid, _DENSITY_HEIGHT, "density of x (no scale)")
+
+
+def draw_shares(axes: Axes, shares: np.ndarray, edges: np.ndarray, height: float, label: str) -> None:
+    """Draw columns as high as the shares (n,) between the edges (n + 1,) at the foot of a picture.
+
+    ``height`` is the share of the picture's that the greatest takes.
+    """
     axes.stairs(
-        _DENSITY_HEIGHT * heights / (heights.max() or 1.0),
-        grid,
+        height * shares / (shares.max() or 1.0),
+        edges,
         fill=True,
         color="#c4c4c4",
         transform=axes.get_xaxis_transform(),
         zorder=1,
-        label="density of x (no scale)",
+        label=label,
     )
 
 
