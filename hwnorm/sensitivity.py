@@ -1,17 +1,27 @@
-"""Which tokens a network's output depends on: those that a function in place of a norm should suit."""
+"""What a network's output depends on: the tokens, and in them the values, that a stand-in should suit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hwnorm.data.imageset import ImageSet
 from hwnorm.norms import first_tensor
 
-#: Images from which the weights of a refit come, and the least: what nothing reads keeps its scale.
+#: Images from which the weights of a place come, and the least: what nothing reads keeps its scale.
 WEIGHED, LEAST_WEIGHT = 32, 1e-3
+#: Images whose gradients are found together.
+_TOGETHER = 32
+#: Squared gradients are raised to this power, and none counts less than this share of their mean: a gradient
+#: holds near the teacher's own values alone, and the student is not there yet.
+_SOFTENED, _LEAST_SHARE = 0.7, 0.01
+#: So many weights of single values are kept at most, two bytes each.
+MOST_VALUES = 2**28
 
 
 @torch.enable_grad()
@@ -26,29 +36,11 @@ def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
     Args:
         pixels: images, (n, C, H, W).
     """
-    taps: dict[str, Tensor] = {}
-
-    def on_output(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 3:
-                taps[name] = output
-
-        return hook
-
-    handles = [model.get_submodule(name).register_forward_hook(on_output(name)) for name in names]
-    device = next(model.parameters()).device
-    try:
-        output = first_tensor(model(pixels.to(device, copy=True).requires_grad_()))
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not taps:
-        return {}
-    direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(device)
-    seen = list(taps)
-    gradients = torch.autograd.grad((output * direction).sum(), [taps[n] for n in seen], allow_unused=True)
+    with _tapped(model, names) as taps:
+        output = first_tensor(model(_leaf(model, pixels)))
+    taps = {name: tap for name, tap in taps.items() if tap.ndim == 3}
     weights = {}
-    for name, gradient in zip(seen, gradients, strict=True):
+    for name, gradient in _gradients(output, taps, torch.Generator().manual_seed(0)).items():
         if gradient is not None and bool((total := gradient.square().sum((0, 2))).any()):
             weights[name] = total / total.mean()
     return weights
@@ -58,3 +50,102 @@ def refit_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
     """The weights of tokens in the refit of each named layer: :func:`token_weights` from below."""
     found = token_weights(model, pixels[:WEIGHED], names)
     return {name: weight.clamp(min=LEAST_WEIGHT) for name, weight in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Weights of a network's pre-activations in a refit, batch by batch of the images.
+
+    ``tokens`` holds for each layer and batch the weight of each token, float32 (tokens,), 1 on average
+    over all; ``values`` for some batches, by their number, that of each value, bfloat16 (tokens, outputs), 1
+    on average for each output.
+    """
+
+    tokens: dict[str, list[Tensor]]
+    values: dict[str, dict[int, Tensor]]
+
+
+@torch.enable_grad()
+def sensitivity(
+    model: nn.Module, images: ImageSet, batch: int, names: Sequence[str], valued: Sequence[str]
+) -> Sensitivity:
+    """The weights of what modules put out, for each image its own: squared gradients, softened.
+
+    As :func:`token_weights`, with one random sum of the outputs for each image.
+
+    Args:
+        batch: images of a batch.
+        names: modules with outputs (n, ..., channels), three axes or more; others have no entries.
+        valued: those of them of which the weights of single values are wanted.
+    """
+    squares: dict[str, list[Tensor]] = {}
+    values: dict[str, dict[int, Tensor]] = {}
+    generator = torch.Generator().manual_seed(0)
+    stride = 0
+    for i, (pixels, _) in enumerate(images.batches(batch)):
+        found: dict[str, list[Tensor]] = {}
+        for part in torch.split(pixels, _TOGETHER):
+            with _tapped(model, names) as taps:
+                output = first_tensor(model(_leaf(model, part)))
+            taps = {name: tap for name, tap in taps.items() if tap.ndim > 2}
+            for name, gradient in _gradients(output, taps, generator).items():
+                if gradient is not None:
+                    found.setdefault(name, []).append(gradient.reshape(-1, gradient.shape[-1]).square())
+        whole = {name: torch.cat(parts) for name, parts in found.items()}
+        if not stride:
+            kept = MOST_VALUES // max(1, sum(whole[name].numel() for name in valued if name in whole))
+            batches = -(-len(images) // batch)
+            stride = -(-batches // kept) if kept else batches + 1
+        for name, square in whole.items():
+            squares.setdefault(name, []).append(square.sum(1))
+            if name in valued and (i + 1) % stride == 0:
+                values.setdefault(name, {})[i] = square.bfloat16()
+    for name in values:
+        of = values[name]
+        values[name] = dict(zip(of, _softened(list(of.values())), strict=True))
+    return Sensitivity({name: _softened(found) for name, found in squares.items()}, values)
+
+
+def _softened(squares: list[Tensor]) -> list[Tensor]:
+    """Weights of squared gradients (tokens,) or (tokens, outputs): 1 on average along the first axis."""
+    whole = torch.cat(squares).float()
+    whole /= whole.mean(0).clamp(min=1e-30)
+    whole.pow_(_SOFTENED)
+    whole /= whole.mean(0).clamp(min=1e-30)
+    whole = whole.clamp_(min=_LEAST_SHARE).to(squares[0].dtype)
+    return list(torch.split(whole, [len(square) for square in squares]))
+
+
+def _leaf(model: nn.Module, pixels: Tensor) -> Tensor:
+    return pixels.to(next(model.parameters()).device, copy=True).requires_grad_()
+
+
+@contextmanager
+def _tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """What the named modules put out, where that is one tensor."""
+    taps: dict[str, Tensor] = {}
+
+    def on_output(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor):
+                taps[name] = output
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(on_output(name)) for name in names]
+    try:
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _gradients(
+    output: Tensor, taps: dict[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor | None]:
+    """Those of a random sum of the output; None where it does not depend on a tap."""
+    if not taps:
+        return {}
+    direction = torch.randn(output.shape, generator=generator).to(output.device)
+    found = torch.autograd.grad((output * direction).sum(), list(taps.values()), allow_unused=True)
+    return dict(zip(taps, found, strict=True))

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from hwnorm.data.imageset import ImageSet
 from hwnorm.norms import NormSite, find_norms
 from hwnorm.progress import track
+from hwnorm.realign.refine import Rows, refine
 from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import Ridge
 from hwnorm.realign.walk import Walk, find_route
 from hwnorm.replacement import ChannelAffine, replace_norms
-from hwnorm.sensitivity import WEIGHED, refit_weights
+from hwnorm.sensitivity import Sensitivity, sensitivity
 
 #: Of so many batches one is held out, to choose each fit's ridge strength by.
 HELD_EVERY = 4
@@ -72,12 +73,13 @@ def realign(
         for name, projection in find_projections(model, found).items()
     }
     route = find_route(model)
-    fitted = {name for site in sites for name in (site.consumers or (site.name,))}
-    fitted |= {projection.name for projection in projections.values()}
+    readers = [name for site in sites for name in site.consumers if _is_linear(model, name)]
+    others = [site.name for site in sites if not site.consumers and site.axis == -1]
+    others += [projection.name for projection in projections.values()]
     walks = _Walks(
         Walk(model, images, batch, route, constant=True),
         Walk(student, images, batch, route),
-        refit_weights(model, next(iter(images.batches(WEIGHED)))[0], fitted),
+        sensitivity(model, images, batch, [*readers, *others], readers),
     )
     fits = []
     for site in track(sites, progress, len(sites)) if progress else sites:
@@ -89,11 +91,11 @@ def realign(
 
 @dataclass(frozen=True, slots=True)
 class _Walks:
-    """Teacher and student at the same place, for the same images, and the weights of a module's tokens."""
+    """Teacher and student at the same place, for the same images, and what weighs there."""
 
     teacher: Walk
     student: Walk
-    weights: Mapping[str, Tensor]
+    weights: Sensitivity
 
     def advance(self, names: tuple[str, ...]) -> None:
         for walk in (self.teacher, self.student):
@@ -104,12 +106,20 @@ class _Walks:
 
     def passes(
         self, teacher: tuple[list[str], list[str]], student: tuple[list[str], list[str]]
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor], bool]]:
-        """For each batch what was tapped (inputs, outputs) in both, and whether it is held out."""
+    ) -> Iterator[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
+        """For each batch its number, and what was tapped (inputs, outputs) in both."""
         both = zip(self.teacher.passes(*teacher), self.student.passes(*student), strict=True)
         for i, (wanted, seen) in enumerate(both):
-            # Copies of an image stay on one side.
-            yield wanted, seen, i // self.teacher.images.copies % HELD_EVERY == HELD_EVERY - 1
+            yield i, wanted, seen
+
+    def held(self, i: int) -> bool:
+        """Whether a batch is held out; copies of an image stay on one side."""
+        return i // self.teacher.images.copies % HELD_EVERY == HELD_EVERY - 1
+
+    def weight(self, name: str, i: int) -> Tensor | None:
+        """Of each token of a batch; None where all count alike."""
+        found = self.weights.tokens.get(name)
+        return None if found is None else found[i]
 
 
 def _refit_consumers(site: NormSite, walks: _Walks) -> list[Refit]:
@@ -117,10 +127,22 @@ def _refit_consumers(site: NormSite, walks: _Walks) -> list[Refit]:
     names = list(site.consumers)
     walks.advance((site.name,))
     fits = {name: ridge for name in names if (ridge := _ridge(walks.layer(name))) is not None}
-    for wanted, seen, held in walks.passes(([], names), (names, [])):
+    rows: dict[str, list[Rows]] = {}
+    for i, wanted, seen in walks.passes(([], names), (names, [])):
         for name, fit in fits.items():
-            fit.add(seen[name], wanted[name], held, walks.weights.get(name))
-    return [Refit(name, "the teacher's pre-activations", fit.solve()) for name, fit in fits.items()]
+            x, target = seen[name], wanted[name]
+            fit.add(x, target, walks.held(i), walks.weight(name, i))
+            # Taken out: they weigh in no other fit.
+            values = walks.weights.values.get(name, {}).pop(i, None)
+            if values is not None:
+                picked = Rows(x.reshape(-1, x.shape[-1]), target.reshape(-1, target.shape[-1]), values)
+                rows.setdefault(name, []).append(picked)
+    found = [Refit(name, "the teacher's pre-activations", fit.solve()) for name, fit in fits.items()]
+    for name, some in rows.items():
+        layer = walks.layer(name)
+        assert isinstance(layer, nn.Linear)
+        refine(layer, some)
+    return found
 
 
 def _refit_affine(site: NormSite, walks: _Walks) -> list[Refit]:
@@ -129,13 +151,13 @@ def _refit_affine(site: NormSite, walks: _Walks) -> list[Refit]:
     assert isinstance(affine, ChannelAffine)
     walks.advance((site.name,))
     sums = torch.zeros(6, site.channels, dtype=torch.float64, device=affine.weight.device)
-    weight = walks.weights.get(site.name)
-    for wanted, seen, _ in walks.passes(([], [site.name]), ([site.name], [])):
+    for i, wanted, seen in walks.passes(([], [site.name]), ([site.name], [])):
         value = affine.function(seen[site.name])
         x, y = (
             t.movedim(site.axis, -1).reshape(-1, site.channels).double() for t in (value, wanted[site.name])
         )
-        w = torch.ones_like(x) if weight is None else weight.double().repeat(len(x) // len(weight))[:, None]
+        weight = walks.weight(site.name, i)
+        w = torch.ones_like(x) if weight is None else weight.double()[:, None]
         sums += torch.stack([(w * t).sum(0) for t in (torch.ones_like(x), x, y, x * x, x * y, y * y)])
     count, x, y, xx, xy, yy = sums
     spread, both, variance = xx - x * x / count, xy - x * y / count, yy - y * y / count
@@ -155,11 +177,15 @@ def _refit_projection(projection: Projection, walks: _Walks) -> Refit:
     fit = Ridge(layer)
     p = projection
     scale = p.scale.to(layer.weight.device)
-    for wanted, seen, held in walks.passes(([p.after], []), ([p.before, p.name], [])):
+    for i, wanted, seen in walks.passes(([p.after], []), ([p.before, p.name], [])):
         before = seen[p.before]
         missing = wanted[p.after].reshape(before.shape) - before
-        fit.add(seen[p.name], missing / scale, held, walks.weights.get(p.name))
+        fit.add(seen[p.name], missing / scale, walks.held(i), walks.weight(p.name, i))
     return Refit(p.name, "what the residual stream lacks", fit.solve())
+
+
+def _is_linear(model: nn.Module, name: str) -> bool:
+    return isinstance(model.get_submodule(name), nn.Linear)
 
 
 def _ridge(layer: nn.Module) -> Ridge | None:

@@ -73,7 +73,7 @@ class Ridge:
         rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
         targets = target.reshape(-1, target.shape[-1]).double()
         if weight is not None:
-            root = weight.double().sqrt().repeat(len(rows) // len(weight))[:, None]
+            root = weight.double().sqrt()[:, None]
             rows, targets = rows * root, targets * root
         (self.held if held else self.fit).add(rows, targets)
 

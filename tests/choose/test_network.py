@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import hwnorm.choose.network
+import hwnorm.realign.closed_form
 from hwnorm.builtin import model as builtin
 from hwnorm.choose.network import NetworkLoss, Student, calibration
 from hwnorm.choose.replay import Replay
@@ -15,6 +16,7 @@ from hwnorm.data.images import load_images
 from hwnorm.expression import parse
 from hwnorm.norms import find_norms
 from hwnorm.realign.closed_form import realign
+from hwnorm.sensitivity import Sensitivity, refit_weights
 
 IMAGES = 16
 
@@ -50,7 +52,14 @@ def test_norms_that_are_still_norms_lose_nothing(teacher, monkeypatch):
 
 
 def test_layers_refit_as_re_alignment_does(teacher, monkeypatch):
-    """One forward pass gives the weights that the walk of `realign` finds on the same images."""
+    """One forward pass gives the weights that the walk of `realign` finds, tokens weighed by their place."""
+
+    def by_place(model, images, batch, names, valued):
+        ((pixels, _),) = images.batches(batch)
+        found = refit_weights(model, pixels, names)
+        return Sensitivity({name: [weight.repeat(len(pixels))] for name, weight in found.items()}, {})
+
+    monkeypatch.setattr(hwnorm.realign.closed_form, "sensitivity", by_place)
     monkeypatch.setattr(hwnorm.choose.network, "ENOUGH_ROWS", 1e-9)
     loss = network(teacher, monkeypatch)
     assert len(loss.pixels) == IMAGES
