@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,18 +45,20 @@ class Expression:
     def is_constant(self) -> bool:
         return self.kind == "constant"
 
-    def walk(self) -> Iterator[Expression]:
+    def walk(self) -> list[Expression]:
         """Every distinct subexpression, arguments before what uses them."""
         seen: set[Expression] = set()
+        found: list[Expression] = []
 
-        def visit(node: Expression) -> Iterator[Expression]:
+        def visit(node: Expression) -> None:
             if node not in seen:
                 seen.add(node)
                 for arg in node.args:
-                    yield from visit(arg)
-                yield node
+                    visit(arg)
+                found.append(node)
 
-        return visit(self)
+        visit(self)
+        return found
 
     def _fold(
         self, x: Any, of_constant: Callable[[float], Any], of_operator: Callable[[str, list[Any]], Any]

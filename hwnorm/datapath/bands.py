@@ -110,22 +110,19 @@ class Domain:
 
         return replace(self.mapped(0, change), floated=bits, drop=drop)
 
-    def droppable(self) -> int:
-        """How many low bits can be ignored."""
-        bits, domain = 0, self
-        while (further := domain.dropped(1)).feasible and 1 < further.size < domain.size:
-            bits, domain = bits + 1, further
-        return bits
+    def dropped(self) -> list[Domain]:
+        """The domains that have 0, 1, 2, ... low bits ignored, as many as can be."""
+        found = [self]
+        while (further := found[-1]._halved()).feasible and 1 < further.size < found[-1].size:
+            found.append(further)
+        return found
 
-    def dropped(self, bits: int) -> Domain:
-        """Buckets of 2**bits neighbouring codes, which must share a result."""
-        domain = self
-        for _ in range(bits):
-            front = domain.start & 1
-            back = (domain.size + front) & 1
-            halved = domain.mapped(domain.start >> 1, partial(_halved, front=front, back=back))
-            domain = replace(halved, drop=domain.drop + 1)
-        return domain
+    def _halved(self) -> Domain:
+        """Buckets of two neighbouring codes, which must share a result."""
+        front = self.start & 1
+        back = (self.size + front) & 1
+        halved = self.mapped(self.start >> 1, partial(_halved, front=front, back=back))
+        return replace(halved, drop=self.drop + 1)
 
 
 def _halved(side: Side, front: int, back: int) -> Side:
@@ -137,13 +134,13 @@ def padded(side: Side, front: int, back: int) -> Side:
     """More entries at both ends, at which every result is allowed."""
     if front == back == 0:
         return side
-    width = (front, back)
-    return Side(
-        np.pad(side.least, width, constant_values=-FREE),
-        np.pad(side.most, width, constant_values=FREE),
-        np.pad(side.low, width, constant_values=np.inf),
-        np.pad(side.high, width, constant_values=-np.inf),
-    )
+
+    def fill(v: np.ndarray, empty: float) -> np.ndarray:
+        out = np.full(front + len(v) + back, empty, dtype=v.dtype)
+        out[front : front + len(v)] = v
+        return out
+
+    return _filled(side, fill)
 
 
 def allowed(values: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +168,14 @@ def spread(side: Side, places: np.ndarray, size: int) -> Side:
         out[places] = v
         return out
 
-    return Side(put(side.least, -FREE), put(side.most, FREE), put(side.low, np.inf), put(side.high, -np.inf))
+    return _filled(side, put)
+
+
+def _filled(side: Side, fill: Callable[[np.ndarray, float], np.ndarray]) -> Side:
+    """A side of more entries: what is allowed at the further ones is everything."""
+    return Side(
+        fill(side.least, -FREE), fill(side.most, FREE), fill(side.low, np.inf), fill(side.high, -np.inf)
+    )
 
 
 def domains(low: int, side: Side, centre: float) -> Iterator[Domain]:

@@ -133,7 +133,7 @@ def design_unit(
         raise InputError(
             f"needs a table of more than {MOST_ENTRIES} entries: allow more error or use fewer bits"
         )
-    domain = best.grid.domain
+    domain, precision = best.grid.strip.domain, best.precision
     return Unit(
         fold=domain.fold,
         magnitude=domain.magnitude,
@@ -144,9 +144,9 @@ def design_unit(
         base=best.addressed(best.base),
         slope=best.addressed(best.slope),
         curve=best.addressed(best.curve),
-        guard=best.guard,
-        slope_shift=best.slope_shift,
-        curve_shift=best.curve_shift,
+        guard=precision.guard,
+        slope_shift=precision.slope_shift,
+        curve_shift=precision.curve_shift,
         centre=best.centre,
         error=best.error(),
     )
@@ -154,10 +154,10 @@ def design_unit(
 
 def _best(domain: Domain, best: Coefficients | None) -> Coefficients | None:
     """The cheapest entries for a domain, or ``best`` if that is cheaper."""
-    widest = domain.droppable()
-    drops = DROPS if domain.size >> widest <= MANY else 1
-    for drop in range(widest, max(-1, widest - drops), -1):
-        for found in fits(domain.dropped(drop), best.luts if best else np.inf):
+    coarser = domain.dropped()
+    drops = DROPS if domain.size >> (len(coarser) - 1) <= MANY else 1
+    for dropped in coarser[: -drops - 1 : -1]:
+        for found in fits(dropped, best.luts if best else np.inf):
             if best is None or found.luts < best.luts:
                 best = found
     return best

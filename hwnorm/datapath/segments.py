@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import floor
+from typing import NamedTuple
 
 import numpy as np
 
-from hwnorm.datapath.bands import FREE, Domain, Side, padded
+from hwnorm.datapath.bands import FREE, Domain, Side
+from hwnorm.datapath.strip import Strip
 
 #: Fractional bits that coefficients keep beyond the result's.
 GUARD_BITS = (0, 1, 2, 3)
@@ -33,20 +35,22 @@ class Coefficients:
     base: np.ndarray
     slope: np.ndarray
     curve: np.ndarray
-    guard: int
-    slope_shift: int
-    curve_shift: int
-    centre: int
+    precision: Precision
     luts: float
 
     def error(self) -> float:
         """The largest distance from the function, in steps of the result."""
-        grid = self.grid
-        level = self.base[:, None] + grid.rise(self.slope, self.curve, self.slope_shift, self.curve_shift)
-        error = _distance((level + self.centre) >> self.guard, grid.plus)
-        if grid.minus is not None:
-            error = max(error, _distance((self.centre - 1 - level) >> self.guard, grid.minus))
+        strip, cut, precision = self.grid.strip, self.grid.cut, self.precision
+        level = (self.base[:, None] + self.grid.rise(self.slope, self.curve, precision)).ravel()
+        error = _distance((level + self.centre) >> precision.guard, strip.plus.part(cut))
+        if strip.minus is not None:
+            other = (self.centre - 1 - level) >> precision.guard
+            error = max(error, _distance(other, strip.minus.part(cut)))
         return error
+
+    @property
+    def centre(self) -> int:
+        return self.grid.strip.centre(self.precision.guard)
 
     def addressed(self, entries: np.ndarray) -> tuple[int, ...]:
         """A table in the order of its address, the lowest bits of the segment's number."""
@@ -62,208 +66,211 @@ class Coefficients:
 
 def fits(domain: Domain, limit: float) -> Iterator[Coefficients]:
     """Direct tables, lines and parabolas, each estimated below ``limit`` and all before it."""
-    bits = max(1, (domain.size - 1).bit_length())
-    direct = Grid.of(domain, 0)
+    strip = Strip(domain)
+    direct = Grid(strip, 0)
     for guard in (0, 1):
-        table = direct.fit(0, guard, 0, limit)
+        table = direct.fit(Precision(0, guard, 0, 0), limit)
         if table is not None:
             limit = table.luts
             yield table
             break
+    grids = [Grid(strip, low_bits) for low_bits in range(strip.bits, 1, -1)]
     for degree in (1, 2):
-        fewest = None
-        for low_bits in range(bits, degree, -1):
-            if fewest is not None and low_bits <= fewest - DOUBLINGS:
-                break
-            grid = Grid.of(domain, low_bits)
-            if grid.least_luts() >= limit:
-                break  # more segments only cost more
-            if fewest is None:
-                if grid.fit(degree, GUARD_BITS[-1], SLOPE_BITS[-1], np.inf) is None:
-                    continue
-                fewest = low_bits
-            for guard in GUARD_BITS:
-                for extra in SLOPE_BITS:
-                    found = grid.fit(degree, guard, extra, limit)
-                    if found is not None:
-                        limit = found.luts
-                        yield found
-                        break  # a longer slope only costs more
+        for found in _sloped([grid for grid in grids if grid.low_bits > degree], degree, limit):
+            limit = found.luts
+            yield found
 
 
-@dataclass(frozen=True)
+def _sloped(grids: list[Grid], degree: int, limit: float) -> Iterator[Coefficients]:
+    """Those of one degree, on grids of ever more segments."""
+    fewest: int | None = None
+    unknown: list[Grid] = []
+    for grid in grids:
+        if grid.least_luts() >= limit:
+            break  # more segments only cost more
+        if fewest is None:
+            # Whether a grid has segments enough is worked out once some unit may be cheap enough.
+            unknown.append(grid)
+            if grid.least_sloped(degree, GUARD_BITS[0], SLOPE_BITS[0]) >= limit:
+                continue
+            fewest = next((g.low_bits for g in unknown if g.suffices(degree)), None)
+            unknown.clear()
+        if fewest is None:
+            continue
+        if grid.low_bits <= fewest - DOUBLINGS:
+            break
+        for guard in GUARD_BITS:
+            for extra in SLOPE_BITS:
+                if grid.least_sloped(degree, guard, extra) >= limit:
+                    break
+                found = grid.fit(grid.precision(degree, guard, extra), limit)
+                if found is not None:
+                    limit = found.luts
+                    yield found
+                    break  # a longer slope only costs more
+
+
+class Precision(NamedTuple):
+    """Of entries: their degree, and the binary points of the coefficients."""
+
+    degree: int
+    guard: int
+    slope_shift: int
+    curve_shift: int
+
+
 class Grid:
-    """A domain in rows, one a segment."""
+    """A strip in rows, one a segment."""
 
-    domain: Domain
-    low_bits: int
-    start: int
-    plus: Side
-    minus: Side | None
-    #: What the tables approximate, (segments, 2**low_bits) in result steps.
-    aim: np.ndarray
-    #: Greatest less least value of the aim.
-    spread: float
+    def __init__(self, strip: Strip, low_bits: int) -> None:
+        self.strip, self.low_bits = strip, low_bits
+        #: The codes that the segments hold.
+        self.cut = strip.cut(low_bits)
+        self.start = strip.domain.start >> low_bits
+        self.segments = (self.cut.stop - self.cut.start) >> low_bits
+        self._entry_luts = _table_luts(self.segments, 1)
 
-    @classmethod
-    def of(cls, domain: Domain, low_bits: int) -> Grid:
-        """The rows of ``domain``."""
-        centre = domain.centre
-        start = domain.start >> low_bits
-        front = domain.start - (start << low_bits)
-        back = -(domain.size + front) % (1 << low_bits)
+    def precision(self, degree: int, guard: int, extra: int) -> Precision:
+        """That of entries with slopes, ``extra`` bits longer than one step of the base needs."""
+        return Precision(degree, guard, self.low_bits + extra, self.low_bits if degree == 2 else 0)
 
-        def shaped(v: np.ndarray) -> np.ndarray:
-            return v.reshape(-1, 1 << low_bits)
-
-        plus = padded(domain.plus, front, back).map(shaped, shaped)
-        lows, highs = [plus.low - centre], [plus.high - centre]
-        minus = None
-        if domain.minus is not None:
-            minus = padded(domain.minus, front, back).map(shaped, shaped)
-            lows.append(centre - minus.high)
-            highs.append(centre - minus.low)
-        with np.errstate(invalid="ignore"):  # infinite where no code occurs
-            aim = (np.min(lows, axis=0) + np.max(highs, axis=0)) / 2
-        aim = _extended(aim)
-        return cls(domain, low_bits, start, plus, minus, aim, float(aim.max() - aim.min()))
-
-    @property
-    def segments(self) -> int:
-        return len(self.aim)
-
-    def least_luts(self) -> float:
-        """A count that no unit on this grid falls below: the base's table."""
-        return self._entry_luts * max(1, int(self.spread).bit_length())
-
-    def rise(self, slope: np.ndarray, curve: np.ndarray, slope_shift: int, curve_shift: int) -> np.ndarray:
-        """What is added to the base at each offset, (segments, 2**low_bits) or a single zero."""
+    def rise(self, slope: np.ndarray, curve: np.ndarray, precision: Precision, every: int = 1) -> np.ndarray:
+        """What is added to the base at each offset, (segments, 2**low_bits), or a single zero."""
         if not len(slope):
             return np.zeros((1, 1), dtype=np.int64)
-        run = np.arange(1 << self.low_bits, dtype=np.int64)
+        run = np.arange(0, 1 << self.low_bits, every, dtype=np.int64)
         rates = slope[:, None]
         if len(curve):
-            rates = rates + ((curve[:, None] * run) >> curve_shift)
-        return (rates * run) >> slope_shift
+            rates = rates + ((curve[:, None] * run) >> precision.curve_shift)
+        return (rates * run) >> precision.slope_shift
 
-    def fit(self, degree: int, guard: int, extra: int, limit: float) -> Coefficients | None:
-        """Entries of these precisions; None if some segment has none, or they take ``limit`` LUTs."""
+    def suffices(self, degree: int) -> bool:
+        """Whether each segment has entries, at the most precise."""
+        return self.fit(self.precision(degree, GUARD_BITS[-1], SLOPE_BITS[-1]), np.inf) is not None
+
+    def fit(self, precision: Precision, limit: float) -> Coefficients | None:
+        """Entries of this precision; None if some segment has none, or they surely take ``limit`` LUTs."""
         if self.segments > MOST_ENTRIES:
             return None
-        slope_shift = self.low_bits + extra if degree else 0
-        curve_shift = self.low_bits if degree == 2 else 0
-        if slope_shift < 0:
+        slope, curve = self._slopes(precision)
+        bits = _bits(slope), _bits(curve)
+        if self._luts(precision.degree, self._least_base(precision.guard), *bits) >= limit:
             return None
-        least_base = int(self.spread * 2.0**guard).bit_length()
-        if (
-            self._luts(degree, least_base, *self._least_bits(degree, guard, slope_shift, curve_shift))
-            >= limit
-        ):
+        base = self._settled(slope, curve, precision)
+        if base is None:
             return None
-        slope, curve = self._slopes(degree, guard, slope_shift, curve_shift)
-        if degree == 2 and self._luts(degree, least_base, _bits(slope), _bits(curve)) >= limit:
-            return None
-        centre = 0
-        if self.minus is not None:
-            # W + centre and ~W + centre then lie evenly about the centre once both are floored.
-            centre = int(np.floor(self.domain.centre * 2.0**guard + 2.0**guard / 2 + 0.5))
-        base = np.zeros(self.segments, dtype=np.int64)
-        precision = degree, guard, slope_shift, curve_shift, centre
-        if self.aim.size > 4 * SAMPLE:
-            # Where there are too few segments, a few of them tell.
-            some = np.linspace(0, self.segments - 1, max(2, SAMPLE >> self.low_bits), dtype=np.int64)
-            if not self._settle(np.unique(some), base, slope, curve, precision):
-                return None
-        if not self._settle(np.arange(self.segments), base, slope, curve, precision):
-            return None
-        luts = self._luts(degree, _bits(base), _bits(slope), _bits(curve))
-        return Coefficients(self, base, slope, curve, guard, slope_shift, curve_shift, centre, luts)
+        luts = self._luts(precision.degree, _bits(base), _bits(slope), _bits(curve))
+        return Coefficients(self, base, slope, curve, precision, luts)
 
-    def _settle(
-        self,
-        rows: np.ndarray,
-        base: np.ndarray,
-        slope: np.ndarray,
-        curve: np.ndarray,
-        precision: tuple[int, int, int, int, int],
-    ) -> bool:
-        """Fill in the bases of ``rows``, their slopes moved by a step where that helps; whether all fit."""
-        degree, guard, slope_shift, curve_shift, centre = precision
-        for nudge in (0, 1, -1) if degree else (0,):
-            tried = slope[rows] + nudge if degree else slope
-            bend = curve[rows] if degree == 2 else curve
-            least, most = self._bases(rows, self.rise(tried, bend, slope_shift, curve_shift), guard, centre)
-            done = least <= most
-            base[rows[done]] = (least[done] + most[done]) >> 1
-            if degree:
-                slope[rows[done]] = tried[done]
-            rows = rows[~done]
-            if not len(rows):
-                return True
-        return False
+    # --- entries -----------------------------------------------------------------------------------
 
-    def _slopes(
-        self, degree: int, guard: int, slope_shift: int, curve_shift: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _slopes(self, precision: Precision) -> tuple[np.ndarray, np.ndarray]:
         """Slope and curve of each segment: the chord, and the parabola through ends and middle."""
+        degree, guard, slope_shift, curve_shift = precision
         slope = curve = np.zeros(0, dtype=np.int64)
         if degree == 0:
             return slope, curve
         last = (1 << self.low_bits) - 1
-        chord = (self.aim[:, -1] - self.aim[:, 0]) * 2.0**guard
-        bend = 0.0 * chord
+        chord = self._chord * 2.0**guard
         if degree == 2:
-            middle = last // 2
-            half = (self.aim[:, middle] - self.aim[:, 0]) * 2.0**guard
-            second = (chord / last - half / middle) / (last - middle)
-            curve = np.floor(second * 2.0 ** (slope_shift + curve_shift) + 0.5).astype(np.int64)
-            bend = ((curve * last) >> curve_shift) * last * 2.0**-slope_shift
-        slope = np.floor((chord - bend) / last * 2.0**slope_shift + 0.5).astype(np.int64)
+            curve = np.floor(self._second * 2.0 ** (guard + slope_shift + curve_shift) + 0.5).astype(np.int64)
+            chord = chord - ((curve * last) >> curve_shift) * last * 2.0**-slope_shift
+        slope = np.floor(chord / last * 2.0**slope_shift + 0.5).astype(np.int64)
         return slope, curve
 
-    def _bases(
-        self, rows: np.ndarray, moved: np.ndarray, guard: int, centre: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The least and greatest base of each row that meets the bands at all its codes."""
-        one = 1 << guard
-        least = (self.plus.least[rows] * one - centre - moved).max(axis=1)
-        most = ((self.plus.most[rows] + 1) * one - 1 - centre - moved).min(axis=1)
-        if self.minus is not None:
-            least = np.maximum(least, (centre - moved - (self.minus.most[rows] + 1) * one).max(axis=1))
-            most = np.minimum(most, (centre - 1 - moved - self.minus.least[rows] * one).min(axis=1))
-        free = most - least > FREE  # a row that no code reaches
-        return np.where(free, 0, least), np.where(free, 0, most)
+    def _settled(self, slope: np.ndarray, curve: np.ndarray, precision: Precision) -> np.ndarray | None:
+        """The base of each segment, its slope moved by a step where that helps; None if some has none."""
+        low, high = self._bounds(precision.guard)
+        # A step of the slope moves each level by so much at most, so a gap closes by twice as much.
+        closes = 2 * ((((1 << self.low_bits) - 1) >> precision.slope_shift) + 1) if precision.degree else 0
+        if low.size > 4 * SAMPLE and self._sampled_gap(slope, curve, precision) > closes:
+            return None
+        least, most = _bases(low, high, self.rise(slope, curve, precision))
+        if (least - most).max() > closes:
+            return None
+        base = (least + most) >> 1
+        left = np.flatnonzero(least > most)
+        for nudge in (1, -1):
+            if len(left):
+                tried, bend = slope[left] + nudge, curve[left] if len(curve) else curve
+                least, most = _bases(low[left], high[left], self.rise(tried, bend, precision))
+                done = least <= most
+                base[left[done]] = (least[done] + most[done]) >> 1
+                slope[left[done]] = tried[done]
+                left = left[~done]
+        return None if len(left) else base
+
+    def _sampled_gap(self, slope: np.ndarray, curve: np.ndarray, precision: Precision) -> int:
+        """By how much, at a few codes, the bounds of some segment's base exclude each other at least."""
+        low, high = self._bounds(precision.guard)
+        every = max(1, min(low.size // SAMPLE, low.shape[1] // 8))
+        some = slice(None, None, max(1, low.size // SAMPLE // every))
+        moved = self.rise(slope[some], curve[some], precision, every)
+        least, most = _bases(low[some, ::every], high[some, ::every], moved)
+        return int((least - most).max())
+
+    def _bounds(self, guard: int) -> tuple[np.ndarray, np.ndarray]:
+        low, high = self.strip.bounds(guard)
+        return low[self.cut].reshape(-1, 1 << self.low_bits), high[self.cut].reshape(-1, 1 << self.low_bits)
 
     @cached_property
-    def _rates(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Least and greatest chord of the segments, and bend of their parabolas, in steps of the result."""
-        last = (1 << self.low_bits) - 1
-        chord = self.aim[:, -1] - self.aim[:, 0]
-        middle = last // 2
-        if middle == 0:
-            return (float(chord.min()), float(chord.max())), (0.0, 0.0)
-        half = self.aim[:, middle] - self.aim[:, 0]
-        second = (chord / last - half / middle) / (last - middle)
-        return (float(chord.min()), float(chord.max())), (float(second.min()), float(second.max()))
+    def _aim(self) -> np.ndarray:
+        return self.strip.aim[self.cut].reshape(-1, 1 << self.low_bits)
 
-    def _least_bits(self, degree: int, guard: int, slope_shift: int, curve_shift: int) -> tuple[int, int]:
-        """Bits of the slopes and curves, from their extremes; of a parabola's slopes, at least so many."""
-        if degree == 0:
-            return 0, 0
-        (low, high), (flat, bent) = self._rates
-        scale = 2.0**guard
+    @cached_property
+    def _chord(self) -> np.ndarray:
+        return np.asarray(self._aim[:, -1] - self._aim[:, 0])
+
+    @cached_property
+    def _second(self) -> np.ndarray:
+        """The bend of each segment's parabola."""
+        last = (1 << self.low_bits) - 1
+        middle = last // 2
+        half = self._aim[:, middle] - self._aim[:, 0]
+        return np.asarray((self._chord / last - half / middle) / (last - middle))
+
+    # --- what they take ----------------------------------------------------------------------------
+
+    def least_luts(self) -> float:
+        """A count that no unit on this grid falls below: the base's table."""
+        return self._entry_luts * max(1, int(self._spread).bit_length())
+
+    def least_sloped(self, degree: int, guard: int, extra: int) -> float:
+        """A count that entries of this precision do not fall below; it grows with ``guard`` and ``extra``."""
+        rate, least_base = 2.0 ** (guard + self.low_bits + extra), self._least_base(guard)
         if degree == 1:
-            last, rate = (1 << self.low_bits) - 1, 2.0**slope_shift
-            return _bits_of(
-                floor(low * scale / last * rate + 0.5), floor(high * scale / last * rate + 0.5)
-            ), 0
-        rate = 2.0 ** (slope_shift + curve_shift)
-        return 1, _bits_of(floor(flat * scale * rate + 0.5), floor(bent * scale * rate + 0.5))
+            return self._luts(1, least_base, _bits_of(*_rounded(self._pitches, rate)), 0)
+        pitches, seconds = self._bent
+        low, high = _rounded(pitches, rate)
+        # Rounding the curve moves a slope by up to two steps.
+        slope_bits = _bits_of(min(low + 2, 0), max(high - 2, 0))
+        curve_bits = _bits_of(*_rounded(seconds, rate * 2.0**self.low_bits))
+        return self._luts(2, least_base, max(1, slope_bits), curve_bits)
+
+    def _least_base(self, guard: int) -> int:
+        return int(self._spread * 2.0**guard).bit_length()
+
+    @cached_property
+    def _spread(self) -> float:
+        """Greatest less least value of what is approximated."""
+        aim = self.strip.aim[self.cut]
+        return float(aim.max() - aim.min())
+
+    @cached_property
+    def _pitches(self) -> tuple[float, float]:
+        """The least and the greatest slope of a chord, in steps of the result a code."""
+        return _ends(self._chord / ((1 << self.low_bits) - 1))
+
+    @cached_property
+    def _bent(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Those of the parabolas where segments begin, and of their bend."""
+        last = (1 << self.low_bits) - 1
+        return _ends(self._chord / last - self._second * last), _ends(self._second)
 
     @cached_property
     def _fixed_luts(self) -> float:
         """What folding, saturating and the float code take."""
-        domain = self.domain
+        domain = self.strip.domain
         luts = 0.0
         if domain.fold != "none":
             ends = domain.start + domain.size - 1, -domain.start - 1
@@ -282,13 +289,26 @@ class Grid:
             luts += min(product_luts(slope_bits, self.low_bits), DSP_LUTS) + level
         if degree == 2:
             luts += min(product_luts(curve_bits, self.low_bits), DSP_LUTS) + slope_bits
-        if self.domain.fold == "odd":
+        if self.strip.domain.fold == "odd":
             luts += level
         return luts
 
-    @cached_property
-    def _entry_luts(self) -> float:
-        return _table_luts(self.segments, 1)
+
+def _bases(low: np.ndarray, high: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and greatest base of each row whose levels, ``moved`` from it, keep between the bounds."""
+    first = np.arange(0, low.size, low.shape[1])
+    least = np.maximum.reduceat((low - moved).ravel(), first)
+    most = np.minimum.reduceat((high - moved).ravel(), first)
+    free = most - least > FREE  # a row that no code reaches
+    return np.where(free, 0, least), np.where(free, 0, most)
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _rounded(ends: tuple[float, float], rate: float) -> tuple[int, int]:
+    return floor(ends[0] * rate + 0.5), floor(ends[1] * rate + 0.5)
 
 
 def product_luts(a: int, b: int) -> float:
@@ -321,21 +341,3 @@ def _distance(result: np.ndarray, side: Side) -> float:
     known = side.low <= side.high
     off = np.maximum(np.abs(result - side.low), np.abs(result - side.high))
     return float(off[known].max(initial=0.0))
-
-
-def _extended(aim: np.ndarray) -> np.ndarray:
-    """Values at codes that never occur: on the line between, or beyond, the nearest that do."""
-    flat = aim.ravel()
-    known = np.flatnonzero(np.isfinite(flat))
-    if len(known) == len(flat):
-        return aim
-    places = np.arange(len(flat))
-    filled = np.interp(places, known, flat[known])
-    if len(known) > 1:
-        for end, inner, beyond in (
-            (known[0], known[1], places[: known[0]]),
-            (known[-1], known[-2], places[known[-1] + 1 :]),
-        ):
-            rate = (flat[end] - flat[inner]) / (end - inner)
-            filled[beyond] = flat[end] + rate * (beyond - end)
-    return np.asarray(filled.reshape(aim.shape))

@@ -58,7 +58,8 @@ class _Sum:
             merged[atom] = merged.get(atom, 0.0) + factor
         largest = max((abs(factor) for factor in merged.values()), default=0.0)
         kept = [(f, a) for a, f in merged.items() if abs(f) > _NOTHING * largest]
-        kept.sort(key=lambda term: _order(term[1]))
+        if len(kept) > 1:
+            kept.sort(key=lambda term: _order(term[1]))
         return cls(tuple(kept), offset)
 
     @property
@@ -185,4 +186,6 @@ def _extreme(name: str, a: _Sum, b: _Sum) -> _Sum:
 
 def _order(node: Expression) -> tuple[int, str, str]:
     """Shorter forms first, then by their text without and with the numbers."""
-    return len(key(node)), key(node), _text(node)
+    text = _text(node)
+    alike = _NUMBER.sub("#", text)
+    return len(alike), alike, text

@@ -86,7 +86,7 @@ def fit(
     limits = [j for j in tape.limits if j not in held]
     with np.errstate(all="ignore"):
         made = tape.run(theta, points.x)
-        now = _linear(np.broadcast_to(made[-1], points.x.shape), points)
+        now = _linear(made[-1], points)
         damping = _DAMPING
         for _ in range(steps if free and now is not None else 0):
             assert now is not None
@@ -105,10 +105,12 @@ def fit(
             before, improved = now.loss, False
             while damping < _MOST_DAMPING:
                 tried = theta.copy()
-                tried[free] += np.linalg.solve(normal + damping * np.diag(scale), pull)
+                damped = normal.copy()
+                damped.flat[:: len(free) + 1] += damping * scale
+                tried[free] += np.linalg.solve(damped, pull)
                 tried[limits] = np.maximum(tried[limits], _LEAST_LIMIT)
-                further = tape.run(tried, points.x)
-                then = _linear(np.broadcast_to(further[-1], points.x.shape), points)
+                further = tape.run(tried, points.x, made)
+                then = _linear(further[-1], points)
                 if then is not None and then.loss < now.loss:
                     theta, made, now, improved = tried, further, then, True
                     damping *= _EASED

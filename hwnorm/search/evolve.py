@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from deap import base, gp, tools
@@ -38,6 +39,8 @@ PRICED = 5
 #: Corner of the hypervolume: a function that explains nothing, at this many LUT-equivalents.
 WORST_CORNER = (1.0, 2000.0)
 
+#: A generation reads the shapes that the last one read.
+_parsed = lru_cache(maxsize=1 << 12)(parse)
 _WORST = (1e9, 1e9)
 #: Random shapes that are drawn for one that is a candidate.
 _TRIES = 40
@@ -228,7 +231,7 @@ class Evolution:
     def _individual(self, state: State, shape_key: str) -> Individual:
         known = state.known[shape_key]
         assert known is not None
-        individual = Individual(to_tree(parse(known.shape), self._pset))
+        individual = Individual(to_tree(_parsed(known.shape), self._pset))
         individual.key = shape_key
         individual.fitness.values = known.error, known.cost
         return individual

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,14 +15,23 @@ from hwnorm.search.derivatives import slopes
 _FREE = frozenset({"add", "sub", "mul", "clip", "min", "max"})
 
 
+class _Step(NamedTuple):
+    """An operator of a tape, or x."""
+
+    name: str
+    function: Callable[..., Any]
+    #: For each argument a step's number, a parameter's (negative, from -1) or a fixed number.
+    refs: tuple[int | float, ...]
+    #: Whether its result depends on a parameter.
+    varies: bool
+
+
 class Tape:
     """An expression whose constants are parameters: ``theta``, float64 (k,), in the order of the steps."""
 
     def __init__(self, shape: Expression) -> None:
         self.shape = shape
-        #: Of each step: the operator, and for each argument a step's number, a parameter's (negative,
-        #: from -1) or a fixed number.
-        self._steps: list[tuple[str, tuple[int | float, ...]]] = []
+        self._steps: list[_Step] = []
         theta: list[float] = []
         place: dict[Expression, int] = {}
         for node in shape.walk():
@@ -37,23 +47,36 @@ class Tape:
                 else:
                     refs.append(float(arg.value))
             place[node] = len(self._steps)
-            self._steps.append((node.kind, tuple(refs)))
+            function = _never_called if node.kind == "x" else operator(node.kind).numpy
+            varies = any(self._varies(ref) for ref in refs)
+            self._steps.append(_Step(node.kind, function, tuple(refs), varies))
         self.theta = np.array(theta)
+
+    def _varies(self, ref: int | float) -> bool:
+        return isinstance(ref, int) and (ref < 0 or self._steps[ref].varies)
 
     @property
     def limits(self) -> list[int]:
         """Parameters that must be positive: those of ``clip(a, c)``."""
         return [
-            -int(refs[1]) - 1
-            for name, refs in self._steps
-            if name == "clip" and len(refs) == 2 and isinstance(refs[1], int)
+            -int(step.refs[1]) - 1
+            for step in self._steps
+            if step.name == "clip" and len(step.refs) == 2 and isinstance(step.refs[1], int)
         ]
 
-    def run(self, theta: np.ndarray, x: np.ndarray) -> list[Any]:
-        """What each step gives at ``x`` (n,); the last one's is the shape's."""
+    def run(self, theta: np.ndarray, x: np.ndarray, before: list[Any] | None = None) -> list[Any]:
+        """What each step gives at ``x`` (n,); the last one's is the shape's.
+
+        ``before`` is what another ``theta`` gave at the same x.
+        """
         made: list[Any] = []
-        for name, refs in self._steps:
-            made.append(x if name == "x" else operator(name).numpy(*self._given(refs, theta, made)))
+        for step in self._steps:
+            if step.name == "x":
+                made.append(x)
+            elif before is not None and not step.varies:
+                made.append(before[len(made)])
+            else:
+                made.append(step.function(*self._given(step.refs, theta, made)))
         return made
 
     @staticmethod
@@ -69,17 +92,17 @@ class Tape:
         adjoint: list[Any] = [0.0] * len(made)
         adjoint[-1] = 1.0
         for i in range(len(self._steps) - 1, -1, -1):
-            name, refs = self._steps[i]
-            if name == "x":
+            step = self._steps[i]
+            if not step.varies:
                 continue
-            partial = slopes(name, self._given(refs, theta, made), made[i])
-            for ref, slope in zip(refs, partial, strict=True):
-                if isinstance(ref, float):
+            partial = slopes(step.name, self._given(step.refs, theta, made), made[i])
+            for ref, slope in zip(step.refs, partial, strict=True):
+                if not self._varies(ref):
                     continue
                 if ref < 0:
-                    found[-ref - 1] += adjoint[i] * slope
+                    found[-int(ref) - 1] = adjoint[i] * slope  # each parameter is an argument once
                 else:
-                    adjoint[ref] = adjoint[ref] + adjoint[i] * slope
+                    adjoint[int(ref)] = adjoint[int(ref)] + adjoint[i] * slope
         return found
 
     def expression(self, theta: np.ndarray) -> Expression:
@@ -89,7 +112,7 @@ class Tape:
             InputError: an operator does not allow one of them.
         """
         made: list[Expression] = []
-        for name, refs in self._steps:
+        for name, _, refs, _ in self._steps:
             if name == "x":
                 made.append(Expression("x"))
                 continue
@@ -99,3 +122,7 @@ class Tape:
             ]
             made.append(apply(name, *args))
         return made[-1]
+
+
+def _never_called(*args: Any) -> Any:
+    raise AssertionError("x is given")
