@@ -18,6 +18,10 @@ QUANTILE_BINS = 1024
 TAIL_GROWTH = 1.25
 #: ... until the bins reach this many times the range of the first batch beyond it, on either side.
 TAIL_REACH = 8.0
+#: Cells of the table that finds bins, and steps from a cell's first bin before bisection.
+_CELLS, _STEPS = 1 << 13, 4
+#: Cells narrower than this, or wider than its inverse, are not told apart in single precision.
+_NARROW = 1e-30
 
 
 def bin_edges(x: Tensor) -> Tensor:
@@ -35,6 +39,28 @@ def bin_edges(x: Tensor) -> Tensor:
     tail = torch.tensor(steps, dtype=torch.float64)
     edges: Tensor = torch.unique(torch.cat([low - tail, inner, high + tail]).float())
     return edges
+
+
+def bins_of(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The bin of each x, float32 (n,), as ``np.searchsorted(edges, x)``: int64 (n,).
+
+    Bisection takes much of a capture's time. So a table of equal cells tells in which bin a cell begins, a
+    few steps lead on from there, and only what is left by then is bisected.
+    """
+    low, high = float(x.min()), float(x.max())
+    width = (high - low) / _CELLS
+    if not _NARROW < width < 1 / _NARROW:
+        return np.asarray(np.searchsorted(edges, x))
+    cells = ((x - x.min()) * np.float32(1 / width)).astype(np.int32)
+    # A cell early: where rounding has put an x into the next one, the bin would be too high.
+    begins = low + (np.arange(_CELLS + 1) - 1) * width
+    found = np.searchsorted(edges, begins.astype(np.float32))[cells]
+    ends = np.append(edges, np.float32(np.inf))
+    for _ in range(_STEPS):
+        found += ends[found] < x
+    late = np.flatnonzero(ends[found] < x)
+    found[late] = np.searchsorted(edges, x[late])
+    return np.asarray(found)
 
 
 @dataclass
@@ -74,7 +100,7 @@ class LayerProfile:
     def update(self, x: Tensor, y: Tensor, images: int) -> None:
         """Add a batch: x and y are float32 (..., channels), from ``images`` images."""
         flat, normalized = x.reshape(-1), y.reshape(-1)
-        bins = torch.bucketize(flat, torch.from_numpy(self.edges))
+        bins = torch.from_numpy(bins_of(flat.numpy(), self.edges))
         size = len(self.count)
         wide = normalized.double()
         self.count += torch.bincount(bins, minlength=size).numpy()

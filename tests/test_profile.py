@@ -10,9 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hwnorm.profile
 from hwnorm.errors import InputError
 from hwnorm.files import write_artefact
-from hwnorm.profile import LayerProfile, bin_edges, read_profile
+from hwnorm.profile import LayerProfile, bin_edges, bins_of, read_profile
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
 def points(seed: int, tokens: int, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,3 +112,23 @@ def test_a_damaged_profile_is_named(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(InputError, match="'count'"):
         read_profile(path)
+
+
+@given(
+    st.lists(FLOATS, min_size=1, max_size=200),
+    st.lists(FLOATS, min_size=1, max_size=200, unique=True),
+    st.sampled_from([0, 1, 4]),
+)
+def test_bins_are_those_of_bisection(values, edges, steps):
+    """However the points lie, huge, equal or on the edges, and however many steps come before bisection."""
+    x = np.array(values + edges, np.float32)
+    edges = np.sort(np.array(edges, np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hwnorm.profile, "_STEPS", steps)
+        assert (bins_of(x, edges) == np.searchsorted(edges, x)).all()
+
+
+def test_bins_of_many_points_are_those_of_bisection():
+    x = torch.randn(20_000, generator=torch.Generator().manual_seed(0)).pow(3)
+    edges = bin_edges(x[:2000]).numpy()
+    assert (bins_of(x.numpy(), edges) == np.searchsorted(edges, x.numpy())).all()
