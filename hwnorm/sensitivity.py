@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.norms import first_tensor
+from hwnorm.progress import track
 
 #: Images from which the weights of a place come, and the least: what nothing reads keeps its scale.
 WEIGHED, LEAST_WEIGHT = 32, 1e-3
@@ -67,7 +68,12 @@ class Sensitivity:
 
 @torch.enable_grad()
 def sensitivity(
-    model: nn.Module, images: ImageSet, batch: int, names: Sequence[str], valued: Sequence[str]
+    model: nn.Module,
+    images: ImageSet,
+    batch: int,
+    names: Sequence[str],
+    valued: Sequence[str],
+    progress: str | None = None,
 ) -> Sensitivity:
     """The weights of what modules put out, for each image its own: squared gradients, softened.
 
@@ -77,12 +83,14 @@ def sensitivity(
         batch: images of a batch.
         names: modules with outputs (n, ..., channels), three axes or more; others have no entries.
         valued: those of them of which the weights of single values are wanted.
+        progress: label of the progress bar; None shows none.
     """
     squares: dict[str, list[Tensor]] = {}
     values: dict[str, dict[int, Tensor]] = {}
     generator = torch.Generator().manual_seed(0)
-    stride = 0
-    for i, (pixels, _) in enumerate(images.batches(batch)):
+    stride, count = 0, -(-len(images) // batch)
+    batches = track(images.batches(batch), progress, count) if progress else images.batches(batch)
+    for i, (pixels, _) in enumerate(batches):
         found: dict[str, list[Tensor]] = {}
         for part in torch.split(pixels, _TOGETHER):
             with _tapped(model, names) as taps:
@@ -94,8 +102,7 @@ def sensitivity(
         whole = {name: torch.cat(parts) for name, parts in found.items()}
         if not stride:
             kept = MOST_VALUES // max(1, sum(whole[name].numel() for name in valued if name in whole))
-            batches = -(-len(images) // batch)
-            stride = -(-batches // kept) if kept else batches + 1
+            stride = -(-count // kept) if kept else count + 1
         for name, square in whole.items():
             squares.setdefault(name, []).append(square.sum(1))
             if name in valued and (i + 1) % stride == 0:

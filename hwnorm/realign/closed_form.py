@@ -79,7 +79,7 @@ def realign(
     walks = _Walks(
         Walk(model, images, batch, route, constant=True),
         Walk(student, images, batch, route),
-        sensitivity(model, images, batch, [*readers, *others], readers),
+        sensitivity(model, images, batch, [*readers, *others], readers, progress and f"{progress}: weights"),
     )
     fits = []
     for site in track(sites, progress, len(sites)) if progress else sites:

@@ -54,7 +54,7 @@ def test_norms_that_are_still_norms_lose_nothing(teacher, monkeypatch):
 def test_layers_refit_as_re_alignment_does(teacher, monkeypatch):
     """One forward pass gives the weights that the walk of `realign` finds, tokens weighed by their place."""
 
-    def by_place(model, images, batch, names, valued):
+    def by_place(model, images, batch, names, valued, progress):
         ((pixels, _),) = images.batches(batch)
         found = refit_weights(model, pixels, names)
         return Sensitivity({name: [weight.repeat(len(pixels))] for name, weight in found.items()}, {})
