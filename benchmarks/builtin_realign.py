@@ -144,7 +144,8 @@ def main() -> None:
                 row += ["", ""]
             table.add_row(*row, *(f"{value:.0f}" for value in spent.get(stage, ())))
             err.print(*row)
-    out.print(f"fitted to {len(images)} of {images.description}; D on {min(args.tune_images, len(training))} images")
+    from_all = f"{len(images)} of {images.description}"
+    out.print(f"fitted to {from_all}; D on {min(args.tune_images, len(training))} images")
     out.print(table)
 
 
