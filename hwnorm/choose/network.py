@@ -21,7 +21,7 @@ from hwnorm.replacement import ChannelAffine, replace_norms
 from hwnorm.sensitivity import refit_weights
 
 #: So many tokens are looked at: half of them to refit the layers, half to measure the loss.
-TOKENS = 25_088
+TOKENS = 50_176
 #: A layer that sees fewer rows than this many times its inputs (a head behind pooling) is drawn to its
 #: weights in proportion: what it were fitted to else would be the noise.
 ENOUGH_ROWS = 50
