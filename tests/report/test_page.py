@@ -2,10 +2,10 @@ import base64
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_sources import sources_of
 
 from hwnorm.errors import InputError
 from hwnorm.report import write_report
@@ -34,14 +34,7 @@ def test_draws_a_picture_of_each_kind(reported: Path) -> None:
 
 
 def test_needs_nothing_but_itself(page: str) -> None:
-    sources: list[str] = []
-
-    class Sources(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            assert tag not in {"link", "iframe", "object", "embed"}
-            sources.extend(value or "" for name, value in attrs if name in {"src", "srcset"})
-
-    Sources().feed(page)
+    sources = sources_of(page)
     assert len(sources) == 3 + 3 * len(LAYERS)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|url\(|@import|fetch\(", page)

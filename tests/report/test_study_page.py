@@ -6,12 +6,12 @@ import builtins
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from page_sources import sources_of
 from study_rows import TRIALS, row_of, write_table
 
 from hwnorm.cli import main
@@ -74,14 +74,7 @@ def test_no_trial_near_the_original(study: Path) -> None:
 
 def test_needs_nothing_but_itself(page: str) -> None:
     """No address but data; Plotly is inside with its licence; a page is far smaller than 15 MB."""
-    sources: list[str] = []
-
-    class Sources(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            assert tag not in {"link", "iframe", "object", "embed"}
-            sources.extend(value or "" for name, value in attrs if name in {"src", "srcset"})
-
-    Sources().feed(page)
+    sources = sources_of(page)
     assert len(sources) == 3
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "Licensed under the MIT license" in page
