@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -77,6 +78,26 @@ def observe(model: nn.Module, handles: Iterable[RemovableHandle]) -> None:
     """Run a model once on :func:`example_images` for the hooks that watch it, and remove them."""
     try:
         model(example_images(model))
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """What the named modules put out in the last forward pass, where that is one tensor."""
+    taps: dict[str, Tensor] = {}
+
+    def on_output(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor):
+                taps[name] = output
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(on_output(name)) for name in names]
+    try:
+        yield taps
     finally:
         for handle in handles:
             handle.remove()

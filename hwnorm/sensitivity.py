@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.norms import first_tensor
+from hwnorm.norms import first_tensor, tapped
 from hwnorm.progress import track
 
 #: Images from which the weights of a place come, and the least: what nothing reads keeps its scale.
@@ -37,7 +35,7 @@ def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
     Args:
         pixels: images, (n, C, H, W).
     """
-    with _tapped(model, names) as taps:
+    with tapped(model, names) as taps:
         output = first_tensor(model(_leaf(model, pixels)))
     taps = {name: tap for name, tap in taps.items() if tap.ndim == 3}
     weights = {}
@@ -93,7 +91,7 @@ def sensitivity(
     for i, (pixels, _) in enumerate(batches):
         found: dict[str, list[Tensor]] = {}
         for part in torch.split(pixels, _TOGETHER):
-            with _tapped(model, names) as taps:
+            with tapped(model, names) as taps:
                 output = first_tensor(model(_leaf(model, part)))
             taps = {name: tap for name, tap in taps.items() if tap.ndim > 2}
             for name, gradient in _gradients(output, taps, generator).items():
@@ -125,26 +123,6 @@ def _softened(squares: list[Tensor]) -> list[Tensor]:
 
 def _leaf(model: nn.Module, pixels: Tensor) -> Tensor:
     return pixels.to(next(model.parameters()).device, copy=True).requires_grad_()
-
-
-@contextmanager
-def _tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """What the named modules put out, where that is one tensor."""
-    taps: dict[str, Tensor] = {}
-
-    def on_output(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if isinstance(output, Tensor):
-                taps[name] = output
-
-        return hook
-
-    handles = [model.get_submodule(name).register_forward_hook(on_output(name)) for name in names]
-    try:
-        yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _gradients(

@@ -20,7 +20,7 @@ from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_whole
 from hwnorm.fold import fold_affine
-from hwnorm.norms import NormSite, first_tensor
+from hwnorm.norms import NormSite, first_tensor, tapped
 from hwnorm.progress import err
 from hwnorm.realign.distributed import average_gradients, is_first, own_share, share_weights
 from hwnorm.realign.walk import find_route
@@ -260,9 +260,9 @@ class _Objective:
 
     def _features(self, pixels: Tensor) -> Tensor:
         """Mean over the cuts of the squared distance to the teacher's, relative to its variance."""
-        with torch.no_grad(), _tapped(self.teacher, self._cuts) as wanted:
+        with torch.no_grad(), tapped(self.teacher, self._cuts) as wanted:
             self.teacher(pixels)
-        with _tapped(self.student, self._cuts) as found:
+        with tapped(self.student, self._cuts) as found:
             self.student(pixels)
         losses = []
         for name in self._cuts:
@@ -271,21 +271,6 @@ class _Objective:
             # Before the first replaced norm both are the same.
             losses.append((found[name].float() - target).square().mean() / (variance + 1e-12))
         return torch.stack(losses).mean()
-
-
-@contextmanager
-def _tapped(model: nn.Module, names: list[str]) -> Iterator[dict[str, Tensor]]:
-    taps: dict[str, Tensor] = {}
-
-    def on_output(name: str) -> Any:
-        return lambda module, args, output: taps.__setitem__(name, output)
-
-    handles = [model.get_submodule(name).register_forward_hook(on_output(name)) for name in names]
-    try:
-        yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
