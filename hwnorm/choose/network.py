@@ -16,7 +16,7 @@ from hwnorm.expression import ExpressionModule
 from hwnorm.fold import line_of
 from hwnorm.norms import NormSite, find_norms, observe
 from hwnorm.realign.residual import Projection, find_projections
-from hwnorm.realign.ridge import USUAL_STRENGTH
+from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of
 from hwnorm.replacement import ChannelAffine, replace_norms
 from hwnorm.sensitivity import refit_weights
 
@@ -260,15 +260,10 @@ def _solve(
     x = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
     weighed = x if weight is None else x * weight[:, None]
     gram, cross = (weighed.T @ x).double(), (weighed.T @ target).double()
-    start = torch.zeros_like(cross)
-    start[:-1] = linear.weight.double().T
-    if linear.bias is not None:
-        start[-1] = linear.bias.double()
+    start = weights_of(linear).double()
     penalty = strength * gram.diagonal().mean()
     gram.diagonal().add_(penalty)
-    solution = torch.linalg.solve(gram, cross + penalty * start).to(rows.dtype)
-    linear.weight = nn.Parameter(solution[:-1].T.contiguous())
-    linear.bias = nn.Parameter(solution[-1].clone())
+    give_weights(linear, torch.linalg.solve(gram, cross + penalty * start))
 
 
 def calibration(model: nn.Module, images: ImageSet) -> Tensor:

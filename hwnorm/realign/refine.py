@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hwnorm.realign.ridge import USUAL_STRENGTH
+from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of
 
 #: Steps from the solution whose tokens weigh alike in all outputs: each makes the error some four times less.
 STEPS = 4
@@ -37,14 +37,11 @@ def refine(layer: nn.Linear, batches: Sequence[Rows]) -> None:
     """
     x = torch.cat([rows.x for rows in batches])
     x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
-    parts = [
-        (x[i : i + _CHUNK], target[i : i + _CHUNK], weight[i : i + _CHUNK])
-        for target, weight in [
-            (torch.cat([r.target for r in batches]), torch.cat([r.weight for r in batches]))
-        ]
-        for i in range(0, len(x), _CHUNK)
-    ]
-    start = torch.cat([layer.weight.T, _bias(layer)[None]])
+    target, weight = torch.cat([r.target for r in batches]), torch.cat([r.weight for r in batches])
+    parts: list[tuple[Tensor, Tensor, Tensor]] = list(
+        zip(*(torch.split(whole, _CHUNK) for whole in (x, target, weight)), strict=True)
+    )
+    start = weights_of(layer)
     gram = (x.T @ x).double()
     damping = USUAL_STRENGTH * float(gram.diagonal().mean())
     gram.diagonal().add_(damping)
@@ -71,10 +68,4 @@ def refine(layer: nn.Linear, batches: Sequence[Rows]) -> None:
         near = solve(rest)
         size, before = (rest * near).sum(0), size
         direction = near + size / before.clamp(min=1e-30) * direction
-    solution = start + total
-    layer.weight = nn.Parameter(solution[:-1].T.contiguous())
-    layer.bias = nn.Parameter(solution[-1].clone())
-
-
-def _bias(layer: nn.Linear) -> Tensor:
-    return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+    give_weights(layer, start + total)

@@ -13,6 +13,20 @@ STRENGTHS = tuple(10.0 ** (e / 2) for e in range(-6, 5))
 USUAL_STRENGTH = 1e-3
 
 
+def weights_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
+    """A layer's weights with its bias, or zeros, as last row: (inputs + 1, outputs)."""
+    weight = layer.weight.detach().flatten(1)
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+    return torch.cat([weight.T, bias[None]])
+
+
+def give_weights(layer: nn.Linear | nn.Conv2d, solution: Tensor) -> None:
+    """Give a layer weights and a bias as :func:`weights_of` has them, in its own precision."""
+    shape, dtype = layer.weight.shape, layer.weight.dtype
+    layer.weight = nn.Parameter(solution[:-1].T.reshape(shape).to(dtype).contiguous())
+    layer.bias = nn.Parameter(solution[-1].to(dtype).clone())
+
+
 class Sums:
     """X^T X, X^T T and the sum of T^2 over rows, in float64."""
 
@@ -85,10 +99,7 @@ class Ridge:
         none, on the fit itself.
         """
         layer = self.layer
-        start = torch.zeros_like(self.fit.cross)
-        start[:-1] = layer.weight.double().flatten(1).T
-        if layer.bias is not None:
-            start[-1] = layer.bias.double()
+        start = weights_of(layer).double()
         strength, left = USUAL_STRENGTH, None
         if self.held.total:
             strength, error = self._strength(start)
@@ -101,9 +112,7 @@ class Ridge:
         solution = torch.linalg.solve(damped, self.fit.cross + penalty * start)
         if left is None:
             left = self.fit.error(solution) / max(self.fit.variance, 1e-30)
-        dtype = layer.weight.dtype
-        layer.weight = nn.Parameter(solution[:-1].T.reshape(layer.weight.shape).to(dtype).contiguous())
-        layer.bias = nn.Parameter(solution[-1].to(dtype).clone())
+        give_weights(layer, solution)
         return left
 
     def _strength(self, start: Tensor) -> tuple[float, float]:
