@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hwnorm.data.imageset import ImageSet
 from hwnorm.norms import NormSite, find_norms
 from hwnorm.progress import track
+from hwnorm.realign.head import head_of, refit_head
 from hwnorm.realign.refine import Rows, refine
 from hwnorm.realign.residual import Projection, find_projections
 from hwnorm.realign.ridge import Ridge
@@ -24,7 +25,10 @@ HELD_EVERY = 4
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """One fit: the layer, what it was fitted to, and the share of those targets' variance that is left."""
+    """One fit: the layer, what it was fitted to, and the share of those targets' variance that is left.
+
+    For class probabilities, of their divergence (:func:`hwnorm.realign.head.refit_head`).
+    """
 
     layer: str
     target: str
@@ -47,7 +51,8 @@ def realign(
     reads it, its weight and bias so that its output does); then the output projection after it, so that
     the student's residual stream comes back to the teacher's. Each fit sees the student as the fits
     before have left it, and weighs tokens by what the teacher's output makes of them
-    (:func:`hwnorm.sensitivity.token_weights`). No labels are used.
+    (:func:`hwnorm.sensitivity.token_weights`). A classifier's head, if it was refitted, is at last
+    drawn to the teacher's class probabilities. No labels are used.
 
     It is one walk: the activations of teacher and student are carried forward together, and the cost grows
     with the depth, not with its square.
@@ -86,6 +91,9 @@ def realign(
         fits += _refit_consumers(site, walks) if site.consumers else _refit_affine(site, walks)
         if site.name in projections:
             fits.append(_refit_projection(projections[site.name], walks))
+    head = head_of(model)
+    if head in readers:
+        fits.append(_refit_head(head, walks))
     return student, fits
 
 
@@ -182,6 +190,17 @@ def _refit_projection(projection: Projection, walks: _Walks) -> Refit:
         missing = wanted[p.after].reshape(before.shape) - before
         fit.add(seen[p.name], missing / scale, walks.held(i), walks.weight(p.name, i))
     return Refit(p.name, "what the residual stream lacks", fit.solve())
+
+
+def _refit_head(name: str, walks: _Walks) -> Refit:
+    """Draw the head's class probabilities to the teacher's."""
+    layer = walks.layer(name)
+    assert isinstance(layer, nn.Linear)
+    fit: list[tuple[Tensor, Tensor]] = []
+    held: list[tuple[Tensor, Tensor]] = []
+    for i, wanted, seen in walks.passes(([], [name]), ([name], [])):
+        (held if walks.held(i) else fit).append((seen[name], wanted[name]))
+    return Refit(name, "the teacher's class probabilities", refit_head(layer, fit, held))
 
 
 def _is_linear(model: nn.Module, name: str) -> bool:
