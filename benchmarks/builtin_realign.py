@@ -19,7 +19,7 @@ from torch import nn
 from hwnorm.choose.choice import read_choice
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
-from hwnorm.data.varied import VariedImages
+from hwnorm.data.mirrored import MirroredImages
 from hwnorm.datapath.lower import lower
 from hwnorm.evaluate import evaluate
 from hwnorm.expression import parse
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with Fashion-MNIST's idx files")
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="finished run folder")
     parser.add_argument("--fit-images", type=int, default=60_000, help="for the closed form")
-    parser.add_argument("--varied", action="store_true", help="fit to mirrored and shifted copies as well")
+    parser.add_argument("--mirrored", action="store_true", help="fit to mirrored copies as well")
     parser.add_argument("--epochs", type=int, default=0, help="of distillation after it")
     parser.add_argument("--tune-images", type=int, default=60_000, help="for the distillation")
     names = [OWN, *CONTROLS]
@@ -99,7 +99,7 @@ def main() -> None:
     training = load_images(args.data, "train", teacher)
     tests = load_images(args.data, "test", teacher)
     fit = training.limited(args.fit_images)
-    images = VariedImages(fit) if args.varied else fit
+    images = MirroredImages(fit) if args.mirrored else fit
     if args.stored:
         out.print(stored(run, teacher, tests))
         return

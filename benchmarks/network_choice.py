@@ -24,7 +24,7 @@ from hwnorm.choose.offers import area_of, build
 from hwnorm.choose.stage import choose, read_survey
 from hwnorm.choose.survey import Survey, module
 from hwnorm.data.images import ImageSet, load_images
-from hwnorm.data.varied import VariedImages
+from hwnorm.data.mirrored import MirroredImages
 from hwnorm.evaluate import top1
 from hwnorm.files import read_artefact
 from hwnorm.profile import read_profile
@@ -67,7 +67,7 @@ def half_the_area(
         best[layer] = module(offer)
     half = knapsack.select(found.areas, found.losses, most_area=area / 2)
     assert half is not None  # folding everything takes no area
-    images = VariedImages(inputs.training_images)
+    images = MirroredImages(inputs.training_images)
     percent = []
     for name, size, functions in (
         ("best R2 everywhere", area, best),

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hwnorm.choose.choice import functions_digest, read_choice
-from hwnorm.data.varied import VariedImages
+from hwnorm.data.mirrored import MirroredImages
 from hwnorm.evaluate import evaluate
 from hwnorm.files import digest, write_whole
 from hwnorm.norms import find_norms
@@ -21,10 +21,11 @@ from hwnorm.replacement import functions_of, replace_norms, replaced, with_funct
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
 
-#: Images of at most this many pixels are also fitted to mirrored and shifted: there the teacher's
+#: Images of at most this many pixels are also fitted to mirrored: there the teacher's
 #: activations are many for little work.
 FEW_PIXELS = 64 * 64
-#: The closed form is fitted to so many images at most, changed ones among them: more tell it next to nothing.
+#: The closed form is fitted to so many images at most, mirrored ones among them: more tell it next to
+#: nothing.
 MOST_IMAGES = 12_000
 BATCH = 100
 
@@ -49,8 +50,8 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
     small = inputs.pixels <= FEW_PIXELS
-    varied = small and VariedImages.copies * len(images) <= MOST_IMAGES
-    fit_images = VariedImages(images) if varied else images.limited(MOST_IMAGES)
+    doubled = small and MirroredImages.copies * len(images) <= MOST_IMAGES
+    fit_images = MirroredImages(images) if doubled else images.limited(MOST_IMAGES)
     plain = replace_norms(model, functions)
     student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
     # The order is that of the table.
