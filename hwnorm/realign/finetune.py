@@ -88,7 +88,7 @@ def finetune(
     """Train ``student`` in place, and leave it as it was best on the held-out images, in evaluation mode.
 
     Runs on a GPU if there is one, and with ``torchrun`` on several; each process takes its share of each
-    batch. The order of images and their variations depend on the seed, epoch and step alone: training
+    batch. The order of images and which are mirrored depend on the seed, epoch and step alone: training
     that goes on from a checkpoint ends as if it had not stopped.
 
     Args:
@@ -180,11 +180,11 @@ def _train_epoch(
     for step, (pixels, labels) in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _rate(epoch * steps + step, recipe.epochs * steps)
-        varied = vary(pixels, np.random.default_rng((recipe.seed, epoch, step)))
+        pixels = mirror(pixels, np.random.default_rng((recipe.seed, epoch, step)))
         # With torchrun each process takes its part of the same batch.
-        varied, labels = own_share(varied).to(device), own_share(labels).to(device)
+        pixels, labels = own_share(pixels).to(device), own_share(labels).to(device)
         with _attention(device), torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.amp):
-            loss, _ = objective(varied, labels)
+            loss, _ = objective(pixels, labels)
         if not bool(torch.isfinite(loss)):
             raise InputError(
                 f"fine-tuning: the loss is {float(loss.detach())} at step {step + 1} of epoch {epoch + 1}; "
@@ -212,18 +212,14 @@ def _rate(step: int, total: int) -> float:
     )
 
 
-def vary(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirror half of the images (n, C, H, W), and shift each by up to a fourteenth of its side."""
-    n, _, height, width = pixels.shape
-    reach = max(1, width // 14)
-    mirrored = torch.from_numpy(rng.random(n) < 0.5).view(-1, 1, 1, 1)
-    pixels = torch.where(mirrored, pixels.flip(-1), pixels)
-    padded = F.pad(pixels, (reach,) * 4, mode="replicate")
-    down, right = rng.integers(0, 2 * reach + 1, (2, n))
-    rows = torch.from_numpy(down[:, None] + np.arange(height))
-    columns = torch.from_numpy(right[:, None] + np.arange(width))
-    at = torch.arange(n)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+def mirror(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror half of the images (n, C, H, W).
+
+    No more than that: in the few epochs that there are, a student learns its teacher's answers best on images
+    like those that it will see.
+    """
+    mirrored = torch.from_numpy(rng.random(len(pixels)) < 0.5).view(-1, 1, 1, 1)
+    return torch.where(mirrored, pixels.flip(-1), pixels)
 
 
 @torch.no_grad()
