@@ -20,7 +20,7 @@ _TOGETHER = 32
 #: holds near the teacher's own values alone, and the student is not there yet.
 _SOFTENED, _LEAST_SHARE = 0.7, 0.01
 #: So many weights of single values are kept at most, two bytes each.
-MOST_VALUES = 2**28
+MOST_VALUES = 2**29
 
 
 @torch.enable_grad()
