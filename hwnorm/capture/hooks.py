@@ -60,15 +60,16 @@ def capture(
     def hook_for(site: NormSite) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             x = inputs[0][:, read[site.name]] if site.name in read else inputs[0]
-            low, high = map(float, torch.aminmax(x))
+            low, high = map(float, torch.aminmax(_as_stored(x)))
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise InputError(
                     f"layer {site.name!r}: its input holds NaN or infinity; finite activations are needed"
                 )
-            tokens = x.movedim(site.axis, -1).flatten(0, -2)
+            tokens = x.movedim(site.axis, -1)
             step = -(-tokens.numel() // POINTS)
             # Another first token each time, so that no position of the image is left out.
-            sample = tokens[seen[site.name] % step :: step].float().cpu()
+            picked = torch.arange(seen[site.name] % step, tokens.shape[:-1].numel(), step, device=x.device)
+            sample = tokens[torch.unravel_index(picked, tokens.shape[:-1])].float().cpu()
             seen[site.name] += 1
             if site.name not in profiles:
                 profiles[site.name] = LayerProfile.empty(site.channels, bin_edges(sample))
@@ -89,3 +90,8 @@ def capture(
         for handle in handles:
             handle.remove()
     return {site.name: profiles[site.name] for site in sites}
+
+
+def _as_stored(x: Tensor) -> Tensor:
+    """A view with the axes in the order of memory: there a reduction is several times as fast."""
+    return x.permute(sorted(range(x.ndim), key=x.stride, reverse=True))
