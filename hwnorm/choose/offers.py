@@ -1,4 +1,4 @@
-"""What a layer may be built as: functions of its front, steeper ones too, and the one that folds."""
+"""What a layer may be built as: functions of its front, steeper ones, one that its readers want, a fold."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hwnorm.search.fitness import NO_LIMITS, Judge
 from hwnorm.search.front import Point
 from hwnorm.search.layer import Front
 from hwnorm.search.price import Limits
+from hwnorm.search.rivals import tables
 from hwnorm.targets.cost import Resources, resources
 from hwnorm.targets.target import Target
 
@@ -30,15 +31,20 @@ SHARPER = (1.0, 1.5, 2.0, 3.0, 4.0)
 ALIKE = 0.999
 #: Functions that explain less than this share of what any could are not offered.
 LEAST_SHARE = 0.5
-#: At most so many a layer, besides the one that folds.
+#: At most so many a layer, besides the one that folds and that for its readers.
 MOST = 6
+#: A table for the readers explains so much of the function that they want.
+FAITHFUL = 0.998
 
 NOTHING = Resources(**{field.name: 0 for field in fields(Resources)})
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A function before it is lowered; ``area`` is that of the front's point that it was made from."""
+    """A function before it is lowered; ``area`` is that of the front's point that it was made from.
+
+    Where there is no point, it is the search's estimate.
+    """
 
     expression: Expression
     area: float
@@ -79,11 +85,18 @@ def area_of(used: Resources | Point, target: Target) -> float:
 
 
 def shapes(
-    front: Front, profile: LayerProfile, target: Target, clock_mhz: float, limits: Limits = NO_LIMITS
+    front: Front,
+    profile: LayerProfile,
+    wanted: LayerProfile | None,
+    target: Target,
+    clock_mhz: float,
+    limits: Limits = NO_LIMITS,
 ) -> list[Shape]:
     """The functions to try for a layer, smallest area first; the first is affine: it folds.
 
-    Of those that are alike the cheapest is kept, and of too many those that differ most.
+    Of those that are alike the cheapest is kept, and of too many those that differ most. If there is
+    a function that the readers want (:mod:`hwnorm.choose.readers`), ``wanted`` holds it as y: a table for it
+    is always among them.
     """
     judge = Judge(profile, (front.input, front.output), target, clock_mhz, limits)
     found = []
@@ -98,11 +111,19 @@ def shapes(
                 found.append(Shape(candidate.expression, area_of(point, target), family))
     straight = Shape(_line(profile), 0.0, "affine")
     found.sort(key=lambda shape: shape.area)
-    return _differing([straight, *found], profile)
+    always = [straight]
+    if wanted is not None:
+        judge = Judge(wanted, (front.input, front.output), target, clock_mhz, limits)
+        priced = tables(judge)
+        if priced:
+            best = next((table for table in priced if table.r2 > FAITHFUL), priced[-1])
+            always.append(Shape(best.expression, best.cost, "table"))
+    return _differing(always, found, profile)
 
 
-def _differing(found: Sequence[Shape], profile: LayerProfile) -> list[Shape]:
-    """The first, then always the one that is least like those taken, until the rest is alike."""
+def _differing(always: Sequence[Shape], others: Sequence[Shape], profile: LayerProfile) -> list[Shape]:
+    """Those, and of the others always the one that is least like what is taken, until the rest is alike."""
+    found = [*always, *others]
     weight = np.sqrt(profile.weight / profile.weight.sum())
     rows = []
     for shape in found:
@@ -110,17 +131,19 @@ def _differing(found: Sequence[Shape], profile: LayerProfile) -> list[Shape]:
         centred = (values - np.average(values, weights=profile.weight)) * weight
         rows.append(centred / np.linalg.norm(centred))
     alike = np.abs(np.array(rows) @ np.array(rows).T)
-    unique: list[int] = []
-    for i in range(len(found)):
-        if not unique or alike[i, unique].max() < ALIKE:
+    taken = list(range(len(always)))
+    unique = list(taken)
+    for i in range(len(always), len(found)):
+        if alike[i, unique].max() < ALIKE:
             unique.append(i)
-    taken, left = [0], unique[1:]
-    while left and len(taken) <= MOST:
+    left = unique[len(always) :]
+    while left and len(taken) < len(always) + MOST:
         # Ties go to the smaller area.
         best = min(left, key=lambda i: (round(alike[i, taken].max(), 4), found[i].area, i))
         taken.append(best)
         left.remove(best)
-    return [found[i] for i in sorted(taken)]
+    first, *rest = (found[i] for i in taken)
+    return [first, *sorted(rest, key=lambda shape: shape.area)]
 
 
 def _line(profile: LayerProfile) -> Expression:

@@ -18,6 +18,7 @@ from hwnorm.progress import track
 from hwnorm.run.folder import RunFolder, layer_files
 from hwnorm.run.inputs import Inputs
 from hwnorm.run.settings import RunSettings
+from hwnorm.search.grammar import operators_of
 from hwnorm.search.layer import Front
 from hwnorm.search.price import Limits
 from hwnorm.targets.target import load_target
@@ -81,7 +82,9 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
     settings = run.settings
     target = load_target(settings.target, settings.cost_weights)
     limits = Limits(settings.max_lut, settings.max_latency, 0 if settings.no_dsp else None)
-    depends = settings.clock_mhz, asdict(limits), target.model_dump(mode="json"), inputs.fingerprint
+    operators = operators_of(settings.operators)
+    rules = settings.clock_mhz, asdict(limits), sorted(operators) if operators is not None else None
+    depends = *rules, target.model_dump(mode="json"), inputs.fingerprint
     profiles = [body(read_artefact(run.profile(layer), "profile")) for layer in fronts]
     made_from = digest(*map(body, read), *profiles, depends)
     network: NetworkLoss | None = None
@@ -95,7 +98,7 @@ def choose(run: RunFolder, inputs: Inputs, jobs: int) -> None:
 
     if not run.has(run.choices, "choices", made_from):
         by_layer = {layer: read_profile(run.profile(layer)) for layer in fronts}
-        found = survey(opened(), fronts, by_layer, target, settings.clock_mhz, limits, jobs)
+        found = survey(opened(), fronts, by_layer, target, settings.clock_mhz, limits, operators, jobs)
         run.write(run.choices, "choices", made_from, _choices(opened(), found))
     budget = Budget.of(settings)
     data = read_artefact(run.choices, "choices")

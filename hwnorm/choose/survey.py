@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hwnorm.choose import knapsack
 from hwnorm.choose.network import Measured, NetworkLoss, Student
 from hwnorm.choose.offers import Offer, Shape, area_of, build, shapes
+from hwnorm.choose.readers import wanted
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.expression import Expression, parse
 from hwnorm.fold import line_of
@@ -61,6 +62,7 @@ def survey(
     target: Target,
     clock_mhz: float,
     limits: Limits,
+    operators: Collection[str] | None,
     jobs: int,
 ) -> Survey:
     """Try functions of every layer in the network, lower the useful ones, and measure these bit-true.
@@ -73,10 +75,13 @@ def survey(
     Args:
         fronts, profiles: by layer.
         limits: of each kernel.
+        operators: that functions may use; None for all.
         jobs: processes that lower; the result does not depend on it.
     """
+    for_readers = wanted(network, profiles) if operators is None or "rom" in operators else {}
     found = {
-        layer: shapes(fronts[layer], profiles[layer], target, clock_mhz, limits) for layer in network.sites
+        layer: shapes(fronts[layer], profiles[layer], for_readers.get(layer), target, clock_mhz, limits)
+        for layer in network.sites
     }
     modules = {layer: [_sketch(shape, fronts[layer]) for shape in tried] for layer, tried in found.items()}
     start = {layer: modules[layer][_middling(tried, profiles[layer])] for layer, tried in found.items()}

@@ -82,14 +82,24 @@ def _functions(judge: Judge) -> Iterator[tuple[str, Expression]]:
                 yield family, tuned.shape
     for degree in DEGREES:
         yield "polynomial", polynomial(judge.points, degree)
-    ends = [judge.formats[0].high + judge.formats[0].ulp]
-    while len(ends) <= _HALVINGS:
-        ends.append(ends[-1] / 2)
+    ends = _ends(judge)
     for segments in SEGMENTS:
         lines = [_lines(judge.points, judge.formats[1], segments, end) for end in ends]
         lines.sort(key=lambda line: -judge.profile.r2(line.numpy(judge.points.x)))
         yield from (("pwl", line) for line in lines[:2])
     yield from (("table", table) for table in _tables(judge, ends))
+
+
+def tables(judge: Judge) -> list[Candidate]:
+    """The direct tables that no other beats in error and price, cheapest first."""
+    priced = (judge.priced(table, "table") for table in _tables(judge, _ends(judge)))
+    return non_dominated((c.error, c.cost, c) for c in priced if c is not None)
+
+
+def _ends(judge: Judge) -> list[float]:
+    """Where tables and lines may end."""
+    first = judge.formats[0].high + judge.formats[0].ulp
+    return [first / 2**halvings for halvings in range(_HALVINGS + 1)]
 
 
 def polynomial(points: Points, degree: int) -> Expression:

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import hwnorm.choose.network
@@ -17,6 +19,7 @@ from hwnorm.builtin import model as builtin
 from hwnorm.capture.hooks import capture
 from hwnorm.choose.choice import read_choice
 from hwnorm.choose.offers import NOTHING, SHARPER, area_of, build, shapes
+from hwnorm.choose.readers import Line, as_profile
 from hwnorm.choose.stage import choose
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
@@ -105,9 +108,26 @@ def test_every_layer_offers_a_fold_and_steeper_functions(chosen):
         assert all(offer["datapath"] is not None and offer["area"] > 0 for offer in built)
     layer = read_artefact(run.choices, "choices")["layers"][0]["layer"]
     front = Front.from_json(read_artefact(run.front(layer), "front"))
-    found = shapes(front, read_profile(run.profile(layer)), load_target("xcup"), 250.0)
+    found = shapes(front, read_profile(run.profile(layer)), None, load_target("xcup"), 250.0)
     assert len({str(shape.expression) for shape in found}) == len(found) > 3
     assert len(found) < len(POINTS) * len(SHARPER)
+
+
+def test_a_table_for_the_readers_is_offered(chosen):
+    """It is the cheapest that follows what they want, here |x|, which nothing of the front does."""
+    run, _ = chosen
+    layer = read_artefact(run.choices, "choices")["layers"][0]["layer"]
+    front = Front.from_json(read_artefact(run.front(layer), "front"))
+    profile = read_profile(run.profile(layer))
+    end = float(np.abs(profile.x).max())
+    wanted = as_profile(Line(end, torch.linspace(-end, end, 65).abs()), profile)
+    plain = shapes(front, profile, None, load_target("xcup"), 250.0)
+    found = shapes(front, profile, wanted, load_target("xcup"), 250.0)
+    assert line_of(found[0].expression) is not None
+    assert [shape.area for shape in found] == sorted(shape.area for shape in found)
+    (added,) = [shape for shape in found if shape not in plain]
+    assert added.family == "table"
+    assert wanted.r2(added.expression.numpy(profile.x)) > 0.99
 
 
 def test_predicted_stands_next_to_measured(chosen):
