@@ -34,7 +34,9 @@ def _error(values: Tensor, target: Tensor, weight: Tensor | None = None) -> floa
     return float(left.square().sum() / (target * root).square().sum())
 
 
-@pytest.mark.parametrize("bent", [torch.sin, lambda t: (3 * t).tanh() + 0.3 * t, torch.abs], ids=str)
+@pytest.mark.parametrize(
+    "bent", [torch.sin, lambda t: (3 * t).tanh() + 0.3 * t, torch.abs], ids=["sin", "steep", "abs"]
+)
 def test_a_function_behind_a_linear_layer_is_found(x, bent):
     """Whatever it is, up to gain and offset, which the layer has."""
     target = bent(x) @ torch.randn(CHANNELS, 8, generator=torch.Generator().manual_seed(1))
