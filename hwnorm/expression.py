@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -330,6 +331,15 @@ def number_text(value: float) -> str:
 
 
 _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
+
+
+def brief(text: str) -> str:
+    """A formula for reading: of a long list of numbers the first four, and how many more there are."""
+    return re.sub(
+        r"((?:, -?[\d.e-]+){4})((?:, -?[\d.e-]+){5,})",
+        lambda match: f"{match[1]}, ... {match[2].count(',')} more",
+        text,
+    )
 
 
 def _print(expression: Expression) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import expressions
 
 from hwnorm.errors import InputError
-from hwnorm.expression import X, apply, constant, parse
+from hwnorm.expression import X, apply, brief, constant, parse
 
 POINTS = np.concatenate([np.linspace(-4, 4, 41), [-7.3, 0.01, 6.9]])
 
@@ -214,3 +214,10 @@ def test_an_expression_at_another_one_is_their_composition():
     f, g = parse("2*tanh(x) - clip(x, 1)"), parse("0.5*x + 1")
     np.testing.assert_allclose(f.at(g).numpy(x), f.numpy(g.numpy(x)))
     assert parse("0.5*x").at(parse("4*x")) == parse("2*x")
+
+
+def test_a_formula_for_reading_has_no_long_lists():
+    """Four numbers of a table and how many more there are; short calls and what is around stay."""
+    entries = ", ".join(f"{k}.5" for k in range(8))
+    assert brief(f"2*rom(4*x, -1, 1, {entries}) - 0.25") == "2*rom(4*x, -1, 1, 0.5, 1.5, ... 6 more) - 0.25"
+    assert brief("clip(x, -1, 1) + select(x, 1, 2)") == "clip(x, -1, 1) + select(x, 1, 2)"

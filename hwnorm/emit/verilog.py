@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnorm.datapath.ir import Cell, Datapath, Node, compared, simplest_limit
 from hwnorm.emit.names import Names
+from hwnorm.expression import brief
 from hwnorm.fixed import FixedFormat
 
 #: Ports and wires of the core and of the stage around it; no signal may have these names.
@@ -101,8 +102,8 @@ class _Core:
             "kind": node.cell.value,
             "name": self.declare(name, width),
             "width": width,
-            "part": node.part,
-            "comment": f"{node.part}  {node.fmt}",
+            "part": brief(node.part),
+            "comment": f"{brief(node.part)}  {node.fmt}",
         }
         match node.cell:
             case Cell.CONSTANT:
@@ -275,7 +276,7 @@ class _Core:
                 delayed = self.declare(self.names.take(f"{self.signals[i]}_r{stage + 1}"), node.fmt.width)
                 self.carried[i, stage + 1] = delayed
                 self.used[source].update(range(node.fmt.width))
-                registers.append(Register(delayed, source, node.fmt.width, f"{node.part}  {node.fmt}"))
+                registers.append(Register(delayed, source, node.fmt.width, f"{brief(node.part)}  {node.fmt}"))
         return registers
 
     def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:

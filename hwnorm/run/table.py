@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from hwnorm.choose.choice import Chosen
+from hwnorm.expression import brief
 from hwnorm.progress import out
 
 #: Pairs of fields of ``realign.json``, float and bit-true -> what the network is called for people.
@@ -85,12 +86,7 @@ def exactness(verdict: dict[str, Any] | None, field: str) -> str:
 
 def short(expression: str) -> str:
     """The expression for reading: numbers of at most four significant digits, no long lists of them."""
-    rounded = re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression)
-    return re.sub(
-        r"((?:, -?[\d.e-]+){4})((?:, -?[\d.e-]+){5,})",
-        lambda match: f"{match[1]}, ... {match[2].count(',')} more",
-        rounded,
-    )
+    return brief(re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression))
 
 
 def accuracy_table(realign: dict[str, Any]) -> Table:
