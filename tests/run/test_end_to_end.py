@@ -86,12 +86,14 @@ def test_fronts_and_choice_hold_what_the_documents_say(finished):
             assert not any(b["r2_bit_true"] >= a["r2_bit_true"] for b in better if b is not a)
             assert a["family"]
         assert len(front["hypervolume"]) == 2
-        # Built is a point of the front, as it is or steeper, with gain and offset fitted again; or a line.
+        # Built is a point of the front, as it is or steeper, with gain and offset fitted again; or a line; or
+        # the table for the readers, which has its entries as they are.
         x = np.linspace(-1.5, 1.5, 200)
         built = parse(layer["expression"]).numpy(x)
         shapes = [parse(p["expression"]).numpy(factor * x) for p in points for factor in SHARPER]
         shapes = [x] if layer["folded"] else [shape for shape in shapes if np.ptp(shape)]
-        assert max(abs(np.corrcoef(shape, built)[0, 1]) for shape in shapes) > 0.9999
+        own = layer["family"] == "table" and parse(layer["expression"]).kind == "rom"
+        assert own or max(abs(np.corrcoef(shape, built)[0, 1]) for shape in shapes) > 0.9999
         assert 0.4 < layer["r2"] <= layer["ceiling_r2"] + 1e-9 < 1.0
 
 
