@@ -16,7 +16,7 @@ from hwnorm.expression import ExpressionModule
 from hwnorm.fold import line_of
 from hwnorm.norms import NormSite, find_norms, observe
 from hwnorm.realign.residual import Projection, find_projections
-from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of
+from hwnorm.realign.ridge import USUAL_STRENGTH, fast_ridge, give_weights, weights_of
 from hwnorm.replacement import ChannelAffine, replace_norms
 from hwnorm.sensitivity import refit_weights
 
@@ -226,7 +226,8 @@ class Student:
             weight = weight.repeat(len(rows) // len(weight))
         enough = count / (ENOUGH_ROWS * rows.shape[1])
         strength = USUAL_STRENGTH * max(1.0, 1.0 / enough)
-        _solve(linear, rows, target(part).reshape(len(rows), -1), strength, weight)
+        wanted = target(part).reshape(len(rows), -1)
+        give_weights(linear, fast_ridge(rows, wanted, strength, weight, weights_of(linear)))
 
     # --- weights -------------------------------------------------------------------------------------
 
@@ -244,26 +245,6 @@ class Student:
         for name, (weight, bias) in weights.items():
             linear = self.model.get_submodule(name)
             linear.weight, linear.bias = weight, bias
-
-
-def _solve(
-    linear: nn.Linear, rows: Tensor, target: Tensor, strength: float, weight: Tensor | None = None
-) -> None:
-    """The ridge regression of :class:`hwnorm.realign.ridge.Ridge`, with sums in single precision.
-
-    It is done thousands of times, and its penalty is far above what single precision loses.
-
-    Args:
-        rows, target: float32 (n, in), (n, out).
-        weight: of each row's squared error, (n,); None counts all alike.
-    """
-    x = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
-    weighed = x if weight is None else x * weight[:, None]
-    gram, cross = (weighed.T @ x).double(), (weighed.T @ target).double()
-    start = weights_of(linear).double()
-    penalty = strength * gram.diagonal().mean()
-    gram.diagonal().add_(penalty)
-    give_weights(linear, torch.linalg.solve(gram, cross + penalty * start))
 
 
 def calibration(model: nn.Module, images: ImageSet) -> Tensor:

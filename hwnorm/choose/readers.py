@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwnorm.choose.network import NetworkLoss
 from hwnorm.profile import LayerProfile
-from hwnorm.realign.ridge import USUAL_STRENGTH
+from hwnorm.realign.ridge import USUAL_STRENGTH, fast_ridge, with_ones
 
 #: Tokens that are looked at; of four one is held out.
 TOKENS = 4096
@@ -126,38 +126,31 @@ def alternate(x: Tensor, target: Tensor, weight: Tensor, profile: LayerProfile) 
     """
     end = float(np.quantile(x.abs().numpy(), 1 - _OUTSIDE)) or 1.0
     mean = np.interp(np.linspace(-end, end, POINTS), profile.x, profile.y)
-    line = best = Line(end, torch.from_numpy(mean).float())
-    least, held = np.inf, len(x) // 4
+    best, held = Line(end, torch.from_numpy(mean).float()), len(x) // 4
     seen, unseen = (tuple(t[part] for t in (x, target, weight)) for part in (slice(held, None), slice(held)))
-    for _ in range(ROUNDS + 1):
-        layer = _layer(line(seen[0]), *seen[1:])
-        error = float((unseen[2] * (_affine(line(unseen[0])) @ layer - unseen[1]).square().sum(1)).sum())
+
+    def fitted(line: Line) -> tuple[Tensor, float]:
+        """The layer for a function, and its error on held-out tokens."""
+        x, target, weight = seen
+        layer = fast_ridge(line(x), target, USUAL_STRENGTH, weight).float()
+        x, target, weight = unseen
+        return layer, float((weight * (with_ones(line(x)) @ layer - target).square().sum(1)).sum())
+
+    layer, least = fitted(best)
+    for _ in range(ROUNDS):
+        line = _line(best, layer, *seen)
+        layer, error = fitted(line)
         if error >= least:
             break
         best, least = line, error
-        line = _line(line, layer, *seen)
     return best
-
-
-def _affine(values: Tensor) -> Tensor:
-    return torch.cat([values, values.new_ones(len(values), 1)], 1)
-
-
-def _layer(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weights and bias (channels + 1, outputs) of the ridge regression."""
-    rows = _affine(values)
-    weighed = (rows * weight[:, None]).T
-    gram = (weighed @ rows).double()
-    gram.diagonal().add_(USUAL_STRENGTH * gram.diagonal().mean())
-    solution: Tensor = torch.linalg.solve(gram, (weighed @ target).double()).float()
-    return solution
 
 
 def _line(line: Line, layer: Tensor, x: Tensor, target: Tensor, weight: Tensor) -> Line:
     """The values of least squares where the layer is given."""
     size, outputs = len(line.values), layer.shape[1]
     normal, pull = torch.zeros(size, size).double(), torch.zeros(size).double()
-    for part, wanted, of in zip(*(torch.split(t, _CHUNK) for t in (x, target, weight)), strict=True):
+    for part, goal, of in zip(*(torch.split(t, _CHUNK) for t in (x, target, weight)), strict=True):
         left, right = line.place(part)
         rows = torch.zeros(len(part) * size, outputs)
         first = torch.arange(len(part))[:, None] * size + left
@@ -166,7 +159,7 @@ def _line(line: Line, layer: Tensor, x: Tensor, target: Tensor, weight: Tensor) 
         points = rows.view(len(part), size, outputs) * of.sqrt()[:, None, None]
         points = points.transpose(1, 2).reshape(-1, size)
         normal += (points.T @ points).double()
-        pull += (points.T @ ((wanted - layer[-1]) * of.sqrt()[:, None]).flatten()).double()
+        pull += (points.T @ ((goal - layer[-1]) * of.sqrt()[:, None]).flatten()).double()
     bend = torch.diff(torch.eye(size).double(), 2, dim=0)
     scale = float(normal.diagonal().mean())
     stiff = scale * (_STIFFNESS * bend.T @ bend + 1e-6 * torch.eye(size))

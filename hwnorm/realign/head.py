@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnorm.norms import example_images, first_tensor, tapped
-from hwnorm.realign.ridge import STRENGTHS, USUAL_STRENGTH, give_weights, weights_of
+from hwnorm.realign.ridge import STRENGTHS, USUAL_STRENGTH, give_weights, weights_of, with_ones
 
 #: Steps of L-BFGS for each strength, each from the solution of the one before.
 STEPS = 50
@@ -66,8 +66,7 @@ class _Images:
 
     def __init__(self, batches: Sequence[tuple[Tensor, Tensor]], start: Tensor) -> None:
         self.start = start
-        x = torch.cat([x for x, _ in batches]).double()
-        self.x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+        self.x = with_ones(torch.cat([x for x, _ in batches]).double())
         self.log_wanted = torch.cat([logits for _, logits in batches]).double().log_softmax(1)
         self.scale = float(self.x.square().mean())
 

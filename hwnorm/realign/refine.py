@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of
+from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of, with_ones
 
 #: Steps from the solution whose tokens weigh alike in all outputs: each makes the error some four times less.
 STEPS = 4
@@ -35,8 +35,7 @@ def refine(layer: nn.Linear, batches: Sequence[Rows]) -> None:
     Bur. Stand. 49, 1952), each output by itself, preconditioned by X^T X. Time: (STEPS + 1) products of the
     tokens with the weights and back.
     """
-    x = torch.cat([rows.x for rows in batches])
-    x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+    x = with_ones(torch.cat([rows.x for rows in batches]))
     target, weight = torch.cat([r.target for r in batches]), torch.cat([r.weight for r in batches])
     parts: list[tuple[Tensor, Tensor, Tensor]] = list(
         zip(*(torch.split(whole, _CHUNK) for whole in (x, target, weight)), strict=True)

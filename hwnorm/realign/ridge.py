@@ -27,6 +27,32 @@ def give_weights(layer: nn.Linear | nn.Conv2d, solution: Tensor) -> None:
     layer.bias = nn.Parameter(solution[-1].to(dtype).clone())
 
 
+def with_ones(rows: Tensor) -> Tensor:
+    """Rows (n, inputs) with a one behind each, which the bias meets: (n, inputs + 1)."""
+    return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+
+
+def fast_ridge(
+    rows: Tensor, target: Tensor, strength: float, weight: Tensor | None = None, start: Tensor | None = None
+) -> Tensor:
+    """The solution of :class:`Ridge`, with sums in single precision: float64 (in + 1, out).
+
+    For what is done thousands of times; the penalty is far above what single precision loses.
+
+    Args:
+        rows, target: float32 (n, in), (n, out).
+        weight: of each row's squared error, (n,); None counts all alike.
+        start: the weights that it is drawn towards, (in + 1, out); None for zero.
+    """
+    x = with_ones(rows)
+    weighed = x if weight is None else x * weight[:, None]
+    gram, cross = (weighed.T @ x).double(), (weighed.T @ target).double()
+    penalty = strength * gram.diagonal().mean()
+    gram.diagonal().add_(penalty)
+    solution: Tensor = torch.linalg.solve(gram, cross if start is None else cross + penalty * start.double())
+    return solution
+
+
 class Sums:
     """X^T X, X^T T and the sum of T^2 over rows, in float64."""
 
@@ -83,8 +109,7 @@ class Ridge:
             assert not isinstance(conv.padding, str)
             windows = F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
             x, target = windows.transpose(1, 2), target.flatten(2).transpose(1, 2)
-        rows = x.reshape(-1, x.shape[-1]).double()
-        rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+        rows = with_ones(x.reshape(-1, x.shape[-1]).double())
         targets = target.reshape(-1, target.shape[-1]).double()
         if weight is not None:
             root = weight.double().sqrt()[:, None]
