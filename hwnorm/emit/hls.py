@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwnorm.datapath.ir import Cell, Datapath
-from hwnorm.emit.names import Names
-from hwnorm.expression import brief
+from hwnorm.emit.names import Names, comment_of
 from hwnorm.fixed import FixedFormat
 
 #: The device that ``run_hls.tcl`` names for a target: the one on its board.
@@ -29,7 +28,7 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "kind": node.cell.value,
             "name": known[i],
             "fmt": node.fmt,
-            "comment": f"{brief(node.part)}  {node.fmt}",
+            "comment": comment_of(node),
             "args": [known[arg] for arg in node.args],
             "parameter": node.parameter,
             "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],

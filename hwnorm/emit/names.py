@@ -1,9 +1,12 @@
-"""Signal names that Verilog and C++ both accept, no two alike."""
+"""Signal names that Verilog and C++ both accept, no two alike, and what is said of the signals."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+from hwnorm.datapath.ir import Node
+from hwnorm.expression import brief
 
 # Words of Verilog-2005 (with the SystemVerilog ones that readers reject as names) and of C++ that
 # could come up as the name of a signal.
@@ -24,6 +27,11 @@ noexcept not_eq nullptr operator or_eq private public register requires short si
 template throw true try typeid typename using volatile wchar_t xor_eq std abs min max
 """
 _RESERVED = frozenset(_WORDS.split())
+
+
+def comment_of(node: Node) -> str:
+    """What stands behind a signal: the part of the expression that it is, and its format."""
+    return f"{brief(node.part)}  {node.fmt}"
 
 
 def is_identifier(text: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwnorm.datapath.ir import Cell, Datapath, Node, compared, simplest_limit
-from hwnorm.emit.names import Names
+from hwnorm.emit.names import Names, comment_of
 from hwnorm.expression import brief
 from hwnorm.fixed import FixedFormat
 
@@ -103,7 +103,7 @@ class _Core:
             "name": self.declare(name, width),
             "width": width,
             "part": brief(node.part),
-            "comment": f"{brief(node.part)}  {node.fmt}",
+            "comment": comment_of(node),
         }
         match node.cell:
             case Cell.CONSTANT:
@@ -276,7 +276,7 @@ class _Core:
                 delayed = self.declare(self.names.take(f"{self.signals[i]}_r{stage + 1}"), node.fmt.width)
                 self.carried[i, stage + 1] = delayed
                 self.used[source].update(range(node.fmt.width))
-                registers.append(Register(delayed, source, node.fmt.width, f"{brief(node.part)}  {node.fmt}"))
+                registers.append(Register(delayed, source, node.fmt.width, comment_of(node)))
         return registers
 
     def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:
