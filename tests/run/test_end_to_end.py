@@ -75,9 +75,11 @@ def test_every_artefact_is_there_and_says_what_it_is(finished):
 def test_fronts_and_choice_hold_what_the_documents_say(finished):
     """Points are sorted by cost and none beats another; the choice is made of one, in order."""
     choice = json.loads((finished.folder / "choice.json").read_text())["layers"]
+    offered = json.loads((finished.folder / "choices.json").read_text())["layers"]
     assert [layer["layer"] for layer in choice] == LAYERS
     assert [layer["top"] for layer in choice] == TOPS
-    for layer in choice:
+    for layer, of_layer in zip(choice, offered, strict=True):
+        assert layer["expression"] in [offer["expression"] for offer in of_layer["offers"]]
         front = json.loads((finished.folder / "fronts" / f"{layer['layer']}.json").read_text())
         points = front["points"]
         assert [p["cost"] for p in points] == sorted(p["cost"] for p in points)
@@ -92,8 +94,8 @@ def test_fronts_and_choice_hold_what_the_documents_say(finished):
         built = parse(layer["expression"]).numpy(x)
         shapes = [parse(p["expression"]).numpy(factor * x) for p in points for factor in SHARPER]
         shapes = [x] if layer["folded"] else [shape for shape in shapes if np.ptp(shape)]
-        own = layer["family"] == "table" and parse(layer["expression"]).kind == "rom"
-        assert own or max(abs(np.corrcoef(shape, built)[0, 1]) for shape in shapes) > 0.9999
+        for_readers = layer["family"] == "table" and parse(layer["expression"]).kind == "rom"
+        assert for_readers or max(abs(np.corrcoef(shape, built)[0, 1]) for shape in shapes) > 0.9999
         assert 0.4 < layer["r2"] <= layer["ceiling_r2"] + 1e-9 < 1.0
 
 
