@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import hwnorm.capture.hooks
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
@@ -69,3 +72,19 @@ def test_an_interrupt_leaves_no_hook(small_vit, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         capture(model, load_images(None, "train", model).limited(5), sites)
     assert not hooks_left(model)
+
+
+def test_it_does_not_matter_how_many_batches_are_counted_together(small_vit, monkeypatch):
+    model = small_vit()
+    images = load_images(None, "train", model).limited(90)
+    monkeypatch.setattr(hwnorm.capture.hooks, "POINTS", 1 << 10)
+    found = []
+    for together in (1, 3, 100):
+        monkeypatch.setattr(hwnorm.capture.hooks, "TOGETHER", together)
+        found.append(capture(model, images, find_norms(model), batch=7))
+    for name, profile in found[0].items():
+        assert profile.images == 90
+        for other in (found[1][name], found[2][name]):
+            for field in fields(profile):
+                ours, theirs = getattr(profile, field.name), getattr(other, field.name)
+                np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
