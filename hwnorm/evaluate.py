@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.norms import first_tensor
+from hwnorm.norms import device_of, first_tensor
 from hwnorm.progress import track
 
 #: Two-sided 95 % quantile of the normal distribution.
@@ -87,7 +87,7 @@ def evaluate(
         batch: images a forward pass.
         progress: label of the bar; None shows none.
     """
-    device = next(teacher.parameters()).device
+    device = device_of(teacher)
     outputs: dict[str, list[Tensor]] = {name: [] for name in networks}
     wanted: list[Tensor] = []
     truth: list[Tensor] = []
@@ -123,7 +123,7 @@ def _accuracy(logits: Tensor, labels: Tensor, k: int) -> Accuracy:
 def top1(model: nn.Module, images: ImageSet, batch: int = 250, progress: str | None = None) -> Accuracy:
     """Evaluate a model in evaluation mode; ``progress`` labels the bar, None shows none."""
     steps = images.batches(batch)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     correct = total = 0
     for pixels, labels in track(steps, progress, -(-len(images) // batch)) if progress else steps:
         correct += int((model(pixels.to(device)).argmax(1).cpu() == labels).sum())

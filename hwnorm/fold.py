@@ -16,7 +16,7 @@ def fold_affine(consumers: Sequence[nn.Module], gain: Tensor | None, shift: Tens
 
     Args:
         consumers: ``nn.Linear``, or ``nn.Conv2d`` (one that pads with zeros takes no shift).
-        gain, shift: (channels,), or None for ones and zeros.
+        gain, shift: (channels,), on any device, or None for ones and zeros.
 
     Computed in float64, so that folding rounds once.
     """
@@ -26,11 +26,11 @@ def fold_affine(consumers: Sequence[nn.Module], gain: Tensor | None, shift: Tens
         if shift is not None:
             # (out, in / groups, ...): what a shift of each input channel adds to the output.
             taps = weight if isinstance(consumer, nn.Linear) else weight.sum((2, 3))
-            added = (taps * _of_group(consumer, shift.double())).sum(1)
+            added = (taps * _of_group(consumer, shift.to(weight))).sum(1)
             bias = added if consumer.bias is None else consumer.bias.double() + added
             consumer.bias = nn.Parameter(bias.to(consumer.weight.dtype))
         if gain is not None:
-            gains = _of_group(consumer, gain.double())
+            gains = _of_group(consumer, gain.to(weight))
             weight = weight * (gains if isinstance(consumer, nn.Linear) else gains[:, :, None, None])
             consumer.weight = nn.Parameter(weight.to(consumer.weight.dtype))
 

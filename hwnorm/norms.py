@@ -68,9 +68,15 @@ class NormSite:
         return centred * torch.rsqrt(centred.square().mean(self.axis, keepdim=True) + self.eps)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model computes: the device of its first parameter."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def example_images(model: nn.Module) -> Tensor:
-    """Two images of seeded noise in the model's input size, float32 (2, C, H, W)."""
-    return torch.randn(2, *input_config(model)["input_size"], generator=torch.Generator().manual_seed(0))
+    """Two images of seeded noise in the model's input size, float32 (2, C, H, W), on its device."""
+    noise = torch.randn(2, *input_config(model)["input_size"], generator=torch.Generator().manual_seed(0))
+    return noise.to(device_of(model))
 
 
 @torch.no_grad()
@@ -343,8 +349,8 @@ def _passes_through(model: nn.Module, sites: list[NormSite]) -> bool:
     expected = first_tensor(model(x))
     try:
         for site in sites:
-            gain = 1 + torch.rand(site.channels, generator=draw)
-            shift = torch.rand(site.channels, generator=draw)
+            gain = 1 + torch.rand(site.channels, generator=draw).to(x.device)
+            shift = torch.rand(site.channels, generator=draw).to(x.device)
             handles.append(model.get_submodule(site.name).register_forward_hook(put(gain, shift, site.axis)))
             for name in site.consumers:
                 consumer = model.get_submodule(name)

@@ -17,7 +17,7 @@ from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, ExpressionModule, parse
 from hwnorm.fold import fold_affine, line_of
-from hwnorm.norms import NormSite, find_norms, norm_affine, per_channel
+from hwnorm.norms import NormSite, device_of, find_norms, norm_affine, per_channel
 
 #: What a choice may be: a run folder or its ``choice.json``, what is in that, or a function for each
 #: norm by its name: text, an expression, a datapath, or any elementwise module.
@@ -67,10 +67,10 @@ class Replaced:
 def replace(model: nn.Module, choice: Choice, *, fixed: bool = False) -> nn.Module:
     """Return a copy of ``model`` in which each chosen norm is its function.
 
-    The result is an ordinary module in the state of ``model`` (training or evaluation): it can be
-    trained, stored with ``state_dict``, and exported with ``torch.export`` and to ONNX. Weight and bias of
-    a norm fold into the layers that read it, exactly; where others read it too, they stay as an affine a
-    channel behind the function. A function that is affine in x folds away whole.
+    The result is an ordinary module in the state (training or evaluation) and on the device of ``model``: it
+    can be trained, stored with ``state_dict``, and exported with ``torch.export`` and to ONNX. Weight and
+    bias of a norm fold into the layers that read it, exactly; where others read it too, they stay as an
+    affine a channel behind the function. A function that is affine in x folds away whole.
 
     Args:
         model: any module; stays as it is.
@@ -132,7 +132,7 @@ def replace_norms(model: nn.Module, functions: Mapping[str, nn.Module]) -> nn.Mo
             if line is not None and _takes_shift(readers, line[1]):
                 fold_affine(readers, *(torch.full((site.channels,), value) for value in line))
                 function = nn.Identity()
-        changed.set_submodule(site.name, function)
+        changed.set_submodule(site.name, function.to(device_of(model)))
     return changed
 
 
@@ -159,9 +159,9 @@ def with_functions(student: nn.Module, functions: Mapping[str, nn.Module]) -> nn
     for name, function in functions.items():
         at = changed.get_submodule(name)
         if isinstance(at, ChannelAffine):
-            at.function = function
+            at.function = function.to(device_of(student))
         elif not isinstance(at, nn.Identity):  # which folded away whole
-            changed.set_submodule(name, function)
+            changed.set_submodule(name, function.to(device_of(student)))
     return changed
 
 

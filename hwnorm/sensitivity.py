@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.norms import first_tensor, tapped
+from hwnorm.norms import device_of, first_tensor, tapped
 from hwnorm.progress import track
 
 #: Images from which the weights of a place come, and the least: what nothing reads keeps its scale.
@@ -122,7 +122,7 @@ def _softened(squares: list[Tensor]) -> list[Tensor]:
 
 
 def _leaf(model: nn.Module, pixels: Tensor) -> Tensor:
-    return pixels.to(next(model.parameters()).device, copy=True).requires_grad_()
+    return pixels.to(device_of(model), copy=True).requires_grad_()
 
 
 def _gradients(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.norms import NormSite, example_images
+from hwnorm.norms import NormSite, device_of, example_images
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
 from hwnorm.sensitivity import token_weights
@@ -52,7 +52,7 @@ def capture(
     Raises:
         InputError: an activation is NaN or infinite (names the layer).
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     weights = token_weights(model, example_images(model), [site.name for site in sites])
     read = {name: weight > 0 for name, weight in weights.items() if not weight.all()}
     recorders = [_Recorder(site, read.get(site.name)) for site in sites]

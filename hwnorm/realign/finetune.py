@@ -20,7 +20,7 @@ from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_whole
 from hwnorm.fold import fold_affine
-from hwnorm.norms import NormSite, first_tensor, tapped
+from hwnorm.norms import NormSite, device_of, first_tensor, tapped
 from hwnorm.progress import err
 from hwnorm.realign.distributed import average_gradients, is_first, own_share, share_weights
 from hwnorm.realign.walk import find_route
@@ -105,7 +105,7 @@ def finetune(
         InputError: too few images, a damaged checkpoint, or a loss that is not finite.
     """
     training, held = split(images, recipe.seed)
-    device = next(student.parameters()).device
+    device = device_of(student)
     share_weights(student)
     with _trainable(student, sites, recipe.method) as parameters:
         optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -282,7 +282,7 @@ def _trainable(
         at = student.get_submodule(name)
         if not isinstance(at, ChannelAffine):
             affine = ChannelAffine(at, site.channels, None, None, site.axis)
-            student.set_submodule(name, affine.to(next(student.parameters()).device))
+            student.set_submodule(name, affine.to(device_of(student)))
             added.append(site)
     trained = [p for name in sites for p in student.get_submodule(name).parameters()]
     try:

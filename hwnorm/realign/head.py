@@ -21,7 +21,7 @@ def head_of(model: nn.Module) -> str | None:
     classes = getattr(model, "num_classes", 0)
     layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes]
     with tapped(model, layers) as taps:
-        output = first_tensor(model(example_images(model).to(next(model.parameters()).device)))
+        output = first_tensor(model(example_images(model)))
     return next((name for name, tap in taps.items() if tap is output), None)
 
 

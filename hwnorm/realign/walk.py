@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.norms import example_images, first_tensor
+from hwnorm.norms import device_of, example_images, first_tensor
 
 
 class _Seen(Exception):
@@ -139,7 +139,7 @@ class Walk:
     ) -> None:
         self.model, self.images, self.batch, self.route = model, images, batch, route
         self.constant = constant
-        self.device = next(model.parameters()).device
+        self.device = device_of(model)
         self.at = 0
         self.carried: list[Tensor] = []
         self._ahead: tuple[int, list[Tensor]] = (0, [])
