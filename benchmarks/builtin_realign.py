@@ -1,7 +1,8 @@
 """Top-1 of the built-in model with every norm replaced: the run's functions beside three controls.
 
 Each gets the same re-alignment, closed form and then, with ``--epochs``, distillation (D), on the same
-training images; all of them are measured on all 10,000 test images, float and bit-true.
+training images; all of them are measured on all 10,000 test images, float and bit-true. Runs on a GPU if
+there is one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from controls import CONTROLS
 from rich.table import Table
 from safetensors.torch import load_file
@@ -95,7 +97,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     run = RunFolder.open(args.run)
-    teacher = Inputs(run.settings).model
+    teacher = Inputs(run.settings).model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     training = load_images(args.data, "train", teacher)
     tests = load_images(args.data, "test", teacher)
     fit = training.limited(args.fit_images)
