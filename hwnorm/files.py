@@ -24,7 +24,11 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     # The suffix stays last: matplotlib and safetensors choose by it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        # Some writers, as safetensors', let their own user alone read what they write.
+        beside.touch()
+        mode = beside.stat().st_mode
         write(beside)
+        beside.chmod(mode)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -40,6 +40,17 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_whoever_may_read_other_files_may_read_those_of_any_writer(tmp_path):
+    (tmp_path / "usual").touch()
+
+    def write(path):
+        path.unlink()
+        path.touch(mode=0o600)
+
+    write_whole(tmp_path / "a.safetensors", write)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_not_a_number_is_never_written(tmp_path):
     """NaN is no JSON: the file that was there stays."""
     path = tmp_path / "a.json"
