@@ -24,9 +24,9 @@ from hwnorm.run.inputs import Inputs
 #: Images of at most this many pixels are also fitted to mirrored: there the teacher's
 #: activations are many for little work.
 FEW_PIXELS = 64 * 64
-#: The closed form is fitted to so many images at most, mirrored ones among them: more tell it next to
-#: nothing.
-MOST_IMAGES = 12_000
+#: The closed form is fitted to so many images at most, mirrored ones among them: of small ones more tell it
+#: next to nothing, of others it is their activations' memory.
+MOST_SMALL, MOST_LARGE = 30_000, 12_000
 BATCH = 100
 
 
@@ -50,8 +50,8 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
     small = inputs.pixels <= FEW_PIXELS
-    doubled = small and MirroredImages.copies * len(images) <= MOST_IMAGES
-    fit_images = MirroredImages(images) if doubled else images.limited(MOST_IMAGES)
+    doubled = small and MirroredImages.copies * len(images) <= MOST_SMALL
+    fit_images = MirroredImages(images) if doubled else images.limited(MOST_SMALL if small else MOST_LARGE)
     plain = replace_norms(model, functions)
     student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
     # The order is that of the table.
