@@ -10,40 +10,18 @@ from dataclasses import replace as change
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from small_students import FAST, datapaths_of, interrupted_after_one_epoch, replaced, sites_of
 
 import hwnorm
 import hwnorm.realign.finetune as stage
 from hwnorm.data.images import load_images
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
-from hwnorm.expression import parse
-from hwnorm.fixed import FixedFormat
-from hwnorm.norms import find_norms
-from hwnorm.realign.finetune import Recipe, finetune, mirror, split
-from hwnorm.targets.target import load_target
-
-TANH = "2.5*tanh(0.5*x)"
-#: Two epochs of two steps.
-FAST = Recipe("D", epochs=2, batch=40, learning_rate=2e-3, amp=False)
-
-
-@pytest.fixture
-def teacher(small_vit) -> nn.Module:
-    return small_vit()
+from hwnorm.realign.finetune import finetune, mirror, split
 
 
 @pytest.fixture
 def images(teacher):
     return load_images(None, "train", teacher).limited(88)
-
-
-def replaced(teacher: nn.Module) -> nn.Module:
-    return hwnorm.replace(teacher, {site.name: TANH for site in find_norms(teacher)})
-
-
-def sites_of(teacher):
-    return {site.name: site for site in find_norms(teacher)}
 
 
 @pytest.mark.parametrize("method", ["A", "F", "D", "features"])
@@ -79,17 +57,9 @@ def test_affine_only_trains_nothing_else(teacher, images):
 def test_resuming_ends_as_if_it_had_not_stopped(teacher, images, tmp_path, monkeypatch):
     whole, parted = replaced(teacher), replaced(teacher)
     first = finetune(whole, teacher, sites_of(teacher), images, FAST)
-    train = stage._train_epoch
-
-    def stop_after_one(*args):
-        if args[4] == 1:
-            raise KeyboardInterrupt
-        train(*args)
-
-    monkeypatch.setattr(stage, "_train_epoch", stop_after_one)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after_one_epoch():
         finetune(copy.deepcopy(parted), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
-    epochs = []
+    train, epochs = stage._train_epoch, []
     monkeypatch.setattr(stage, "_train_epoch", lambda *args: (epochs.append(args[4]), train(*args)))
     second = finetune(parted, teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
     assert epochs == [1]
@@ -131,8 +101,7 @@ def test_splits_are_disjoint(teacher):
 
 
 def test_hardware_in_the_loop_trains_through_the_integers(teacher, images):
-    datapath = lower(parse(TANH), FixedFormat(10, 6), FixedFormat(5, 2), load_target("xcup"), 250.0)
-    student = hwnorm.replace(teacher, dict.fromkeys(sites_of(teacher), datapath), fixed=True)
+    student = hwnorm.replace(teacher, datapaths_of(teacher), fixed=True)
     before = copy.deepcopy(student)
     history = finetune(student, teacher, sites_of(teacher), images, change(FAST, epochs=3))
     assert min(epoch.loss for epoch in history[1:]) < history[0].loss

@@ -7,50 +7,27 @@ from dataclasses import replace as change
 
 import pytest
 import torch
+from small_students import FAST, TANH, datapaths_of, interrupted_after_one_epoch, replaced, sites_of
 from torch import nn
 
 import hwnorm
-import hwnorm.realign.finetune as stage
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
-from hwnorm.datapath.lower import lower
 from hwnorm.evaluate import evaluate
-from hwnorm.expression import parse
-from hwnorm.fixed import FixedFormat
 from hwnorm.norms import find_norms
 from hwnorm.realign.closed_form import realign
 from hwnorm.realign.distributed import processes
-from hwnorm.realign.finetune import Recipe, finetune
+from hwnorm.realign.finetune import finetune
 from hwnorm.replacement import functions_of
-from hwnorm.targets.target import load_target
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-TANH = "2.5*tanh(0.5*x)"
-FAST = Recipe("D", epochs=2, batch=40, learning_rate=2e-3)
-
-
-@pytest.fixture
-def teacher(small_vit) -> nn.Module:
-    return small_vit()
+AMP = change(FAST, amp=True)
 
 
 @pytest.fixture
 def images(teacher):
     return load_images(None, "train", teacher).limited(200)
-
-
-def choice_of(teacher):
-    return {site.name: TANH for site in find_norms(teacher)}
-
-
-def datapaths_of(teacher):
-    datapath = lower(parse(TANH), FixedFormat(10, 6), FixedFormat(5, 2), load_target("xcup"), 250.0)
-    return {site.name: datapath for site in find_norms(teacher)}
-
-
-def sites_of(teacher):
-    return {site.name: site for site in find_norms(teacher)}
 
 
 def close(ours: nn.Module, theirs: nn.Module, **tolerance: float) -> None:
@@ -96,7 +73,7 @@ def test_bits(teacher):
 
 
 def test_closed_form(teacher, images):
-    choice = functions_of(choice_of(teacher), fixed=False)
+    choice = functions_of(dict.fromkeys(sites_of(teacher), TANH), fixed=False)
     here, _ = realign(teacher, choice, images, batch=50)
     there, _ = realign(copy.deepcopy(teacher).cuda(), copy.deepcopy(choice), images, batch=50)
     assert next(there.parameters()).device.type == "cuda"
@@ -111,7 +88,7 @@ def test_closed_form(teacher, images):
 @pytest.mark.parametrize("method", ["A", "F", "D", "features"])
 @pytest.mark.parametrize("amp", [False, True])
 def test_fine_tuning(teacher, images, method, amp):
-    student = hwnorm.replace(teacher, choice_of(teacher)).cuda()
+    student = replaced(teacher).cuda()
     recipe = change(FAST, method=method, amp=amp)
     history = finetune(student, teacher.cuda(), sites_of(teacher), images, recipe)
     assert min(epoch.loss for epoch in history[1:]) < history[0].loss
@@ -122,43 +99,34 @@ def test_fine_tuning(teacher, images, method, amp):
 def test_without_amp_the_losses_are_those_of_a_cpu(teacher, images):
     histories = []
     for device in ("cpu", "cuda"):
-        student = hwnorm.replace(teacher, choice_of(teacher)).to(device)
+        student = replaced(teacher).to(device)
         on = copy.deepcopy(teacher).to(device)
-        histories.append(finetune(student, on, sites_of(teacher), images, change(FAST, amp=False)))
+        histories.append(finetune(student, on, sites_of(teacher), images, FAST))
     for here, there in zip(*histories, strict=True):
         assert there.loss == pytest.approx(here.loss, rel=1e-2)
 
 
 def test_hardware_in_the_loop(teacher, images):
     student = hwnorm.replace(teacher, datapaths_of(teacher), fixed=True).cuda()
-    history = finetune(student, teacher.cuda(), sites_of(teacher), images, change(FAST, epochs=3))
+    history = finetune(student, teacher.cuda(), sites_of(teacher), images, change(AMP, epochs=3))
     assert min(epoch.loss for epoch in history[1:]) < history[0].loss
 
 
-def test_a_checkpoint_is_gone_on_from(teacher, images, tmp_path, monkeypatch):
-    start = hwnorm.replace(teacher, choice_of(teacher)).cuda()
+def test_a_checkpoint_is_gone_on_from(teacher, images, tmp_path):
+    start = replaced(teacher).cuda()
     whole, parted = copy.deepcopy(start), copy.deepcopy(start)
     teacher = teacher.cuda()
-    first = finetune(whole, teacher, sites_of(teacher), images, FAST)
-    train = stage._train_epoch
-
-    def stop_after_one(*args):
-        if args[4] == 1:
-            raise KeyboardInterrupt
-        train(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "_train_epoch", stop_after_one)
-        with pytest.raises(KeyboardInterrupt):
-            finetune(copy.deepcopy(parted), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
-    second = finetune(parted, teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
+    first = finetune(whole, teacher, sites_of(teacher), images, AMP)
+    with interrupted_after_one_epoch():
+        finetune(copy.deepcopy(parted), teacher, sites_of(teacher), images, AMP, tmp_path / "c.pt")
+    second = finetune(parted, teacher, sites_of(teacher), images, AMP, tmp_path / "c.pt")
     # Sums of a GPU may come in any order.
     assert [e.loss for e in second] == pytest.approx([e.loss for e in first], rel=1e-3)
     close(whole, parted, rtol=1e-2, atol=1e-3)
 
 
 def test_evaluation(teacher, images):
-    student = hwnorm.replace(teacher, choice_of(teacher))
+    student = replaced(teacher)
     here = evaluate({"a": student}, teacher, images, 10)
     there = evaluate({"a": student.cuda()}, teacher.cuda(), images, 10)
     assert there["a"].cosine == pytest.approx(here["a"].cosine, abs=1e-4)
