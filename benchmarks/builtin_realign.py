@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from controls import CONTROLS
 from rich.table import Table
 from safetensors.torch import load_file
@@ -30,6 +29,7 @@ from hwnorm.norms import find_norms
 from hwnorm.profile import read_profile
 from hwnorm.progress import err, out
 from hwnorm.realign.closed_form import realign
+from hwnorm.realign.distributed import own_device
 from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.replacement import functions_of, replace_norms, with_functions
 from hwnorm.run.folder import RunFolder
@@ -97,7 +97,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     run = RunFolder.open(args.run)
-    teacher = Inputs(run.settings).model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    teacher = Inputs(run.settings).model.to(own_device())
     training = load_images(args.data, "train", teacher)
     tests = load_images(args.data, "test", teacher)
     fit = training.limited(args.fit_images)

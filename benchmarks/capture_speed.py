@@ -65,9 +65,9 @@ def main() -> None:
         plain, with_hooks = ([t[which] for t in times] for times in (bare, watched))
         ratios = [b / a for a, b in zip(plain, with_hooks, strict=True)]
         low, middle, high = statistics.quantiles(ratios)
-        without, with_hook = statistics.median(plain), statistics.median(with_hooks)
+        forward_s, capture_s = map(statistics.median, (plain, with_hooks))
         print(
-            f"{label}: forward {without:.2f} s, capture {with_hook:.2f} s; "
+            f"{label}: forward {forward_s:.2f} s, capture {capture_s:.2f} s; "
             f"{middle:.2f} times ({low:.2f} to {high:.2f})"
         )
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -157,11 +157,11 @@ def with_functions(student: nn.Module, functions: Mapping[str, nn.Module]) -> nn
     """A copy of a network whose norms are replaced already, with other functions in their places."""
     changed = copy.deepcopy(student)
     for name, function in functions.items():
-        at = changed.get_submodule(name)
+        at, function = changed.get_submodule(name), function.to(device_of(student))
         if isinstance(at, ChannelAffine):
-            at.function = function.to(device_of(student))
+            at.function = function
         elif not isinstance(at, nn.Identity):  # which folded away whole
-            changed.set_submodule(name, function.to(device_of(student)))
+            changed.set_submodule(name, function)
     return changed
 
 

@@ -184,11 +184,10 @@ def _refit_projection(projection: Projection, walks: _Walks) -> Refit:
     assert isinstance(layer, nn.Linear)
     fit = Ridge(layer)
     p = projection
-    scale = p.scale.to(layer.weight.device)
     for i, wanted, seen in walks.passes(([p.after], []), ([p.before, p.name], [])):
         before = seen[p.before]
         missing = wanted[p.after].reshape(before.shape) - before
-        fit.add(seen[p.name], missing / scale, walks.held(i), walks.weight(p.name, i))
+        fit.add(seen[p.name], missing / p.scale, walks.held(i), walks.weight(p.name, i))
     return Refit(p.name, "what the residual stream lacks", fit.solve())
 
 

@@ -10,15 +10,19 @@ import torch
 from torch import Tensor, distributed, nn
 
 
+def own_device() -> torch.device:
+    """What this process computes on: the GPU of its number where there are any, else the CPU."""
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    return torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+
+
 @contextmanager
 def processes() -> Iterator[torch.device]:
     """Join the processes of ``torchrun``, if it runs; the device that this one computes on."""
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda", local) if gpu else torch.device("cpu")
+    device = own_device()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
     if several:
-        distributed.init_process_group("nccl" if gpu else "gloo")
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
     finally:

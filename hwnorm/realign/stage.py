@@ -50,8 +50,9 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
     small = inputs.pixels <= FEW_PIXELS
-    doubled = small and MirroredImages.copies * len(images) <= MOST_SMALL
-    fit_images = MirroredImages(images) if doubled else images.limited(MOST_SMALL if small else MOST_LARGE)
+    most = MOST_SMALL if small else MOST_LARGE
+    doubled = small and MirroredImages.copies * len(images) <= most
+    fit_images = MirroredImages(images) if doubled else images.limited(most)
     plain = replace_norms(model, functions)
     student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
     # The order is that of the table.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwnorm.data.config import input_config
 from hwnorm.data.imageset import ImageSet
 from hwnorm.norms import device_of, example_images, first_tensor
 
@@ -213,7 +214,7 @@ class Walk:
             for pixels, _ in self.images.batches(self.batch):
                 yield pixels.to(self.device), torch.empty(0)
             return
-        shape = example_images(self.model).shape[1:]
+        shape = input_config(self.model)["input_size"]
         for carried in self.carried:
             # The cuts passed already return what was carried: the pixels no longer matter.
             yield torch.zeros(len(carried), *shape, device=self.device), carried
