@@ -17,21 +17,21 @@ from rich.table import Table
 from safetensors.torch import load_file
 from torch import nn
 
-from hwnorm.choose.choice import read_choice
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.data.mirrored import MirroredImages
-from hwnorm.datapath.lower import lower
-from hwnorm.evaluate import evaluate
 from hwnorm.expression import parse
 from hwnorm.files import read_artefact
-from hwnorm.norms import find_norms
+from hwnorm.lowering.lower import lower
+from hwnorm.network.choice import read_choice
+from hwnorm.network.evaluate import evaluate
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import functions_of, replace_norms, with_functions
 from hwnorm.profile import read_profile
 from hwnorm.progress import err, out
 from hwnorm.realign.closed_form import realign
 from hwnorm.realign.distributed import own_device
 from hwnorm.realign.finetune import Recipe, finetune
-from hwnorm.replacement import functions_of, replace_norms, with_functions
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
 from hwnorm.search.layer import Front

@@ -16,8 +16,8 @@ from hwnorm.builtin import model as builtin
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
-from hwnorm.models import load_model
-from hwnorm.norms import find_norms
+from hwnorm.network.models import load_model
+from hwnorm.network.norms import find_norms
 
 
 def _times(work: Callable[[], object]) -> tuple[float, float]:

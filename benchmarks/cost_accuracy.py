@@ -2,7 +2,7 @@
 
     python benchmarks/cost_accuracy.py [--target ecp5 ...] [--count 200] [--placed 60]
 
-Kernels of ``hwnorm.targets.samples``, 8 to 16 bits in and out, half of them built as written, of another
+Kernels of ``hwnorm.characterize.samples``, 8 to 16 bits in and out, half of them built as written, of another
 seed than those that the targets were fitted to. Each is lowered for its target, and its pipelined core is
 synthesized. Prints mean absolute percentage error and Spearman's rank correlation of LUTs (NAND2), how far
 flip-flops and DSP blocks are off, whether the longest chain of registers in the netlist is the predicted
@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from hwnorm.datapath.structure import structure
+from hwnorm.characterize.characterize import FIT_SEED
+from hwnorm.characterize.measure import Measured, Work, lowered, measure_clocks, measure_kernels
+from hwnorm.cost.cost import fmax_mhz, price, resources
+from hwnorm.cost.structure import structure
 from hwnorm.synth.tools import YOSYS
-from hwnorm.targets.characterize import FIT_SEED
-from hwnorm.targets.cost import fmax_mhz, price, resources
-from hwnorm.targets.measure import Measured, Work, lowered, measure_clocks, measure_kernels
 from hwnorm.targets.target import Target, load_target
 
 HELD_OUT_SEED = 7

@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwnorm.cost.cost import Resources, resources
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
-from hwnorm.targets.cost import Resources, resources
+from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
 CLOCK_MHZ = 250.0

@@ -22,7 +22,7 @@ from hwnorm.data.images import load_images
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, Tokens, evaluate, simulate
 from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm, within
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -18,18 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnorm.choose.choice import read_choice
-from hwnorm.datapath.lower import lower
 from hwnorm.emit.package import emit_package
-from hwnorm.expression import parse
+from hwnorm.expression import parse, short
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, Tokens
 from hwnorm.layernorm.simulate import write_affine
-from hwnorm.run.table import short
+from hwnorm.lowering.lower import lower
+from hwnorm.network.choice import read_choice
 from hwnorm.synth.flow import design_counts, technology
 from hwnorm.synth.synthesize import stage_sources
-from hwnorm.synth.tools import YOSYS, call, find_tool, versions_of
+from hwnorm.synth.tools import YOSYS, call, versions_of
 from hwnorm.targets.target import load_target
+from hwnorm.tools import find_tool
 
 FORMAT, AFFINE = FixedFormat(16, 10), FixedFormat(16, 12)
 KERNELS = ("2.58*tanh(x)+0.24", "-0.522*x+2.11*clip(x,5)")

@@ -21,17 +21,17 @@ from torch import nn
 from hwnorm.choose import knapsack
 from hwnorm.choose.network import NetworkLoss, calibration
 from hwnorm.choose.offers import area_of, build
-from hwnorm.choose.stage import choose, read_survey
 from hwnorm.choose.survey import Survey, module
 from hwnorm.data.images import ImageSet, load_images
 from hwnorm.data.mirrored import MirroredImages
-from hwnorm.evaluate import top1
 from hwnorm.files import read_artefact
+from hwnorm.network.evaluate import top1
 from hwnorm.profile import read_profile
 from hwnorm.realign.closed_form import realign
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
 from hwnorm.search.layer import Front
+from hwnorm.stages.choose import choose, read_survey
 from hwnorm.targets.target import load_target
 
 

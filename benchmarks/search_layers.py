@@ -23,8 +23,8 @@ from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
-from hwnorm.models import load_model
-from hwnorm.norms import find_norms
+from hwnorm.network.models import load_model
+from hwnorm.network.norms import find_norms
 from hwnorm.profile import LayerProfile, read_profile
 from hwnorm.run.folder import layer_files
 from hwnorm.search.fitness import Candidate

@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from hwnorm.datapath.lower import lower
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 from hwnorm.verify.bench import simulate
 from hwnorm.verify.csim import run_csim

@@ -17,14 +17,14 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from hwnorm.capture.hooks import capture
-from hwnorm.choose.choice import read_choice
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
-from hwnorm.models import load_model
-from hwnorm.norms import find_norms
+from hwnorm.network.choice import read_choice
+from hwnorm.network.models import load_model
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import Choice, functions_of, replace_norms
 from hwnorm.progress import out, track
 from hwnorm.realign.closed_form import realign
-from hwnorm.replacement import Choice, functions_of, replace_norms
 
 MODEL = "vit_small_patch14_dinov2"
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hwnorm.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from hwnorm.replacement import replace
+    from hwnorm.network.replacement import replace
 
 __all__ = ["__version__", "replace"]
 
@@ -15,7 +15,7 @@ __all__ = ["__version__", "replace"]
 def __getattr__(name: str) -> Any:
     # torch is imported when it is needed: the command line answers --help without it.
     if name == "replace":
-        from hwnorm.replacement import replace
+        from hwnorm.network.replacement import replace
 
         return replace
     raise AttributeError(f"module 'hwnorm' has no attribute {name!r}")

@@ -342,6 +342,11 @@ def brief(text: str) -> str:
     )
 
 
+def short(expression: str) -> str:
+    """The expression for reading: numbers of at most four significant digits, no long lists of them."""
+    return brief(re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression))
+
+
 def _print(expression: Expression) -> str:
     return _render(expression)[0]
 

@@ -100,3 +100,8 @@ class FixedFormat:
         """Values to codes (int64, same shape), rounded half up and saturated."""
         scaled = np.floor(np.asarray(values, dtype=np.float64) * 2.0**self.frac + 0.5)
         return np.clip(scaled, self.min_code, self.max_code).astype(np.int64)
+
+
+def byte_bits(fmt: FixedFormat) -> int:
+    """Bits that one element takes in TDATA: whole bytes."""
+    return 8 * ((fmt.width + 7) // 8)

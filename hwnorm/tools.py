@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +20,20 @@ class ToolError(InputError):
         super().__init__(message)
         self.output = output
         self.command = command
+
+
+def find_tool(name: str) -> str:
+    """The path of a command: beside this Python first, then on the PATH.
+
+    Raises:
+        InputError: it is not installed; says what would install it.
+    """
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which(name, path=places)
+    if found is None:
+        how = "pip install 'hwnorm[characterize]'" if name.startswith("yowasp-") else f"install {name}"
+        raise InputError(f"{name}: not installed: {how}")
+    return found
 
 
 def run_tool(

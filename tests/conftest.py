@@ -13,8 +13,9 @@ from hypothesis import settings
 from torch import nn
 
 from hwnorm.errors import InputError
-from hwnorm.synth.tools import YOSYS, find_tool
+from hwnorm.synth.tools import YOSYS
 from hwnorm.timm_compat import import_timm
+from hwnorm.tools import find_tool
 
 settings.register_profile("hwnorm", deadline=None, derandomize=True)
 settings.load_profile("hwnorm")

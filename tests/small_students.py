@@ -12,10 +12,10 @@ from torch import nn
 import hwnorm
 import hwnorm.realign.finetune as stage
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
-from hwnorm.norms import NormSite, find_norms
+from hwnorm.lowering.lower import lower
+from hwnorm.network.norms import NormSite, find_norms
 from hwnorm.realign.finetune import Recipe
 from hwnorm.targets.target import load_target
 

@@ -9,10 +9,10 @@ import torch
 from noise_images import NoiseImages
 from torch import nn
 
-from hwnorm.evaluate import evaluate
-from hwnorm.norms import NormSite, find_norms, norm_affine
+from hwnorm.network.evaluate import evaluate
+from hwnorm.network.norms import NormSite, find_norms, norm_affine
+from hwnorm.network.replacement import replace_norms
 from hwnorm.realign.closed_form import realign
-from hwnorm.replacement import replace_norms
 from hwnorm.timm_compat import import_timm
 
 SMALL: dict[str, Any] = {"img_size": 32, "depth": 2, "embed_dim": 48, "num_heads": 2}

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.norms import NormSite, device_of, example_images
+from hwnorm.network.norms import NormSite, device_of, example_images
+from hwnorm.network.sensitivity import token_weights
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
-from hwnorm.sensitivity import token_weights
 
 #: Points (elements of tokens) that a layer's statistics take from a batch, at most. Binning costs more a
 #: point than a network does; a few hundred thousand tell all that a function of x can know.

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnorm.choose.replay import Replay
 from hwnorm.data.imageset import ImageSet
 from hwnorm.expression import ExpressionModule
-from hwnorm.fold import line_of
-from hwnorm.norms import NormSite, find_norms, observe
-from hwnorm.realign.residual import Projection, find_projections
-from hwnorm.realign.ridge import USUAL_STRENGTH, fast_ridge, give_weights, weights_of
-from hwnorm.replacement import ChannelAffine, replace_norms
-from hwnorm.sensitivity import refit_weights
+from hwnorm.network.fold import line_of
+from hwnorm.network.norms import NormSite, find_norms, observe
+from hwnorm.network.replacement import ChannelAffine, replace_norms
+from hwnorm.network.replay import Replay
+from hwnorm.network.residual import Projection, find_projections
+from hwnorm.network.ridge import USUAL_STRENGTH, fast_ridge, give_weights, weights_of
+from hwnorm.network.sensitivity import refit_weights
 
 #: So many tokens are looked at: half of them to refit the layers, half to measure the loss.
 TOKENS = 50_176

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from hwnorm.cost.cost import Resources, resources
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant, parse
-from hwnorm.fold import line_of
+from hwnorm.lowering.lower import lower
+from hwnorm.network.fold import line_of
 from hwnorm.profile import LayerProfile
 from hwnorm.search.fitness import NO_LIMITS, Judge
 from hwnorm.search.front import Point
 from hwnorm.search.layer import Front
 from hwnorm.search.price import Limits
 from hwnorm.search.rivals import tables
-from hwnorm.targets.cost import Resources, resources
 from hwnorm.targets.target import Target
 
 #: How many times steeper than the search has fitted them functions are offered. One that saturates

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.choose.network import NetworkLoss
+from hwnorm.network.ridge import USUAL_STRENGTH, fast_ridge, with_ones
 from hwnorm.profile import LayerProfile
-from hwnorm.realign.ridge import USUAL_STRENGTH, fast_ridge, with_ones
 
 #: Tokens that are looked at; of four one is held out.
 TOKENS = 4096

@@ -13,7 +13,7 @@ from hwnorm.choose.offers import Offer, Shape, area_of, build, shapes
 from hwnorm.choose.readers import wanted
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.expression import Expression, parse
-from hwnorm.fold import line_of
+from hwnorm.network.fold import line_of
 from hwnorm.profile import LayerProfile
 from hwnorm.progress import progress_bar
 from hwnorm.search.layer import Front

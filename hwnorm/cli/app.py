@@ -54,7 +54,7 @@ def run(
     force: ForceOption = False,
 ) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
-    from hwnorm.run.main import run_all
+    from hwnorm.stages.main import run_all
 
     if not run_all(_run_folder(out_folder, force, values), jobs, cluster):
         raise typer.Exit(1)
@@ -64,8 +64,8 @@ def run(
 @takes_settings
 def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption = False) -> None:
     """Make a run folder with its settings, and profile every norm of the model on the training images."""
-    from hwnorm.capture.stage import capture as stage
     from hwnorm.run.inputs import Inputs
+    from hwnorm.stages.capture import capture as stage
 
     opened = _run_folder(run_folder, force, values)
     stage(opened, Inputs(opened.settings))
@@ -76,7 +76,7 @@ def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption 
 def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOption = None) -> None:
     """Evolve each layer's functions: fronts of error against hardware cost."""
     from hwnorm.run.folder import RunFolder
-    from hwnorm.search.stage import search as stage
+    from hwnorm.stages.search import search as stage
 
     opened = RunFolder.open(run_folder)
     stage(opened, jobs, cluster)
@@ -91,9 +91,9 @@ def score(
 ) -> None:
     """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
     from hwnorm.run.folder import RunFolder
-    from hwnorm.run.table import print_wide
-    from hwnorm.search.score import score as stage
-    from hwnorm.search.score import score_table
+    from hwnorm.stages.score import score as stage
+    from hwnorm.stages.score import score_table
+    from hwnorm.stages.tables import print_wide
 
     found = stage(RunFolder.open(run_folder), layer, expression)
     print_wide(score_table(found))
@@ -117,13 +117,13 @@ def choose(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Choose one function a layer by what it costs the network; a budget given here becomes the run's."""
-    from hwnorm.choose.choice import read_choice
-    from hwnorm.choose.stage import choose as stage
     from hwnorm.files import read_artefact
+    from hwnorm.network.choice import read_choice
     from hwnorm.run.folder import RunFolder
     from hwnorm.run.inputs import Inputs
     from hwnorm.run.settings import make_settings
-    from hwnorm.run.table import front_table, kernel_table, print_wide
+    from hwnorm.stages.choose import choose as stage
+    from hwnorm.stages.tables import front_table, kernel_table, print_wide
 
     opened = RunFolder.open(run_folder)
     given = total_area is not None or max_loss is not None
@@ -150,11 +150,11 @@ def realign(
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
     from hwnorm.files import read_artefact
     from hwnorm.realign.distributed import is_first
-    from hwnorm.realign.stage import realign as stage
     from hwnorm.run.folder import RunFolder
     from hwnorm.run.inputs import Inputs
     from hwnorm.run.settings import make_settings
-    from hwnorm.run.table import accuracy_table
+    from hwnorm.stages.realign import realign as stage
+    from hwnorm.stages.tables import accuracy_table
 
     opened = RunFolder.open(run_folder)
     given = {
@@ -174,8 +174,8 @@ def realign(
 @app.command()
 def emit(run_folder: RunArgument) -> None:
     """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
-    from hwnorm.emit.stage import emit as stage
     from hwnorm.run.folder import RunFolder
+    from hwnorm.stages.emit import emit as stage
 
     opened = RunFolder.open(run_folder)
     stage(opened)
@@ -192,9 +192,9 @@ def verify(
 ) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
     from hwnorm.run.folder import RunFolder
+    from hwnorm.stages.verify import read_verdicts
+    from hwnorm.stages.verify import verify as stage
     from hwnorm.verify.packages import verify_packages
-    from hwnorm.verify.stage import read_verdicts
-    from hwnorm.verify.stage import verify as stage
 
     if (folder / "manifest.json").is_file():
         verdicts = verify_packages([folder], jobs=jobs, formal=formal)
@@ -214,9 +214,9 @@ def report(
     path: Annotated[Path, typer.Argument(help="run folder, or a study: its file or its folder")],
 ) -> None:
     """Draw the pictures of a run or of a study and write report.html."""
-    from hwnorm.report.stage import report as stage
     from hwnorm.report.study_page import write_study_report
     from hwnorm.run.folder import RunFolder
+    from hwnorm.stages.report import report as stage
 
     study = path.suffix == ".toml" or (path / "study.json").is_file()
     page = write_study_report(path) if study else stage(RunFolder.open(path))
@@ -246,11 +246,11 @@ def compile_(
     force: ForceOption = False,
 ) -> None:
     """Turn any expression into a verified package, without a model."""
-    from hwnorm.datapath.lower import lower, unfused_resources
+    from hwnorm.cost.cost import resources
     from hwnorm.emit.package import emit_package
     from hwnorm.expression import parse
     from hwnorm.fixed import FixedFormat
-    from hwnorm.targets.cost import resources
+    from hwnorm.lowering.lower import lower, unfused_resources
     from hwnorm.targets.target import load_target
     from hwnorm.verify.packages import verify_packages
     from hwnorm.verify.toolchain import find_toolchain

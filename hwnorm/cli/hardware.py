@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 def targets() -> None:
     """List the technologies that costs are known for."""
-    from hwnorm.run.table import print_wide
+    from hwnorm.stages.tables import print_wide
     from hwnorm.targets.target import load_target, shipped_targets
 
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -58,7 +58,7 @@ def characterize(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Measure a target: synthesize every operation over a grid of widths, and random kernels, and fit."""
-    from hwnorm.targets.characterize import characterize as measure
+    from hwnorm.characterize.characterize import characterize as measure
     from hwnorm.targets.target import load_target
 
     head = load_target(target)
@@ -84,7 +84,7 @@ def synth(
 ) -> None:
     """Synthesize packages with the real tools and hold what they find beside what was predicted."""
     from hwnorm.files import read_artefact
-    from hwnorm.run.table import print_wide
+    from hwnorm.stages.tables import print_wide
     from hwnorm.synth.package import synth_package
     from hwnorm.targets.target import load_target
 
@@ -140,10 +140,10 @@ def compare(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Hold each layer's function beside LayerNorm, DyT, Derf and a table, all synthesized."""
-    from hwnorm.compare.stage import compare as stage
-    from hwnorm.compare.stage import totals
     from hwnorm.run.folder import RunFolder
-    from hwnorm.run.table import print_wide
+    from hwnorm.stages.compare import compare as stage
+    from hwnorm.stages.compare import totals
+    from hwnorm.stages.tables import print_wide
 
     rows = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
     print_wide(comparison_table(rows))

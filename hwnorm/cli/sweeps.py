@@ -63,7 +63,7 @@ def pareto(
     ] = None,
 ) -> None:
     """Print the front of accuracy against area, its hypervolume and its knee; emit one of its points."""
-    from hwnorm.run.table import print_wide
+    from hwnorm.stages.tables import print_wide
     from hwnorm.sweep.export import emit_point, write_front
     from hwnorm.sweep.pareto import fronts, study_rows
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hwnorm.compare.traffic import NOTHING, kernel_traffic, layernorm_traffic
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile
 from hwnorm.search.fitness import Judge
 from hwnorm.search.rivals import rivals
 from hwnorm.synth.flow import Counts
 from hwnorm.targets.target import Target
-from hwnorm.traffic import NOTHING, kernel_traffic, layernorm_traffic
 
 #: Families that stand beside the chosen function, and what they are called for people.
 FAMILIES = {"dyt": "DyT, c*tanh(b*x)", "derf": "Derf, c*erf(b*x)", "table": "direct table"}
@@ -29,10 +29,10 @@ class Figures:
 
     ``latency`` is in cycles from a token's first beat to the first result, ``cycles_per_token`` from one
     token to the next. ``bytes_per_token`` cross the chip's boundary if the norm stands alone there, with a
-    token buffer on the chip; ``bytes_unbuffered`` without one (:class:`hwnorm.traffic.Traffic` has the
-    formulas). ``area_cycles`` is an energy *proxy*, not a
-    measurement: area (LUTs, and flip-flops, DSP blocks and memories by the target's weights) times the
-    cycles that a token keeps it busy.
+    token buffer on the chip; ``bytes_unbuffered`` without one (:class:`hwnorm.compare.traffic.Traffic`
+    has the formulas). ``area_cycles`` is an energy *proxy*, not a measurement: area
+    (LUTs, and flip-flops, DSP blocks and memories by the target's weights) times the cycles that a token
+    keeps it busy.
     """
 
     layer: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_artefact
-from hwnorm.fold import line_of
+from hwnorm.network.fold import line_of
 
 
 def emit_folded(expression: str, top: str, folder: Path) -> None:

@@ -11,17 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from hwnorm.cost.cost import Resources
 from hwnorm.datapath.ir import Certificate, Datapath
 from hwnorm.datapath.serial import to_json
 from hwnorm.emit.hls import hls_context
 from hwnorm.emit.names import is_identifier
 from hwnorm.emit.render import render
-from hwnorm.emit.stimulus import byte_bits, codes_to_send, protocol_plan
+from hwnorm.emit.stimulus import codes_to_send, protocol_plan
 from hwnorm.emit.verilog import comb_context, core_context
 from hwnorm.errors import InputError
 from hwnorm.files import SCHEMA, digest
+from hwnorm.fixed import byte_bits
 from hwnorm.resources import resource
-from hwnorm.targets.cost import Resources
 from hwnorm.version import VERSION
 
 #: Hand-written Verilog that every kernel instantiates.

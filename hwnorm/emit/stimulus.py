@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import FixedFormat, byte_bits
 
 #: Beats of the protocol test, and the widest TUSER in it.
 PROTOCOL_BEATS = 120
@@ -29,11 +29,6 @@ def codes_to_send(fmt: FixedFormat, seed: int, width: int = EXHAUSTIVE_WIDTH) ->
     codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << width)
     codes[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
     return codes
-
-
-def byte_bits(fmt: FixedFormat) -> int:
-    """Bits that one element takes in TDATA: whole bytes."""
-    return 8 * ((fmt.width + 7) // 8)
 
 
 def tdata(codes: np.ndarray, fmt: FixedFormat) -> list[int]:

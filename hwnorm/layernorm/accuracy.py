@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hwnorm.data.images import ImageSet
 from hwnorm.layernorm.design import LayerNormDesign
-from hwnorm.norms import find_norms
+from hwnorm.network.norms import find_norms
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ class Signal(Protocol):
 
 
 class Lowering(Protocol):
-    """What an operator may ask for while it is turned into cells (``hwnorm.datapath.builder``).
+    """What an operator may ask for while it is turned into cells (``hwnorm.lowering.builder``).
 
     Everything is exact unless its name says otherwise; the builder sees to widths and sharing.
     """

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.norms import NormSite, find_norms
+from hwnorm.network.norms import NormSite, find_norms
+from hwnorm.network.replacement import ChannelAffine, replace_norms
+from hwnorm.network.residual import Projection, find_projections
+from hwnorm.network.ridge import Ridge
+from hwnorm.network.sensitivity import Sensitivity, sensitivity
+from hwnorm.network.walk import Walk, find_route
 from hwnorm.progress import track
 from hwnorm.realign.head import head_of, refit_head
 from hwnorm.realign.refine import Rows, refine
-from hwnorm.realign.residual import Projection, find_projections
-from hwnorm.realign.ridge import Ridge
-from hwnorm.realign.walk import Walk, find_route
-from hwnorm.replacement import ChannelAffine, replace_norms
-from hwnorm.sensitivity import Sensitivity, sensitivity
 
 #: Of so many batches one is held out, to choose each fit's ridge strength by.
 HELD_EVERY = 4
@@ -51,7 +51,7 @@ def realign(
     reads it, its weight and bias so that its output does); then the output projection after it, so that
     the student's residual stream comes back to the teacher's. Each fit sees the student as the fits
     before have left it, and weighs tokens by what the teacher's output makes of them
-    (:func:`hwnorm.sensitivity.token_weights`). A classifier's head, if it was refitted, is at last
+    (:func:`hwnorm.network.sensitivity.token_weights`). A classifier's head, if it was refitted, is at last
     drawn to the teacher's class probabilities. No labels are used.
 
     It is one walk: the activations of teacher and student are carried forward together, and the cost grows

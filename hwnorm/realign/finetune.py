@@ -19,12 +19,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_whole
-from hwnorm.fold import fold_affine
-from hwnorm.norms import NormSite, device_of, first_tensor, tapped
+from hwnorm.network.fold import fold_affine
+from hwnorm.network.norms import NormSite, device_of, first_tensor, tapped
+from hwnorm.network.replacement import ChannelAffine
+from hwnorm.network.walk import find_route
 from hwnorm.progress import err
 from hwnorm.realign.distributed import average_gradients, is_first, own_share, share_weights
-from hwnorm.realign.walk import find_route
-from hwnorm.replacement import ChannelAffine
 
 #: What is trained, and towards what: ``A`` weight and bias at each norm alone, ``F`` all weights (both by
 #: cross entropy), ``D`` all weights with the teacher's logits too (methods of arXiv 2605.14047), ``features``
@@ -92,7 +92,7 @@ def finetune(
     that goes on from a checkpoint ends as if it had not stopped.
 
     Args:
-        student: from :func:`hwnorm.replacement.replace`, float or bit-true.
+        student: from :func:`hwnorm.network.replacement.replace`, float or bit-true.
         sites: the replaced norms by their names.
         images: training images; a part is held out (:func:`split`).
         checkpoint: file that is written after each epoch, and gone on from if it is there and is of the same

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnorm.norms import example_images, first_tensor, tapped
-from hwnorm.realign.ridge import STRENGTHS, USUAL_STRENGTH, give_weights, weights_of, with_ones
+from hwnorm.network.norms import example_images, first_tensor, tapped
+from hwnorm.network.ridge import STRENGTHS, USUAL_STRENGTH, give_weights, weights_of, with_ones
 
 #: Steps of L-BFGS for each strength, each from the solution of the one before.
 STEPS = 50
@@ -33,7 +33,7 @@ def refit_head(
 
     Multinomial logistic regression towards soft labels, convex in the weights, with a ridge penalty on the
     step from the weights that the layer has (those that suit the logits in least squares): by L-BFGS. Of
-    :data:`~hwnorm.realign.ridge.STRENGTHS` the one is taken that does best on what is held out, if any does
+    :data:`~hwnorm.network.ridge.STRENGTHS` the one is taken that does best on what is held out, if any does
     better than no step; the fit is then made with all.
 
     Args:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hwnorm.realign.ridge import USUAL_STRENGTH, give_weights, weights_of, with_ones
+from hwnorm.network.ridge import USUAL_STRENGTH, give_weights, weights_of, with_ones
 
 #: Steps from the solution whose tokens weigh alike in all outputs: each makes the error some four times less.
 STEPS = 4

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from hwnorm.cost.cost import Resources
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json
 from hwnorm.errors import InputError
 from hwnorm.files import HEAD, read_artefact
 from hwnorm.profile import LayerProfile
-from hwnorm.targets.cost import Resources
 from hwnorm.targets.target import Target, load_target
 
 T = TypeVar("T")

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwnorm.cost.cost import area_by_kind, cycles_by_kind
 from hwnorm.errors import InputError
+from hwnorm.expression import short
 from hwnorm.files import digest
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign
@@ -16,8 +18,6 @@ from hwnorm.report.operators import grouped
 from hwnorm.report.pareto import accuracy_text, interval
 from hwnorm.report.study import Study, Trial
 from hwnorm.report.traffic import site_of
-from hwnorm.run.table import short
-from hwnorm.targets.cost import area_by_kind, cycles_by_kind
 from hwnorm.targets.target import Target
 
 #: Characters of Verilog that a page holds at most: Plotly takes 5 MB, and the page should go by mail.

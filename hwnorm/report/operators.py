@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from hwnorm.cost.cost import Resources, area_by_kind, cycles_by_kind
 from hwnorm.datapath.ir import Datapath
 from hwnorm.report.style import (
     BLACK,
@@ -22,7 +23,6 @@ from hwnorm.report.style import (
     YELLOW,
     new_figure,
 )
-from hwnorm.targets.cost import Resources, area_by_kind, cycles_by_kind
 from hwnorm.targets.target import Target
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from hwnorm.expression import parse
+from hwnorm.expression import parse, short
 from hwnorm.files import write_text
 from hwnorm.progress import track
 from hwnorm.report.accuracy import STEPS, accuracy_figure
@@ -25,7 +25,6 @@ from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save
 from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
-from hwnorm.run.table import short
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hwnorm.errors import InputError
-from hwnorm.evaluate import Accuracy
+from hwnorm.network.evaluate import Accuracy
 from hwnorm.report.study import Study, Trial
 from hwnorm.report.style import BLACK, FAMILIES, GREY, OTHER, in_order, new_figure
 

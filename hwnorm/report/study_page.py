@@ -10,6 +10,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from hwnorm.compare.traffic import Traffic
+from hwnorm.cost.cost import Resources
 from hwnorm.files import write_text
 from hwnorm.report.artefacts import target_of
 from hwnorm.report.curves import Curves, fit_plot
@@ -20,8 +22,6 @@ from hwnorm.report.pareto import accuracy_text, interval, pareto_figure, pareto_
 from hwnorm.report.study import Study, Trial, read_study
 from hwnorm.report.style import save
 from hwnorm.report.traffic import Site, site_of, traffic_figure
-from hwnorm.targets.cost import Resources
-from hwnorm.traffic import Traffic
 
 #: How far below the original network a trial may be and still be called near: points of top-1, or cosine.
 _NEAR = {"top-1": (1.0, "1 point"), "cosine": (0.01, "0.01")}

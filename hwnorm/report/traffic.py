@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from hwnorm.compare.traffic import NOTHING, Traffic, kernel_traffic, layernorm_traffic
 from hwnorm.fixed import FixedFormat
 from hwnorm.report.artefacts import Layer
 from hwnorm.report.style import BLACK, BLUE, ORANGE, new_figure
-from hwnorm.traffic import NOTHING, Traffic, kernel_traffic, layernorm_traffic
 
 #: Face, hatch.
 _LAYERNORM, _UNBUFFERED, _FUNCTION = (ORANGE, "///"), ("#ffffff", "///"), (BLUE, "")

@@ -11,7 +11,7 @@ from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.files import digest
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 from hwnorm.run.settings import RunSettings
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnorm.datapath.csd import snap
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, apply, constant
+from hwnorm.lowering.csd import snap
 from hwnorm.profile import LayerProfile
 from hwnorm.search.tape import Tape
 

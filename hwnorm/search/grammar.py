@@ -9,9 +9,9 @@ from typing import Any
 from deap import gp
 from deap.tools import emo
 
-from hwnorm.datapath.csd import snap
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant
+from hwnorm.lowering.csd import snap
 from hwnorm.operators import registry
 
 #: The search's own random stream: others draw from Python's, a Dask worker's own threads among them.

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from hwnorm.cost.cost import resources
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile
 from hwnorm.search.evolve import Evolution, State, random_state, spread
 from hwnorm.search.fitness import Candidate, Judge
@@ -19,7 +20,6 @@ from hwnorm.search.formats import input_format, output_format
 from hwnorm.search.front import Point, front_of
 from hwnorm.search.grammar import operators_of
 from hwnorm.search.price import Limits
-from hwnorm.targets.cost import resources
 from hwnorm.targets.target import Target, load_target
 
 #: At most so many functions of an archive are lowered and certified, and all the rivals: what they take is

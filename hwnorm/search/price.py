@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnorm.datapath.lower import sketch, sketch_unit
+from hwnorm.cost.cost import Resources, resources
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
-from hwnorm.targets.cost import Resources, resources
+from hwnorm.lowering.lower import sketch, sketch_unit
 from hwnorm.targets.target import Target
 
 #: Operators whose own cells may be cheaper than one table: shifts, adders, multiplexers.

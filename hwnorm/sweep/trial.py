@@ -136,14 +136,14 @@ def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, 
     """
     import torch
 
-    from hwnorm.capture.stage import capture
-    from hwnorm.choose.stage import choose
-    from hwnorm.emit.stage import emit
-    from hwnorm.realign.stage import realign
     from hwnorm.run.folder import RunFolder
     from hwnorm.run.store import Store
-    from hwnorm.search.stage import search
-    from hwnorm.verify.stage import verify
+    from hwnorm.stages.capture import capture
+    from hwnorm.stages.choose import choose
+    from hwnorm.stages.emit import emit
+    from hwnorm.stages.realign import realign
+    from hwnorm.stages.search import search
+    from hwnorm.stages.verify import verify
 
     torch.set_num_threads(1)
     err.quiet = True  # the bars of many processes on one terminal
@@ -175,10 +175,10 @@ def measure(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: an artefact is missing or damaged.
     """
-    from hwnorm.choose.choice import read_choice
     from hwnorm.choose.offers import area_of
+    from hwnorm.cost.cost import fmax_mhz
+    from hwnorm.network.choice import read_choice
     from hwnorm.run.folder import RunFolder
-    from hwnorm.targets.cost import fmax_mhz
     from hwnorm.targets.target import load_target
 
     run = RunFolder.open(folder)

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnorm.cost.cost import Resources, fmax_mhz, stage_resources
 from hwnorm.files import digest, read_artefact, write_artefact
 from hwnorm.synth.flow import Counts
 from hwnorm.synth.synthesize import place_and_route, stage_sources, synthesize
 from hwnorm.synth.tools import YOSYS, versions_of
-from hwnorm.targets.cost import Resources, fmax_mhz, stage_resources
 from hwnorm.targets.target import Target
 from hwnorm.verify.kernel import load_kernel
 

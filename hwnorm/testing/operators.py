@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from hwnorm.datapath.ir import Cell, Datapath, run_cell
-from hwnorm.datapath.lower import lower
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
 from hwnorm.fixed import MAX_WIDTH, FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.operators import operator
 from hwnorm.operators.base import Interval
 from hwnorm.targets.target import load_target

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnorm.emit.render import render
-from hwnorm.emit.stimulus import USER_WIDTH, byte_bits, tdata
+from hwnorm.emit.stimulus import USER_WIDTH, tdata
 from hwnorm.files import digest
+from hwnorm.fixed import byte_bits
 from hwnorm.resources import resource
 from hwnorm.tools import ToolError
 from hwnorm.verify.cache import prune, use

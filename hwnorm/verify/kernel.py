@@ -14,10 +14,10 @@ import numpy as np
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json
 from hwnorm.emit.package import RTL_PARTS
-from hwnorm.emit.stimulus import byte_bits, codes_to_send, protocol_plan, tdata
+from hwnorm.emit.stimulus import codes_to_send, protocol_plan, tdata
 from hwnorm.errors import InputError
 from hwnorm.files import digest, read_artefact
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import FixedFormat, byte_bits
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from hwnorm.emit.stimulus import EXHAUSTIVE_WIDTH
 from hwnorm.expression import parse
 from hwnorm.files import digest, write_artefact
 from hwnorm.progress import progress_bar
-from hwnorm.synth.tools import YOSYS, announce, find_tool
+from hwnorm.synth.tools import YOSYS, announce
+from hwnorm.tools import find_tool
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.formal import Proof, prove

@@ -13,7 +13,7 @@ import hwnorm.capture.hooks
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
-from hwnorm.norms import find_norms
+from hwnorm.network.norms import find_norms
 
 
 def hooks_left(model) -> bool:

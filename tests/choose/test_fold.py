@@ -9,9 +9,9 @@ from torch import nn
 from hwnorm.emit.folded import emit_folded
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
-from hwnorm.fold import line_of
-from hwnorm.norms import find_norms
-from hwnorm.replacement import replace_norms
+from hwnorm.network.fold import line_of
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import replace_norms
 from hwnorm.verify.packages import verify_packages
 
 

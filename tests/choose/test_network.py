@@ -10,13 +10,13 @@ import hwnorm.choose.network
 import hwnorm.realign.closed_form
 from hwnorm.builtin import model as builtin
 from hwnorm.choose.network import NetworkLoss, Student, calibration
-from hwnorm.choose.replay import Replay
 from hwnorm.choose.survey import deltas
 from hwnorm.data.images import load_images
 from hwnorm.expression import parse
-from hwnorm.norms import find_norms
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replay import Replay
+from hwnorm.network.sensitivity import Sensitivity, refit_weights
 from hwnorm.realign.closed_form import realign
-from hwnorm.sensitivity import Sensitivity, refit_weights
 
 IMAGES = 16
 

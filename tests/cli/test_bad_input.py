@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from hwnorm.builtin import model as builtin
 from hwnorm.cli import app
 from hwnorm.files import write_artefact
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 from hwnorm.timm_compat import import_timm
 
 COMPILE = ["compile", "tanh(x)", "--input", "s8f5", "--output", "s8f5"]

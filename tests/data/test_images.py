@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from train import HELD_OUT
 
 from hwnorm.builtin import model as builtin
-from hwnorm.builtin.train import HELD_OUT
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
 

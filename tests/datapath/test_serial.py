@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from hwnorm.datapath.lower import lower
 from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
 

@@ -10,12 +10,12 @@ import pytest
 from sample_datapaths import every_cell
 
 from hwnorm.datapath.ir import Certificate
-from hwnorm.datapath.lower import lower
 from hwnorm.datapath.serial import from_json
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
 

@@ -8,7 +8,7 @@ from sample_designs import design
 
 from hwnorm.data.images import load_images
 from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm, within
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 
 
 def test_hard_tokens_have_outliers_of_thirty_deviations():

@@ -13,7 +13,7 @@ from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, evaluate
 from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 
 
 def errors(made, x, gamma=None, beta=None):

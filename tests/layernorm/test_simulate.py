@@ -17,7 +17,7 @@ from hwnorm.data.images import load_images
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import Tokens, evaluate, simulate
 from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs
-from hwnorm.models import load_model
+from hwnorm.network.models import load_model
 
 CLEAN = [[], [], []]
 #: What is broken, how, and which test of the stream must say what of it.

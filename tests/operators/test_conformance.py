@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import run
+from hwnorm.lowering.lower import lower
 from hwnorm.operators import registry
 from hwnorm.operators.rom import Rom
 from hwnorm.targets.target import load_target

@@ -10,10 +10,10 @@ import torch
 from other_package import define_softsign, softsign
 
 from hwnorm.datapath.ir import Cell
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.operators.base import as_signal
 from hwnorm.testing import CHECKS, check_operator
 from hwnorm.testing import operators as suite

@@ -7,10 +7,10 @@ import pytest
 from other_package import define_softsign, softsign
 
 from hwnorm import operators
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
 

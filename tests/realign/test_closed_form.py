@@ -10,13 +10,13 @@ from torch import nn
 from hwnorm.builtin import model as builtin
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import ImageSet, load_images
-from hwnorm.evaluate import top1
-from hwnorm.models import load_model
-from hwnorm.norms import find_norms
+from hwnorm.network.evaluate import top1
+from hwnorm.network.models import load_model
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import replace_norms
+from hwnorm.network.residual import find_projections
 from hwnorm.profile import LayerProfile
 from hwnorm.realign.closed_form import realign
-from hwnorm.realign.residual import find_projections
-from hwnorm.replacement import replace_norms
 
 
 class ClipAffine(nn.Module):

@@ -13,12 +13,12 @@ from torch import nn
 import hwnorm
 from hwnorm.capture.hooks import capture
 from hwnorm.data.images import load_images
-from hwnorm.evaluate import evaluate
-from hwnorm.norms import find_norms
+from hwnorm.network.evaluate import evaluate
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import functions_of
 from hwnorm.realign.closed_form import realign
 from hwnorm.realign.distributed import processes
 from hwnorm.realign.finetune import finetune
-from hwnorm.replacement import functions_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

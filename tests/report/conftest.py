@@ -10,13 +10,13 @@ import pytest
 import torch
 from study_rows import TRIALS, row_of, write_table
 
-from hwnorm.datapath.lower import lower
+from hwnorm.cost.cost import resources
 from hwnorm.datapath.serial import to_json
 from hwnorm.expression import parse
 from hwnorm.files import write_artefact, write_text
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile, bin_edges
-from hwnorm.targets.cost import resources
 from hwnorm.targets.target import load_target
 
 TARGET = "xcup"

@@ -5,10 +5,12 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from hwnorm.compare.traffic import NOTHING, kernel_traffic, layernorm_traffic
+from hwnorm.cost.cost import resources
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.lower import lower
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile
 from hwnorm.report.accuracy import accuracy_figure
 from hwnorm.report.artefacts import Accuracy, FrontPoint
@@ -20,9 +22,7 @@ from hwnorm.report.style import FAMILIES, save
 from hwnorm.report.traffic import Site, traffic_figure
 from hwnorm.search.fitness import EVOLVED
 from hwnorm.search.rivals import SHAPES
-from hwnorm.targets.cost import resources
 from hwnorm.targets.target import KINDS, SAME_ROWS, load_target
-from hwnorm.traffic import NOTHING, kernel_traffic, layernorm_traffic
 
 XCUP = load_target("xcup")
 

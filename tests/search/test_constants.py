@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from hwnorm.datapath.csd import signed_digits
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
+from hwnorm.lowering.csd import signed_digits
 from hwnorm.search.canonical import canonical
 from hwnorm.search.constants import MOST_DIGITS, Points, fit, snapped
 from hwnorm.search.tape import Tape

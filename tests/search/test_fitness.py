@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnorm.datapath.csd import signed_digits
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.csd import signed_digits
 from hwnorm.search.canonical import canonical
 from hwnorm.search.constants import MOST_DIGITS
 from hwnorm.search.fitness import LEAST_SHARE, SNAP_LOSS, TAIL_REACH, TAIL_WEIGHT, Judge

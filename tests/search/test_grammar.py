@@ -7,11 +7,11 @@ from deap import gp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnorm.datapath.csd import signed_digits
-from hwnorm.datapath.lower import lower
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.csd import signed_digits
+from hwnorm.lowering.lower import lower
 from hwnorm.operators import registry
 from hwnorm.search.evolve import SEEDS
 from hwnorm.search.grammar import (

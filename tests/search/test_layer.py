@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwnorm.datapath.lower import lower
+from hwnorm.cost.cost import resources
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
+from hwnorm.lowering.lower import lower
 from hwnorm.search.front import hypervolume
 from hwnorm.search.layer import Front, LayerSearch, SearchSettings, search_layer
-from hwnorm.targets.cost import resources
 from hwnorm.targets.target import load_target
 
 SETTINGS = SearchSettings(12, 8, "xcup", 250.0, population=32, generations=6, seed=0)

@@ -12,25 +12,25 @@ from synthetic_trials import write_study
 from typer.testing import CliRunner
 
 import hwnorm
-import hwnorm.capture.stage
-import hwnorm.choose.stage
-import hwnorm.realign.stage
-import hwnorm.search.stage
-import hwnorm.verify.stage
-from hwnorm.capture.stage import capture
-from hwnorm.choose.choice import functions_digest, read_choice
-from hwnorm.choose.stage import choose
+import hwnorm.stages.capture
+import hwnorm.stages.choose
+import hwnorm.stages.realign
+import hwnorm.stages.search
+import hwnorm.stages.verify
 from hwnorm.cli import app
-from hwnorm.emit.stage import emit
-from hwnorm.models import load_model
-from hwnorm.realign.stage import realign
+from hwnorm.network.choice import functions_digest, read_choice
+from hwnorm.network.models import load_model
 from hwnorm.run.folder import RunFolder
 from hwnorm.run.inputs import Inputs
-from hwnorm.search.stage import search
+from hwnorm.stages.capture import capture
+from hwnorm.stages.choose import choose
+from hwnorm.stages.emit import emit
+from hwnorm.stages.realign import realign
+from hwnorm.stages.search import search
+from hwnorm.stages.verify import verify
 from hwnorm.sweep.study import Study
 from hwnorm.sweep.sweep import sweep
 from hwnorm.sweep.trial import run_pipeline
-from hwnorm.verify.stage import verify
 
 #: Two norms of the built-in model; four trials with two budgets each of two widths of the output.
 STUDY = """
@@ -47,11 +47,11 @@ within = [0.0, 3.0]
 """
 #: What does the work of each stage.
 WORK = {
-    hwnorm.capture.stage: "capture_norms",
-    hwnorm.search.stage: "run_jobs",
-    hwnorm.choose.stage: "survey",
-    hwnorm.realign.stage: "refit",
-    hwnorm.verify.stage: "verify_packages",
+    hwnorm.stages.capture: "capture_norms",
+    hwnorm.stages.search: "run_jobs",
+    hwnorm.stages.choose: "survey",
+    hwnorm.stages.realign: "refit",
+    hwnorm.stages.verify: "verify_packages",
 }
 
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from hwnorm.cli import app
-from hwnorm.datapath.lower import lower
 from hwnorm.emit.package import emit_package
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.synth.package import synth_package
-from hwnorm.synth.tools import find_tool
 from hwnorm.targets.target import load_target
-from hwnorm.tools import ToolError
+from hwnorm.tools import ToolError, find_tool
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
-from hwnorm.synth.tools import YOSYS, find_tool
-from hwnorm.tools import ToolError
+from hwnorm.synth.tools import YOSYS
+from hwnorm.tools import ToolError, find_tool
 from hwnorm.verify import verify_packages
 from hwnorm.verify.formal import prove
 from hwnorm.verify.kernel import load_kernel

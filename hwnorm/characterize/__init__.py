@@ -1,0 +1,1 @@
+"""Measuring a target by synthesis."""

@@ -1,0 +1,95 @@
+"""The cells of a piecewise unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnorm.datapath.ir import Cell
+from hwnorm.fixed import FixedFormat
+from hwnorm.piecewise.design import Unit
+from hwnorm.piecewise.segments import DSP_LUTS, product_luts
+
+if TYPE_CHECKING:
+    from hwnorm.lowering.builder import Builder
+    from hwnorm.lowering.wire import Wire
+
+
+def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
+    """Fold and saturate ``a``, look the segment up, go along it; a result of ``frac`` fractional bits."""
+    u, complement = a, unit.fold != "none" and not unit.magnitude
+    sign = build.sign(a) if unit.fold == "odd" or complement else a
+    if unit.fold != "none" and unit.magnitude:
+        u = build.abs(u)
+    if unit.floated is None:
+        u = build.resize(u, u.frac - unit.drop)
+    if complement:
+        u = _complemented(build, u, sign, "folded")
+    if unit.saturate is not None:
+        signed = unit.fold == "none" and u.low < 0
+        bits = unit.saturate - (unit.drop if unit.floated is None else 0)
+        fmt = FixedFormat(bits + (not signed), u.frac)
+        ends = max(u.low, fmt.min_code), min(u.high, fmt.max_code)
+        u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", overflow="sat", fmt=fmt)
+    if unit.floated is not None:
+        bits = unit.floated
+        ends = 0, ((bits + 1) << (bits - 1)) - 1
+        fmt = FixedFormat.holding(*ends, 0)
+        u = build.cell(Cell.FLOAT_CODE, (u,), 0, ends, "float", parameter=bits, fmt=fmt)
+        u = build.resize(u, -unit.drop)
+    value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
+    if unit.slope:
+        value = build.add(value, _rise(build, u, unit, frac + unit.guard))
+    if unit.fold == "odd":
+        value = _complemented(build, value, sign, "signed")
+        if unit.centre:
+            code = unit.centre
+            centre = build.cell(Cell.CONSTANT, (), value.frac, (code, code), "centre", parameter=code)
+            value = build.add(value, centre)
+    return build.resize(value, frac)
+
+
+def _rise(build: Builder, u: Wire, unit: Unit, frac: int) -> Wire:
+    """What the slope of u's segment adds up to at its offset; ``frac`` fractional bits."""
+    low = unit.low_bits
+    run = (0, (1 << low) - 1)
+    offset = build.cell(Cell.LOW_BITS, (u,), u.frac, run, "offset", parameter=low)
+    # The offset counts codes of u: as an integer it leaves the slope's binary point where it is.
+    offset = build.shift(offset, offset.frac)
+    slope_frac = frac + unit.slope_shift
+    slope = _table(build, u, low, unit.slope, slope_frac, "slope")
+    if unit.curve:
+        curve = _table(build, u, low, unit.curve, slope_frac + unit.curve_shift, "curve")
+        bend = build.resize(_product(build, curve, offset, low), slope_frac)
+        slope = build.add(slope, bend)
+    return build.resize(_product(build, slope, offset, low), frac)
+
+
+def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
+    """``a`` times an offset of so many bits: rows of gated additions, or a multiplier if that is large.
+
+    Synthesis takes a DSP block for any product that it finds; rows are a LUT a bit.
+    """
+    if product_luts(FixedFormat.holding(a.low, a.high, 0).width, bits) > DSP_LUTS:
+        return build.mul(a, offset)
+    ends = min(a.low, 0), max(a.high, 0)
+    total: Wire | None = None
+    for bit in range(bits):  # from low to high, so that the low bits of each sum are wires
+        row = build.cell(Cell.GATE, (a, offset), a.frac, ends, f"row{bit}", parameter=bit)
+        row = build.shift(row, bit)
+        total = row if total is None else build.add(total, row)
+    assert total is not None
+    return total
+
+
+def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
+    """The complement of ``value`` where ``sign`` is negative."""
+    ends = min(value.low, ~value.high), max(value.high, ~value.low)
+    return build.cell(Cell.COMPLEMENT_IF, (value, sign), value.frac, ends, role)
+
+
+def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
+    """``contents`` addressed by the bits of ``a`` from ``low_bits`` up; a constant if all are the same."""
+    ends = min(contents), max(contents)
+    if ends[0] == ends[1]:
+        return build.cell(Cell.CONSTANT, (), frac, ends, role, parameter=ends[0])
+    return build.cell(Cell.TABLE, (a,), frac, ends, role, parameter=low_bits, table=contents)

@@ -1,0 +1,1 @@
+"""Designing one piecewise unit: a table, folds, slopes."""

@@ -1,0 +1,1 @@
+"""The stages of a run, in order, and the main job that calls them all."""

@@ -1,0 +1,53 @@
+"""Capture for a run folder."""
+
+from __future__ import annotations
+
+from hwnorm.capture.hooks import capture as capture_norms
+from hwnorm.errors import InputError
+from hwnorm.files import digest
+from hwnorm.network.norms import NormSite, find_norms, select_norms
+from hwnorm.progress import err
+from hwnorm.run.folder import RunFolder
+from hwnorm.run.inputs import Inputs
+from hwnorm.run.settings import patterns
+
+
+def capture(run: RunFolder, inputs: Inputs) -> None:
+    """Start the run, and write ``profiles/LAYER.json`` for each norm that can be replaced.
+
+    Raises:
+        InputError: a model or images that cannot be used, a model without norms, or NaN on the way.
+    """
+    made_from = digest(inputs.fingerprint)
+    try:
+        found = find_norms(inputs.model)
+    except InputError as error:
+        raise InputError(f"model {run.settings.model!r}: {error}") from None
+    sites = select_norms(found, patterns(run.settings.only), patterns(run.settings.skip))
+    # Each is asked for, found or not: what is missing is this run's to write.
+    there = [run.started and run.has(run.profile(site.name), "profile", made_from) for site in sites]
+    if all(there):
+        return
+    affines = {site.name: site.affine for site in sites}
+    profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
+    run.start()
+    _tell(found, sites, inputs)
+    for position, (layer, profile) in enumerate(profiles.items()):
+        head = {"layer": layer, "position": position, "affine": affines[layer]}
+        body = head | profile.to_json()
+        run.write(run.profile(layer), "profile", made_from, body)
+
+
+def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
+    """Say how images were prepared and what is not as usual, once nothing can be refused any more."""
+    lines = [f"images: {inputs.training_images.preparation}"]
+    left = [site.name for site in found if site not in sites]
+    if left:
+        lines.append(f"left as they are: {', '.join(left)}")
+    kept = [site.name for site in sites if not site.consumers]
+    if kept:
+        lines.append(
+            f"keep a weight and a bias a channel, for others than linear layers read them: {', '.join(kept)}"
+        )
+    for line in lines:
+        err.print(line, highlight=False, markup=False, soft_wrap=True)

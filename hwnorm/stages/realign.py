@@ -1,0 +1,136 @@
+"""Re-alignment of a run folder's network, and the scores that tell how well it went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import nn
+
+from hwnorm.data.mirrored import MirroredImages
+from hwnorm.files import digest, write_whole
+from hwnorm.network.choice import functions_digest, read_choice
+from hwnorm.network.evaluate import evaluate
+from hwnorm.network.norms import find_norms
+from hwnorm.network.replacement import functions_of, replace_norms, replaced, with_functions
+from hwnorm.progress import err
+from hwnorm.realign.closed_form import realign as refit
+from hwnorm.realign.distributed import is_first, processes
+from hwnorm.realign.finetune import Epoch, Recipe, finetune
+from hwnorm.run.folder import RunFolder
+from hwnorm.run.inputs import Inputs
+
+#: Images of at most this many pixels are also fitted to mirrored: there the teacher's
+#: activations are many for little work.
+FEW_PIXELS = 64 * 64
+#: The closed form is fitted to so many images at most, mirrored ones among them: of small ones more tell it
+#: next to nothing, of others it is their activations' memory.
+MOST_SMALL, MOST_LARGE = 30_000, 12_000
+BATCH = 100
+
+
+def realign(run: RunFolder, inputs: Inputs) -> None:
+    """Write ``realigned.safetensors`` and ``realign.json``.
+
+    Measured on the test images, each float and with the integers of the hardware: the original
+    network, the one with functions in place of its norms and nothing else, the one that closed form
+    re-aligned, and, if it is asked for, the one that was fine-tuned after that.
+
+    Raises:
+        InputError: no choice, or a layer that the model does not have.
+    """
+    s, tests, model = run.settings, inputs.test_images, inputs.model
+    chosen = read_choice(run.choice)
+    options = (s.finetune, s.epochs, s.learning_rate, s.hardware_in_loop, s.seed)
+    depends = inputs.fingerprint, tests.fingerprint, options if s.finetune != "none" else None
+    made_from = digest(functions_digest(chosen), *depends)
+    if run.has(run.realign, "realign", made_from, run.realigned_weights):
+        return
+    functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
+    images = inputs.training_images
+    small = inputs.pixels <= FEW_PIXELS
+    most = MOST_SMALL if small else MOST_LARGE
+    doubled = small and MirroredImages.copies * len(images) <= most
+    fit_images = MirroredImages(images) if doubled else images.limited(most)
+    plain = replace_norms(model, functions)
+    student, fits = refit(model, functions, fit_images, batch=BATCH if small else 32, progress="re-align")
+    # The order is that of the table.
+    networks = {
+        "layernorm": model,
+        "functions_only": plain,
+        "functions_only_bit_true": with_functions(plain, integers),
+        "realigned": student,
+        "bit_true": with_functions(student, integers),
+    }
+    history: list[Epoch] = []
+    if s.finetune != "none":
+        tuned = with_functions(student, integers if s.hardware_in_loop else functions)
+        history = _tuned(run, inputs, tuned)
+        networks |= {"closed_form": student, "closed_form_bit_true": networks["bit_true"]}
+        networks |= {
+            "realigned": with_functions(tuned, functions),
+            "bit_true": with_functions(tuned, integers),
+        }
+    classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
+    scores = evaluate(networks, model, tests, classes, batch=BATCH if small else 32, progress="evaluate")
+    if not is_first():
+        return
+    weights = {name: value.contiguous() for name, value in networks["realigned"].state_dict().items()}
+    write_whole(run.realigned_weights, lambda beside: save_file(weights, beside))
+    body = {
+        "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
+        "fit_images": len(fit_images) // fit_images.copies,
+        "fit_images_from": fit_images.description,
+        "test_images": len(tests),
+        "test_images_from": tests.description,
+        "test_fingerprint": tests.fingerprint,
+        "top1": {name: found.top1.to_json() for name, found in scores.items() if found.top1 is not None},
+        "scores": {name: found.to_json() for name, found in scores.items()},
+        "affines": {r.layer: r.affine for r in replaced(model, functions)},
+        "fits": [asdict(fit) for fit in fits],
+        "epochs": [asdict(epoch) for epoch in history],
+    }
+    run.write(run.realign, "realign", made_from, body, run.realigned_weights)
+    _checkpoint(run).unlink(missing_ok=True)
+
+
+def _tuned(run: RunFolder, inputs: Inputs, student: nn.Module) -> list[Epoch]:
+    """Fine-tune ``student`` in place, and leave it on the CPU."""
+    s = run.settings
+    recipe = Recipe(method=s.finetune, epochs=s.epochs, learning_rate=s.learning_rate, seed=s.seed)  # type: ignore[arg-type]
+    sites = {site.name: site for site in find_norms(inputs.model)}
+    names = [chosen.layer for chosen in read_choice(run.choice)]
+    with processes() as device:
+        if is_first():
+            err.print(f"fine-tune ({s.finetune}) on {device}", highlight=False)
+        try:
+            return finetune(
+                student.to(device),
+                inputs.model.to(device),
+                {name: sites[name] for name in names},
+                inputs.training_images,
+                recipe,
+                _checkpoint(run),
+            )
+        finally:
+            inputs.model.cpu()
+            student.cpu()
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    return run.path / "finetune.pt"
+
+
+def _method(finetuned: str, epochs: int, hardware_in_loop: bool) -> str:
+    text = "closed form: linear layers refitted in sequence by ridge regression, no gradient step"
+    if finetuned == "none":
+        return text
+    what = {
+        "A": "weight and bias at each norm by cross entropy",
+        "F": "all weights by cross entropy",
+        "D": "all weights by cross entropy and the teacher's logits",
+        "features": "all weights towards the teacher's features, without labels",
+    }[finetuned]
+    integers = ", through the bit-true functions" if hardware_in_loop else ""
+    return f"{text}; then at most {epochs} epochs of AdamW on {what}{integers}"

@@ -1,0 +1,117 @@
+"""``hwnorm compare`` on one small layer: every design by the same tools, and what follows from that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwnorm.choose.offers import NOTHING
+from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures, scalar_designs
+from hwnorm.cost.cost import resources
+from hwnorm.expression import parse
+from hwnorm.files import write_artefact
+from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
+from hwnorm.network.choice import Chosen
+from hwnorm.profile import LayerProfile, bin_edges
+from hwnorm.report.page import write_report
+from hwnorm.run.folder import RunFolder
+from hwnorm.run.settings import RunSettings
+from hwnorm.search.layer import Front
+from hwnorm.stages.compare import compare, totals
+from hwnorm.synth.flow import Counts
+from hwnorm.targets.target import load_target
+
+CHANNELS = 32
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory, yosys):
+    """A run whose first norm is a clip, and whose second folds, compared on ECP5; its folder and its rows."""
+    folder = tmp_path_factory.mktemp("compare")
+    settings = RunSettings(target="ecp5", clock_mhz=80.0)
+    write_artefact(folder / "run.json", "run", 0, "r", {"settings": settings.model_dump(mode="json")})
+    x = torch.randn(64, CHANNELS, generator=torch.Generator().manual_seed(0))
+    profile = LayerProfile.empty(CHANNELS, bin_edges(x))
+    profile.update(x, 1.4 * torch.tanh(x), images=8)
+    for layer in ("norm", "line"):
+        write_artefact(folder / "profiles" / f"{layer}.json", "profile", 0, "p", profile.to_json())
+    target = load_target("ecp5")
+    datapath = lower(parse("clip(1.25*x, 1.5)"), FixedFormat(10, 6), FixedFormat(8, 5), target, 80.0)
+    used = resources(datapath.nodes, datapath.latency, target)
+    clip = Chosen("norm", "hwnorm_norm", "clip(1.25*x, 1.5)", "clip-affine", 0.9, 0.9, 1.0, used, datapath)
+    line = Chosen("line", "hwnorm_line", "1.1*x", "affine", 0.9, 0.9, 1.0, NOTHING, None)
+    write_artefact(folder / "choice.json", "choice", 0, "c", {"layers": [clip.to_json(), line.to_json()]})
+    front = Front("line", FixedFormat(10, 6), FixedFormat(8, 5), "ecp5", 1.0, (), ())
+    write_artefact(folder / "fronts" / "line.json", "front", 0, "f", front.to_json())
+    run = RunFolder.open(folder)
+    return folder, compare(run, None, 2, False, 2)
+
+
+def test_every_design_of_each_layer_is_there(compared):
+    """LayerNorm, the families and the chosen function, each measured; one that folds takes nothing."""
+    _, rows = compared
+    assert [row.design for row in rows] == 2 * [LAYERNORM, *FAMILIES.values(), CHOSEN]
+    *built, folded = rows
+    assert all(row.lut > 0 and row.ff > 0 and row.fmax_mhz is None for row in built)
+    assert (folded.lut, folded.ff, folded.dsp, folded.bram, folded.latency, folded.area_cycles) == (0,) * 6
+    assert (folded.bytes_per_token, folded.bytes_unbuffered) == (0, 0)
+    norm, *scalars = rows[: len(rows) // 2]
+    assert norm.lut > 3 * max(row.lut for row in scalars)
+    assert all(row.r2_bit_true >= 0.9 for row in scalars)
+    assert rows[1].r2_bit_true > 0.99  # y is a tanh of x
+
+
+def test_latency_and_bytes_follow_from_the_formats(compared):
+    """A LayerNorm waits for its token; without a buffer it reads it twice: D (2 in + out)."""
+    _, rows = compared
+    norm, *scalars = rows[: len(rows) // 2]
+    assert norm.latency > CHANNELS // 2 > max(row.latency for row in scalars)
+    for row in rows:
+        assert (row.cycles_per_token, row.elements_per_cycle) == (CHANNELS // 2, 2.0)
+        passes = 2 if row.design == LAYERNORM else 1
+        built = row is not rows[-1]  # which folds
+        assert row.bytes_per_token == built * CHANNELS * (2 + 1)
+        assert row.bytes_unbuffered == built * CHANNELS * (2 * passes + 1)
+
+
+def test_the_proxy_of_energy_weighs_area_and_cycles():
+    """LUTs, flip-flops, DSP blocks and memories by the target's weights, times the cycles of a token."""
+    target = load_target("ecp5")
+    formats = FixedFormat(8, 4), FixedFormat(8, 4)
+    row = figures("n", "d", "x", None, Counts(100, 10, 1, 2), None, 3, 64, 4, formats, target)
+    w = target.weights
+    assert row.area_cycles == pytest.approx((100 * w.area + 10 * w.ff + w.dsp + 2 * w.bram) * 16, abs=0.1)
+
+
+def test_totals_are_sums_over_the_layers(compared):
+    """Both layers have the same formats: twice the figures of the first, of the chosen functions the one."""
+    _, rows = compared
+    for row in rows[: len(rows) // 2]:
+        assert totals(rows)[row.design]["lut"] == row.lut * (1 if row.design == CHOSEN else 2)
+
+
+def test_the_artefact_and_the_report_hold_the_rows(compared):
+    """``compare.json`` is read back, and the page shows a line a design and says what is a proxy."""
+    folder, rows = compared
+    data = json.loads((folder / "compare.json").read_text())
+    assert data["kind"] == "compare"
+    assert data["rows"] == [row.to_json() for row in rows]
+    page = Path(write_report(folder)).read_text()
+    assert "LayerNorm and what replaces it" in page
+    assert "a proxy of energy, not a measurement" in page
+    for row in rows:
+        assert f"{row.lut}</td>" in page
+
+
+def test_families_that_miss_the_clock_are_built_for_a_slower_one():
+    """ECP5 looks up no table within 2 ns: every family is there all the same, with fewer stages a clock."""
+    x = torch.randn(64, CHANNELS, generator=torch.Generator().manual_seed(0))
+    profile = LayerProfile.empty(CHANNELS, bin_edges(x))
+    profile.update(x, 1.4 * torch.tanh(x), images=8)
+    found = scalar_designs(profile, (FixedFormat(10, 6), FixedFormat(8, 5)), load_target("ecp5"), 500.0)
+    assert set(found) == set(FAMILIES)
+    assert all(datapath.clock_mhz < 500 for _, datapath in found.values())
