@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
+from hwnorm.datapath.cells import CELLS
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node, run_cell
 from hwnorm.fixed import FixedFormat, Overflow, Rounding
-
-#: How many arguments a cell has, where it is not one.
-ARGUMENTS = {Cell.CONSTANT: 0, Cell.SELECT: 3} | dict.fromkeys(
-    (Cell.ADD, Cell.SUB, Cell.MIN, Cell.MAX, Cell.MUL, Cell.NEGATE_IF, Cell.COMPLEMENT_IF, Cell.GATE), 2
-)
 
 #: A bound that every 64-bit result meets: these datapaths have no real-valued expression.
 UNBOUNDED = 1e30
@@ -46,7 +42,8 @@ class Sketch:
         """Add a cell, ``later`` stages behind its arguments and ``wider`` than needed; its index."""
         formats = [self.nodes[a].fmt for a in args]
         stage = max((self.nodes[a].stage for a in args), default=0) + later
-        guess = fmt or FixedFormat(62, self._frac(cell, formats, parameter))
+        frac = CELLS[cell].frac([f.frac for f in formats], parameter)
+        guess = fmt or FixedFormat(62, max((f.frac for f in formats), default=2) if frac is None else frac)
         node = Node(
             cell,
             args,
@@ -63,23 +60,13 @@ class Sketch:
             run_cell(node, [self.values[a] for a in args], formats), self.values[0].shape
         )
         if fmt is None:
-            tight = FixedFormat.holding(int(values.min()), int(values.max()), guess.frac)
+            # Entries that no code looks up are emitted too.
+            held = [int(values.min()), int(values.max()), *table]
+            tight = FixedFormat.holding(min(held), max(held), guess.frac)
             fmt = FixedFormat(min(tight.width + wider, 62), guess.frac)
         self.nodes.append(Node(cell, args, fmt, *_rest(node)))
         self.values.append(values)
         return len(self.nodes) - 1
-
-    @staticmethod
-    def _frac(cell: Cell, formats: list[FixedFormat], parameter: int) -> int:
-        if cell is Cell.MUL:
-            return formats[0].frac + formats[1].frac
-        if cell is Cell.SHIFT:
-            return formats[0].frac - parameter
-        if cell in (Cell.COMPLEMENT_IF, Cell.NEGATE_IF, Cell.GATE):
-            return formats[0].frac
-        if cell is Cell.SELECT:
-            return max(formats[1].frac, formats[2].frac)
-        return max((f.frac for f in formats), default=2)
 
     def finish(self, output: FixedFormat, later: int = 1) -> Datapath:
         """Resize the last signal into the output format, ``later`` stages on."""
@@ -110,12 +97,11 @@ def every_cell() -> Datapath:
     looked_up = s.put(Cell.TABLE, 0, parameter=6, table=(5, -7, 0, 100, -128, 1, 2, 3))
     beyond = s.put(Cell.TABLE, 0, parameter=7, table=tuple(range(-8, 8)))
     single = s.put(Cell.TABLE, 0, table=(9,))
-    signed = s.put(Cell.NEGATE_IF, looked_up, negated, later=1)
     complemented = s.put(Cell.COMPLEMENT_IF, looked_up, less)
     selected = s.put(Cell.SELECT, negated, shifted, total, later=1)
     gated = s.put(Cell.GATE, total, fraction, parameter=2)
     beyond_sign = s.put(Cell.GATE, total, negated, parameter=14)
-    parts = [shifted, fraction, wide_low, looked_up, beyond, single, signed]
+    parts = [shifted, fraction, wide_low, looked_up, beyond, single]
     floated = s.put(Cell.FLOAT_CODE, fraction, parameter=4, fmt=FixedFormat(7, 0))
     floated_wide = s.put(Cell.FLOAT_CODE, magnitude, parameter=11, fmt=FixedFormat(15, 0), later=1)
     parts += [complemented, selected, gated, beyond_sign, floated, floated_wide]
@@ -143,7 +129,7 @@ def datapaths(draw: st.DrawFn) -> Datapath:
         narrow = [i for i, node in enumerate(s.nodes) if node.fmt.width <= 20 and abs(node.fmt.frac) < 24]
         a, b, c = (draw(st.sampled_from(narrow)) for _ in range(3))
         wider, later = draw(st.integers(0, 2)), draw(st.sampled_from((0, 0, 1, 3)))
-        args = {0: (), 1: (a,), 2: (a, b), 3: (a, b, c)}[ARGUMENTS.get(cell, 1)]
+        args = (a, b, c)[: CELLS[cell].arity]
         parameter, table, fmt = 0, (), None
         if cell is Cell.FLOAT_CODE:
             if s.values[a].min() < 0 or s.values[a].max() >= 1 << 12:

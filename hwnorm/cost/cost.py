@@ -12,8 +12,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from hwnorm.cost.structure import Operation, Structure, Table, structure, whole_table
+from hwnorm.cost.structure import Structure, Table, structure, whole_table
 from hwnorm.cost.tables import table_parts
+from hwnorm.datapath.cells import CELLS
+from hwnorm.datapath.cells.base import Operation
 from hwnorm.datapath.ir import Cell, Datapath, Node
 from hwnorm.targets.target import TABLE_BITS, Target
 
@@ -206,51 +208,4 @@ def path_terms(nodes: Sequence[Node], target: Target) -> list[tuple[float, float
 
 def _steps(node: Node, nodes: Sequence[Node]) -> list[Operation]:
     """The operations of a node, one behind the other, by kinds and widths."""
-    args = [nodes[a] for a in node.args]
-    width = node.fmt.width
-    match node.cell:
-        case Cell.INPUT:
-            return [("mux", (width,))]  # the skid buffer before it
-        case Cell.ADD | Cell.SUB:
-            # Below the binary point of the coarser argument the sum is the finer one's wires.
-            fixed = args[1] if node.cell is Cell.SUB else min(args, key=lambda a: a.fmt.frac)
-            carried = max(1, width - max(0, node.fmt.frac - fixed.fmt.frac))
-            if any(a.cell is Cell.CONSTANT for a in args):
-                return [("constant_sum", (carried,))]
-            return [("add" if node.cell is Cell.ADD else "sub", (carried,))]
-        case Cell.MIN | Cell.MAX:
-            frac = max(a.fmt.frac for a in args)
-            compared = max(a.fmt.width + frac - a.fmt.frac for a in args)
-            if any(a.cell is Cell.CONSTANT for a in args):
-                return [("compare_constant", (compared,)), ("mux_constant", (width,))]
-            return [("compare", (compared,)), ("mux", (width,))]
-        case Cell.MUL:
-            a, b = sorted(arg.fmt.width for arg in args)
-            return [("square", (a,)) if node.args[0] == node.args[1] else ("mul", (a, b))]
-        case Cell.TABLE:
-            return [("table", ((len(node.table) - 1).bit_length(),))] if len(node.table) > 1 else []
-        case Cell.NEG:
-            return [("negate", (width,))]
-        case Cell.ABS | Cell.NEGATE_IF:
-            return [("magnitude", (width,))]
-        case Cell.COMPLEMENT_IF:
-            return [("complement", (width,))]
-        case Cell.GATE:
-            return [("gate", (width,))]
-        case Cell.SELECT:
-            return [("mux", (width,))]
-        case Cell.FLOAT_CODE:
-            return [("float", (node.parameter,))]
-        case Cell.RESIZE:
-            return _resize_steps(node, args[0])
-    return []
-
-
-def _resize_steps(node: Node, arg: Node) -> list[Operation]:
-    drop = arg.fmt.frac - node.fmt.frac
-    rounds = node.rounding == "rnd" and drop > 0
-    exact = max(arg.fmt.width - drop, 1) + rounds
-    steps: list[Operation] = [("round", (exact,))] if rounds else []
-    if node.overflow == "sat" and exact > node.fmt.width:
-        steps += [("fits", (exact - node.fmt.width + 1,)), ("mux", (node.fmt.width,))]
-    return steps
+    return CELLS[node.cell].steps(node, [nodes[a] for a in node.args])

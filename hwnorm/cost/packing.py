@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from hwnorm.datapath.cells.bits import ONE
+
 #: Inputs of a lookup table.
 INPUTS = 5
-#: Bits that are constant; every other bit of a datapath has a number of its own from 2 on.
-ZERO, ONE = 0, 1
 
 
 class Packing:

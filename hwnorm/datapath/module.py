@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.expression import parse
+from hwnorm.operators.lookup import laid_out, look_up
 
 #: One table entry for each input code: 2**16 float32 values are 256 KiB.
 MAX_INPUT_BITS = 16
@@ -20,7 +22,8 @@ class FixedPointFunction(nn.Module):
     roundings (Y. Bengio et al., arXiv 1308.3432), and zero where the input saturates.
 
     The table is no part of the ``state_dict``: a network loads the same weights whether its functions
-    are float or bit-true.
+    are float or bit-true. It has two entries a code, for the half steps 2x: halves round up when a half
+    step becomes its code, so that nothing is added to x, and float32 is exact.
 
     Raises:
         ValueError: the input format has more than 16 bits.
@@ -35,20 +38,29 @@ class FixedPointFunction(nn.Module):
         if self.input.width > MAX_INPUT_BITS:
             raise ValueError(f"{self.input} input; a table of all codes holds at most {MAX_INPUT_BITS} bits")
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
-        self.register_buffer("table", torch.from_numpy(values).float(), persistent=False)
+        steps = np.concatenate([values[:1], values[1:].repeat(2), values[-1:]])
+        self.register_buffer("table", torch.from_numpy(steps).float(), persistent=False)
         self.smooth = parse(self.expression).to_module()
 
     def forward(self, x: Tensor) -> Tensor:
-        # In float64 the half that rounding adds is exact for every float32 near the codes.
-        codes = torch.floor(x.detach().double() * 2.0**self.input.frac + 0.5)
-        codes = codes.clamp(self.input.min_code, self.input.max_code)
-        exact = self.table[codes.long() - self.input.min_code].to(x.dtype)
+        x = laid_out(x)
+        exact = look_up(self.table, self._half_steps(x.detach())).to(x.dtype)
         if not x.requires_grad or torch.compiler.is_exporting():
             return exact
         smooth = self.smooth(x.clamp(self.input.low, self.input.high))
         # The difference is zero, exactly: the value stays the table's, the gradient is the expression's.
         straight: Tensor = exact + (smooth - smooth.detach())
         return straight
+
+    def _half_steps(self, x: Tensor) -> Tensor:
+        """Places in the table: int32, of x's shape."""
+        first, scale = 2 * self.input.min_code, 2.0 ** (self.input.frac + 1)
+        if x.dtype == torch.float64:
+            # As ``FixedFormat.quantize`` rounds what float64 cannot tell from a half.
+            steps = (x * (scale / 2)).add_(0.5).floor_().mul_(2.0)
+        else:
+            steps = (x.float() * scale).floor_()
+        return steps.sub_(first).clamp_(0, len(self.table) - 1).int()
 
     def extra_repr(self) -> str:
         return f"{self.expression!r}, {self.input} -> {self.output}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwnorm.datapath.cells import CELLS
 from hwnorm.datapath.ir import Cell, Datapath
 from hwnorm.emit.names import Names, comment_of
-from hwnorm.fixed import FixedFormat
 
 #: The device that ``run_hls.tcl`` names for a target: the one on its board.
 PARTS = {"xcup": "xczu9eg-ffvb1156-2-e"}
@@ -34,19 +34,7 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
         }
-        if node.cell is Cell.RESIZE:
-            # ap_fixed's headers cannot round away more bits than a number has: it is widened first.
-            drop = formats[0].frac - node.fmt.frac
-            line["widened"] = FixedFormat(drop + 1, formats[0].frac) if drop >= formats[0].width else None
-        if node.cell is Cell.TABLE:
-            address = (len(node.table) - 1).bit_length()
-            line |= {
-                "table": node.table,
-                "rom": names.take(f"{known[i]}_rom"),
-                "high": node.parameter + address - 1,
-                "address_width": address,
-            }
-        cells.append(line)
+        cells.append(line | CELLS[node.cell].hls(node, known[i], formats, names.take))
     return {
         "cells": cells,
         "result": known[-1],

@@ -1,15 +1,18 @@
 """What the Verilog template needs to know about each cell: operands as bit ranges, stage by stage.
 
-Every operand is written with its full width (sign bits, a slice, zeros), so that no reader has to
+What a cell reads is said by its definition (:mod:`hwnorm.datapath.cells`), how it is written by the macro of
+its name. Every operand is written with its full width (sign bits, a slice, zeros), so that no reader has to
 extend or cut anything by itself; bits that nobody reads are gathered for the ``unused`` wire.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwnorm.datapath.ir import Cell, Datapath, Node, compared, simplest_limit
+from hwnorm.datapath.cells import CELLS
+from hwnorm.datapath.ir import Cell, Datapath, Node
 from hwnorm.emit.names import Names, comment_of
 from hwnorm.expression import brief
 from hwnorm.fixed import FixedFormat
@@ -94,163 +97,15 @@ class _Core:
 
     def cell(self, index: int) -> dict[str, Any]:
         """The context of one cell's macro."""
-        datapath, node, name = self.datapath, self.datapath.nodes[index], self.signals[index]
-        width = node.fmt.width
-        args = [self.at(i, node.stage) for i in node.args]
-        formats = [datapath.nodes[i].fmt for i in node.args]
-        line: dict[str, Any] = {
+        node, name = self.datapath.nodes[index], self.signals[index]
+        self.declare(name, node.fmt.width)
+        return {
             "kind": node.cell.value,
-            "name": self.declare(name, width),
-            "width": width,
+            "name": name,
+            "width": node.fmt.width,
             "part": brief(node.part),
             "comment": comment_of(node),
-        }
-        match node.cell:
-            case Cell.CONSTANT:
-                line["code"] = node.parameter
-            case Cell.ADD | Cell.SUB:
-                line |= self.sum(node, args, formats)
-            case Cell.MIN | Cell.MAX:
-                line |= self.limit(index, name)
-            case Cell.MUL:
-                # Whole signed operands, as DSP inference likes them, unless the product is cut.
-                cut = any(self.widths[a] > width for a in args)
-                line["args"] = [self.bits(a, 0, width if cut else self.widths[a]) for a in args]
-            case Cell.NEG | Cell.SHIFT:
-                line["args"] = [self.bits(args[0], 0, width)]
-            case Cell.ABS | Cell.NEGATE_IF | Cell.COMPLEMENT_IF:
-                line["args"] = [self.bits(args[0], 0, width)]
-                line["sign"] = self.bits(args[-1], 1 - self.widths[args[-1]], 1)
-            case Cell.SELECT:
-                frac = max(f.frac for f in formats[1:])
-                line["sign"] = self.bits(args[0], 1 - self.widths[args[0]], 1)
-                line["args"] = [
-                    self.bits(a, frac - f.frac, width) for a, f in zip(args[1:], formats[1:], strict=True)
-                ]
-            case Cell.GATE:
-                line["args"] = [self.bits(args[0], 0, width)]
-                line["gate"] = self.bits(args[1], -node.parameter, 1)
-            case Cell.RESIZE:
-                line |= self.resize(node, name, args[0], formats[0].frac - node.fmt.frac)
-            case Cell.TABLE:
-                if len(node.table) == 1:
-                    return line | {"kind": "constant", "code": node.table[0]}
-                address = (len(node.table) - 1).bit_length()
-                line["table"] = node.table
-                line["address_width"] = address
-                line["args"] = [self.bits(args[0], -node.parameter, address)]
-                line["instance"] = self.names.take(f"u_{name}")
-                line["module"] = f"{self.module}_{name}"
-                # Its module does not drive a sign that all entries share.
-                signs = {int(entry < 0) for entry in node.table}
-                line["sign"] = signs.pop() if len(signs) == 1 else None
-            case Cell.FLOAT_CODE:
-                line |= self.float_code(node, name, args[0])
-            case Cell.LOW_BITS:
-                low = min(node.parameter, width)
-                if low == 0:
-                    return line | {"kind": "constant", "code": 0}
-                line["zeros"] = width - low
-                line["args"] = [self.bits(args[0], 0, low)]
-            case _:
-                raise AssertionError(node.cell)
-        return line
-
-    def sum(self, node: Node, args: list[str], formats: list[FixedFormat]) -> dict[str, Any]:
-        """A sum or difference; below the lowest place of the coarser argument it is the finer one's bits.
-
-        Said so, it stays a short carry chain of its own: synthesis melts it into no wide adder of many.
-        """
-        shifts = [node.fmt.frac - f.frac for f in formats]
-        low = 0 if node.cell is Cell.SUB and shifts[0] > 0 else min(max(shifts), node.fmt.width - 1)
-        finer = args[shifts.index(min(shifts))]
-        return {
-            "low": self.bits(finer, 0, low) if low else None,
-            "args": [self.bits(a, s - low, node.fmt.width - low) for a, s in zip(args, shifts, strict=True)],
-        }
-
-    def limit(self, index: int, name: str) -> dict[str, Any]:
-        """The smaller or the greater of two; a constant is compared in no more bits than decide."""
-        nodes, node = self.datapath.nodes, self.datapath.nodes[index]
-
-        def operands(indices: tuple[int, ...]) -> tuple[list[str], list[int], int]:
-            """Names, the shifts that align them, and the bits that hold both."""
-            formats = [nodes[i].fmt for i in indices]
-            shifts = [max(f.frac for f in formats) - f.frac for f in formats]
-            both = max(f.width + s for f, s in zip(formats, shifts, strict=True))
-            return [self.at(i, node.stage) for i in indices], shifts, both
-
-        args, shifts, _ = operands(node.args)
-        line: dict[str, Any] = {
-            "args": [self.bits(a, s, node.fmt.width) for a, s in zip(args, shifts, strict=True)],
-            "first": self.names.take(f"{name}_first"),
-            "relation": "<" if node.cell is Cell.MIN else ">",
-            "limit": None,
-        }
-        pair = compared(nodes, index)
-        args, shifts, both = operands(pair)
-        cells = [nodes[i].cell for i in pair]
-        if Cell.CONSTANT not in cells:
-            line["compared"] = [self.bits(a, s, both) for a, s in zip(args, shifts, strict=True)]
-            return line
-        fixed = cells.index(Cell.CONSTANT)
-        limit, zeros = simplest_limit(nodes[pair[fixed]].parameter << shifts[fixed])
-        low = min(zeros, both - 1)
-        line["limit"], line["limit_width"] = limit >> low, both - low
-        line["compared"] = [self.bits(args[1 - fixed], shifts[1 - fixed] - low, both - low)]
-        # "below the limit" chooses the signal of a minimum and the constant of a maximum.
-        if (node.cell is Cell.MIN) == (fixed == 0):
-            line["args"].reverse()
-        return line
-
-    def resize(self, node: Node, name: str, source: str, drop: int) -> dict[str, Any]:
-        """Floor or round half up, then saturate or wrap, as bits.
-
-        ``floor(v / 2**drop + 1/2)`` is ``floor(v / 2**drop)`` plus the highest dropped bit.
-        """
-        width = node.fmt.width
-        rounds = node.rounding == "rnd" and drop > 0
-        # Wide enough for every value after rounding.
-        exact = max(self.widths[source] - drop, 1) + rounds
-        saturates = node.overflow == "sat" and exact > width
-        kept = exact if saturates else width
-        return {
-            "args": [self.bits(source, -drop, kept)],
-            "half": self.bits(source, 1 - drop, 1) if rounds else None,
-            "wide": self.wide(name, exact) if saturates else None,
-            "fits": self.names.take(f"{name}_fits") if saturates else None,
-            "wide_format": f"s{exact}f{node.fmt.frac}",
-            "kept": kept,
-        }
-
-    def float_code(self, node: Node, name: str, source: str) -> dict[str, Any]:
-        """Shift the leading one to the top, by halves: each step tests as many bits as it may shift."""
-        bits = node.parameter
-
-        def declared(role: str, width: int) -> str:
-            signal = self.declare(self.names.take(f"{name}_{role}"), width)
-            self.used[signal].update(range(width))
-            return signal
-
-        start = declared("argument", bits)
-        steps, before = [], start
-        for place in reversed(range((bits - 1).bit_length())):
-            step = {"places": 1 << place, "from": before, "zeros": declared(f"zeros{1 << place}", 1)}
-            step["name"] = before = declared(f"shifted{1 << place}", bits)
-            steps.append(step)
-        return {
-            "args": [self.bits(source, 0, bits)],
-            "bits": bits,
-            "start": start,
-            "steps": steps,
-            "exponent": declared("exponent", bits.bit_length()),
-            "exponent_bits": bits.bit_length(),
-        }
-
-    def wide(self, name: str, exact: int) -> Operand:
-        """The helper signal of a saturating resize, all of whose bits are looked at."""
-        helper = self.declare(self.names.take(f"{name}_wide"), exact)
-        return self.bits(helper, 0, exact)
+        } | CELLS[node.cell].verilog(_Written(self, index))
 
     def constants(self) -> list[dict[str, Any]]:
         """The constants, which no register delays."""
@@ -291,6 +146,54 @@ class _Core:
             "result": result,
             "unused": unread,
         }
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One cell of a core: a :class:`hwnorm.datapath.cells.base.VerilogCell`, which says what is what."""
+
+    core: _Core
+    index: int
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        return self.core.datapath.nodes
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[self.index]
+
+    @property
+    def name(self) -> str:
+        return self.core.signals[self.index]
+
+    @property
+    def args(self) -> list[str]:
+        return [self.at(i) for i in self.node.args]
+
+    @property
+    def formats(self) -> list[FixedFormat]:
+        return [self.nodes[i].fmt for i in self.node.args]
+
+    def bits(self, name: str, shift: int, width: int) -> Operand:
+        return self.core.bits(name, shift, width)
+
+    def sign(self, name: str) -> Operand:
+        return self.core.bits(name, 1 - self.core.widths[name], 1)
+
+    def at(self, index: int) -> str:
+        return self.core.at(index, self.node.stage)
+
+    def take(self, wish: str) -> str:
+        return self.core.names.take(wish)
+
+    def helper(self, wish: str, width: int) -> str:
+        name = self.core.declare(self.take(wish), width)
+        self.core.used[name].update(range(width))
+        return name
+
+    def module(self) -> str:
+        return f"{self.core.module}_{self.name}"
 
 
 def core_context(datapath: Datapath, top: str) -> dict[str, Any]:

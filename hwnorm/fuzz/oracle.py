@@ -1,4 +1,4 @@
-"""What every cell means, in exact rational arithmetic: written from its definition, not from the code.
+"""What every cell means, in exact rational arithmetic: written from docs/numerics.md, not from the code.
 
 Values are Python fractions, so nothing here can overflow or round unless the meaning says so.
 """
@@ -58,7 +58,6 @@ def cell(node: Node, codes: Sequence[int], formats: Sequence[FixedFormat]) -> in
         Cell.MAX: lambda: max(v),
         Cell.MUL: lambda: v[0] * v[1],
         Cell.SHIFT: lambda: v[0] * Fraction(2) ** node.parameter,
-        Cell.NEGATE_IF: lambda: -v[0] if v[1] < 0 else v[0],
         Cell.SELECT: lambda: v[2] if v[0] < 0 else v[1],
         Cell.GATE: lambda: v[0] if codes[1] // 2**node.parameter % 2 else Fraction(0),
     }[node.cell]()

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwnorm.datapath.cells import CELLS
+from hwnorm.datapath.cells.base import Range, aligned
+from hwnorm.datapath.cells.resize import resized
 from hwnorm.datapath.ir import Cell, Node, run_cell
 from hwnorm.errors import InputError
 from hwnorm.fixed import MAX_WIDTH, FixedFormat, Overflow, Rounding
@@ -44,12 +47,11 @@ class Builder:
         self.x = self.cell(
             Cell.INPUT,
             (),
-            input_format.frac,
-            (input_format.min_code, input_format.max_code),
             "",
             (input_format.low, input_format.high),
             0.0,
             values=input_format.codes() if exhaustive else None,
+            fmt=input_format,
         )
 
     # --- naming ----------------------------------------------------------------------------------
@@ -83,12 +85,11 @@ class Builder:
         self,
         cell: Cell,
         args: tuple[Wire, ...],
-        frac: int,
-        codes: tuple[int, int],
         role: str,
         real: Interval = (-math.inf, math.inf),
         error: float = math.inf,
         *,
+        frac: int | None = None,
         values: np.ndarray | None = None,
         parameter: int = 0,
         table: tuple[int, ...] = (),
@@ -99,32 +100,38 @@ class Builder:
         """The signal of a cell, a new one unless there is one just like it.
 
         Args:
-            codes: bounds of its codes, as far as intervals tell.
             role: what its name says behind the name of the part.
             real, error: of the wire; unknown for one inside a unit, which stands for no value of its own.
-            fmt: of a RESIZE; other cells get the narrowest that holds their codes.
+            frac: fractional bits where neither the cell (``CellDefinition.frac``) nor ``fmt`` says them.
+            fmt: of the input, and of what saturates; others get the narrowest that holds their codes.
         """
-        key = (cell, tuple(a.index for a in args), parameter, table, rounding, overflow, frac, fmt)
+        definition, indices = CELLS[cell], tuple(a.index for a in args)
+        if fmt is not None:
+            frac = fmt.frac
+        elif frac is None:
+            frac = definition.frac([a.frac for a in args], parameter)
+        assert frac is not None, f"{cell}: its fractional bits must be said"
+        key = (cell, indices, parameter, table, rounding, overflow, frac, fmt)
         if key in self._shared:
             return replace(self._shared[key], real=real, error=error)
-        low, high = codes
-        self._require_width(low, high)
         stem, part = self._part
         name = self._unique(f"{stem}_{role}" if role else stem)
-        provisional = fmt or FixedFormat.holding(low, high, frac)
-        node = Node(
-            cell, tuple(a.index for a in args), provisional, name, part, parameter, table, rounding, overflow
-        )
+        unbounded = fmt or FixedFormat(MAX_WIDTH, frac)
+        node = Node(cell, indices, unbounded, name, part, parameter, table, rounding, overflow)
+        low, high = definition.range(node, args)
+        self._require_width(low, high)
+        holding = fmt or FixedFormat.holding(low, high, frac)
         if self._values is not None:
             if values is None:
                 given = [self._values[a.index] for a in args]
                 values = run_cell(node, given, [self.nodes[a.index].fmt for a in args])
             low, high = int(values.min()), int(values.max())
-            if fmt is None:
-                node = replace(node, fmt=FixedFormat.holding(low, high, frac))
-            if table:  # entries that are never read must fit the format too
-                node = replace(node, table=tuple(min(max(entry, low), high) for entry in table))
+            if fmt is None and not definition.whole:
+                holding = FixedFormat.holding(low, high, frac)
+            # Entries that are never read must fit the format too.
+            table = tuple(min(max(entry, low), high) for entry in table)
             self._values.append(values)
+        node = replace(node, fmt=holding, table=table)
         wire = Wire(len(self.nodes), frac, low, high, real, error)
         self.nodes.append(node)
         self.last = self._shared[key] = wire
@@ -146,28 +153,28 @@ class Builder:
 
     # --- exact cells -------------------------------------------------------------------------------
 
-    def _aligned(self, a: Wire, b: Wire) -> tuple[int, tuple[int, int], tuple[int, int]]:
-        frac = max(a.frac, b.frac)
-        up_a, up_b = frac - a.frac, frac - b.frac
-        self._require_width(a.low << up_a, a.high << up_a, b.low << up_b, b.high << up_b)
-        return frac, (a.low << up_a, a.high << up_a), (b.low << up_b, b.high << up_b)
+    def _aligned(self, a: Wire, b: Wire) -> tuple[Range, Range]:
+        """The ranges of both with the same fractional bits, which must have room too."""
+        first, second = aligned((a, b))
+        self._require_width(*first, *second)
+        return first, second
 
     def add(self, a: Wire, b: Wire) -> Wire:
         """a + b, exact."""
-        frac, (al, ah), (bl, bh) = self._aligned(a, b)
+        self._aligned(a, b)
         real = a.real[0] + b.real[0], a.real[1] + b.real[1]
-        return self.cell(Cell.ADD, (a, b), frac, (al + bl, ah + bh), "sum", real, a.error + b.error)
+        return self.cell(Cell.ADD, (a, b), "sum", real, a.error + b.error)
 
     def sub(self, a: Wire, b: Wire) -> Wire:
         """a - b, exact."""
-        frac, (al, ah), (bl, bh) = self._aligned(a, b)
+        self._aligned(a, b)
         real = a.real[0] - b.real[1], a.real[1] - b.real[0]
-        return self.cell(Cell.SUB, (a, b), frac, (al - bh, ah - bl), "difference", real, a.error + b.error)
+        return self.cell(Cell.SUB, (a, b), "difference", real, a.error + b.error)
 
     def neg(self, a: Wire) -> Wire:
         """-a, exact."""
         real = -a.real[1], -a.real[0]
-        return self.cell(Cell.NEG, (a,), a.frac, (-a.high, -a.low), "negated", real, a.error)
+        return self.cell(Cell.NEG, (a,), "negated", real, a.error)
 
     def abs(self, a: Wire) -> Wire:
         """|a|, exact; no cell where a is never negative."""
@@ -175,37 +182,34 @@ class Builder:
         real = max(0.0, low, -high), max(-low, high)
         if a.low >= 0:
             return replace(a, real=real)
-        ends = max(0, -a.high), max(-a.low, a.high)
-        return self.cell(Cell.ABS, (a,), a.frac, ends, "magnitude", real, a.error)
+        return self.cell(Cell.ABS, (a,), "magnitude", real, a.error)
 
     def min(self, a: Wire, b: Wire) -> Wire:
         """The smaller of a and b; no cell where their ranges decide."""
-        frac, (al, ah), (bl, bh) = self._aligned(a, b)
+        (al, ah), (bl, bh) = self._aligned(a, b)
         real = min(a.real[0], b.real[0]), min(a.real[1], b.real[1])
         error = max(a.error, b.error)
         if ah <= bl or bh <= al:
             return replace(a if ah <= bl else b, real=real, error=error)
-        return self.cell(Cell.MIN, (a, b), frac, (min(al, bl), min(ah, bh)), "min", real, error)
+        return self.cell(Cell.MIN, (a, b), "min", real, error)
 
     def max(self, a: Wire, b: Wire) -> Wire:
         """The greater of a and b; no cell where their ranges decide."""
-        frac, (al, ah), (bl, bh) = self._aligned(a, b)
+        (al, ah), (bl, bh) = self._aligned(a, b)
         real = max(a.real[0], b.real[0]), max(a.real[1], b.real[1])
         error = max(a.error, b.error)
         if al >= bh or bl >= ah:
             return replace(a if al >= bh else b, real=real, error=error)
-        return self.cell(Cell.MAX, (a, b), frac, (max(al, bl), max(ah, bh)), "max", real, error)
+        return self.cell(Cell.MAX, (a, b), "max", real, error)
 
     def mul(self, a: Wire, b: Wire) -> Wire:
         """a * b, exact."""
-        corners = [p * q for p in (a.low, a.high) for q in (b.low, b.high)]
         exact = [p * q for p in a.real for q in b.real]
-        low, high, real = min(corners), max(corners), (min(exact), max(exact))
+        real = min(exact), max(exact)
         if a.index == b.index:
-            low = 0 if a.low < 0 < a.high else min(a.low**2, a.high**2)
             real = (0.0 if a.real[0] < 0 < a.real[1] else min(a.real[0] ** 2, a.real[1] ** 2), real[1])
         error = a.largest * b.error + b.largest * a.error + a.error * b.error
-        return self.cell(Cell.MUL, (a, b), a.frac + b.frac, (low, high), "product", real, error)
+        return self.cell(Cell.MUL, (a, b), "product", real, error)
 
     def shift(self, a: Wire, places: int) -> Wire:
         """a * 2**places: wiring."""
@@ -213,56 +217,40 @@ class Builder:
             return a
         factor = 2.0**places
         real = a.real[0] * factor, a.real[1] * factor
-        return self.cell(
-            Cell.SHIFT,
-            (a,),
-            a.frac - places,
-            (a.low, a.high),
-            "shifted",
-            real,
-            a.error * factor,
-            parameter=places,
-        )
+        return self.cell(Cell.SHIFT, (a,), "shifted", real, a.error * factor, parameter=places)
 
     def select(self, a: Wire, positive: Wire, negative: Wire) -> Wire:
         """``negative`` where a < 0, else ``positive``; no cell where a's sign is known."""
-        frac, (pl, ph), (nl, nh) = self._aligned(positive, negative)
+        self._aligned(positive, negative)
         real = min(positive.real[0], negative.real[0]), max(positive.real[1], negative.real[1])
         error = max(positive.error, negative.error)
         if a.error and a.real[0] - a.error < 0 <= a.real[1] + a.error:
             error += real[1] - real[0]  # near zero the other one may be chosen
         if a.low >= 0 or a.high < 0:
             return replace(positive if a.low >= 0 else negative, real=real, error=error)
-        ends = min(pl, nl), max(ph, nh)
-        return self.cell(Cell.SELECT, (a, positive, negative), frac, ends, "chosen", real, error)
+        return self.cell(Cell.SELECT, (a, positive, negative), "chosen", real, error)
 
     def sign(self, a: Wire) -> Wire:
         """One bit, negative where ``a`` is: all that a later stage needs to carry of it."""
         drop = FixedFormat.holding(a.low, a.high, a.frac).width - 1
-        ends = a.low >> drop, a.high >> drop
-        return self.cell(Cell.RESIZE, (a,), a.frac - drop, ends, "sign", a.real, a.error)
+        return self.cell(Cell.RESIZE, (a,), "sign", a.real, a.error, frac=a.frac - drop)
 
     def resize(self, a: Wire, frac: int, rounding: Rounding = "trn") -> Wire:
         """a with ``frac`` fractional bits, and as many bits before the point as it needs."""
         if a.frac == frac:
             return a
         error = a.error + _rounded_away(a, frac, rounding)
-        return self.cell(
-            Cell.RESIZE, (a,), frac, _resized(a, frac, rounding), "trimmed", a.real, error, rounding=rounding
-        )
+        return self.cell(Cell.RESIZE, (a,), "trimmed", a.real, error, frac=frac, rounding=rounding)
 
     def output(self, a: Wire, fmt: FixedFormat) -> Wire:
         """a in the output's format: rounded half up, saturated where its range asks for it."""
-        low, high = _resized(a, fmt.frac, "rnd")
+        low, high = resized(a, fmt.frac, "rnd")
         self._require_width(low, high)
         fits = fmt.min_code <= low and high <= fmt.max_code
-        clamped = tuple(min(max(v, fmt.min_code), fmt.max_code) for v in (low, high))
         self._part = ("result", self._part[1])
         return self.cell(
             Cell.RESIZE,
             (a,),
-            fmt.frac,
-            (clamped[0], clamped[1]),
             "",
             a.real,
             a.error + _rounded_away(a, fmt.frac, "rnd"),
@@ -282,7 +270,7 @@ class Builder:
             frac = 0
         before, self._part = self._part, ("constant", f"{value:g}")
         error = abs(value - code * 2.0**-frac)
-        wire = self.cell(Cell.CONSTANT, (), frac, (code, code), "", (value, value), error, parameter=code)
+        wire = self.cell(Cell.CONSTANT, (), "", (value, value), error, frac=frac, parameter=code)
         self._part = before
         return wire
 
@@ -363,10 +351,7 @@ class Builder:
                 break
             total += moved
             fmt = FixedFormat(half.bit_length(), a.frac)
-            codes = max(a.low, fmt.min_code), min(a.high, fmt.max_code)
-            a = self.cell(
-                Cell.RESIZE, (a,), a.frac, codes, "saturated", a.real, a.error, overflow="sat", fmt=fmt
-            )
+            a = self.cell(Cell.RESIZE, (a,), "saturated", a.real, a.error, overflow="sat", fmt=fmt)
         return a, total
 
     def function_of_x(self, function: Values, frac: int, tolerance: float) -> Wire:
@@ -399,11 +384,3 @@ def _rounded_away(a: Wire, frac: int, rounding: Rounding) -> float:
     if a.frac <= frac:
         return 0.0
     return float(2.0**-frac * (0.5 if rounding == "rnd" else 1.0))
-
-
-def _resized(a: Wire, frac: int, rounding: Rounding) -> tuple[int, int]:
-    """The range of ``a`` in codes of ``frac`` fractional bits."""
-    drop = a.frac - frac
-    half = 1 << (drop - 1) if rounding == "rnd" and drop > 0 else 0
-    low, high = (((v + half) >> drop) if drop > 0 else v << -drop for v in (a.low, a.high))
-    return low, high

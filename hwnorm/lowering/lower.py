@@ -19,12 +19,15 @@ from hwnorm.lowering.wire import Wire
 from hwnorm.operators import operator
 from hwnorm.operators.base import Interval
 from hwnorm.piecewise.design import Limited
+from hwnorm.rounding import nearest
 from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs get a proven bound.
 EXHAUSTIVE_BITS = 16
 #: Guard bits: fractional bits beyond the output's that the inside keeps. From 0 to these are tried.
 MOST_GUARD_BITS = 12
+#: Errors are told in these steps, in ulp of the output: the last digits of exp differ between machines.
+ERROR_STEP = 2.0**-30
 #: Once a number of guard bits meets the bound, so many more are tried for a smaller area.
 FURTHER_GUARD_BITS = 2
 #: Guard bits as most kernels end up with: covers are compared at these.
@@ -338,12 +341,12 @@ class _Problem:
         output = builder.last
         codes = 1 << self.input.width
         if not self.exhaustive:
-            return Certificate(output.error * 2.0**self.output.frac, None, None, codes, exhaustive=False)
-        error = np.abs(builder.values(output) - self.exact)
+            bound = float(np.ceil(output.error * 2.0**self.output.frac / ERROR_STEP)) * ERROR_STEP
+            return Certificate(bound, None, None, codes, exhaustive=False)
+        error = nearest(np.abs(builder.values(output) - self.exact), ERROR_STEP)
         worst = int(error.argmax())
-        return Certificate(
-            float(error[worst]), float(error.mean()), worst + self.input.min_code, codes, exhaustive=True
-        )
+        mean = float(nearest(error.mean(), ERROR_STEP))
+        return Certificate(float(error[worst]), mean, worst + self.input.min_code, codes, exhaustive=True)
 
     def scheduled(self, builder: Builder) -> tuple[tuple[Node, ...], int]:
         nodes = _prune(builder.nodes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hwnorm.datapath.cells import CELLS
 from hwnorm.datapath.ir import Cell, Node
 from hwnorm.errors import InputError
 from hwnorm.targets.target import Target
@@ -16,8 +17,8 @@ def schedule(
     """The nodes with their stages, and the latency in cycles (the number of stages).
 
     As soon as possible: a cell joins the stage of its latest argument if the sum of delays still
-    fits the period less the register's own time, and opens the next stage otherwise. Shifts and
-    gates move to where they are first used, so that only what they read is carried.
+    fits the period less the register's own time, and opens the next stage otherwise. What is ``late``,
+    as shifts and gates, moves to where it is first used, so that only what it reads is carried.
 
     Raises:
         InputError: the clock is no positive number, or one cell alone is slower than it.
@@ -27,14 +28,16 @@ def schedule(
     period = 1000.0 / clock_mhz - target.register_ns
     stage = [0] * len(nodes)
     arrival = [0.0] * len(nodes)
+    late = [CELLS[node.cell].late for node in nodes]
+    form = [CELLS[node.cell].form(node) for node in nodes]
     #: Gates that stay where they are: behind them their reader would not fit.
     held: set[int] = set()
 
     def gate_of(i: int) -> int | None:
         """The gate that a signal comes from through wires."""
-        while nodes[i].cell is Cell.SHIFT:
+        while late[i] and form[i] == "wires":
             i = nodes[i].args[0]
-        return i if nodes[i].cell is Cell.GATE and i not in held else None
+        return i if late[i] and form[i] == "gates" and i not in held else None
 
     def ready(args: list[int], at: int) -> float:
         """When the arguments are there in stage ``at``: gates of earlier stages are built in it."""
@@ -58,7 +61,7 @@ def schedule(
         arrival[i] = ready(args, stage[i]) + delay
     users: list[list[int]] = [[] for _ in nodes]
     for i in range(len(nodes) - 1, -1, -1):
-        if users[i] and nodes[i].cell in (Cell.SHIFT, Cell.CONSTANT, Cell.GATE) and i not in held:
+        if users[i] and late[i] and i not in held:
             stage[i] = min(stage[u] for u in users[i])
         for a in nodes[i].args:
             users[a].append(i)
@@ -84,6 +87,5 @@ def _is_logic(i: int, stage: int, nodes: Sequence[Node]) -> bool:
     node = nodes[i]
     if node.stage != stage:
         return False
-    if node.cell in (Cell.SHIFT, Cell.LOW_BITS) or (node.cell is Cell.RESIZE and node.overflow == "wrap"):
-        return _is_logic(node.args[0], stage, nodes)
-    return node.cell in (Cell.MIN, Cell.MAX, Cell.SELECT, Cell.GATE, Cell.COMPLEMENT_IF, Cell.RESIZE)
+    form = CELLS[node.cell].form(node)
+    return _is_logic(node.args[0], stage, nodes) if form == "wires" else form == "gates"

@@ -28,13 +28,9 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
         signed = unit.fold == "none" and u.low < 0
         bits = unit.saturate - (unit.drop if unit.floated is None else 0)
         fmt = FixedFormat(bits + (not signed), u.frac)
-        ends = max(u.low, fmt.min_code), min(u.high, fmt.max_code)
-        u = build.cell(Cell.RESIZE, (u,), u.frac, ends, "saturated", overflow="sat", fmt=fmt)
+        u = build.cell(Cell.RESIZE, (u,), "saturated", overflow="sat", fmt=fmt)
     if unit.floated is not None:
-        bits = unit.floated
-        ends = 0, ((bits + 1) << (bits - 1)) - 1
-        fmt = FixedFormat.holding(*ends, 0)
-        u = build.cell(Cell.FLOAT_CODE, (u,), 0, ends, "float", parameter=bits, fmt=fmt)
+        u = build.cell(Cell.FLOAT_CODE, (u,), "float", parameter=unit.floated)
         u = build.resize(u, -unit.drop)
     value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
     if unit.slope:
@@ -42,8 +38,7 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
     if unit.fold == "odd":
         value = _complemented(build, value, sign, "signed")
         if unit.centre:
-            code = unit.centre
-            centre = build.cell(Cell.CONSTANT, (), value.frac, (code, code), "centre", parameter=code)
+            centre = build.cell(Cell.CONSTANT, (), "centre", frac=value.frac, parameter=unit.centre)
             value = build.add(value, centre)
     return build.resize(value, frac)
 
@@ -51,8 +46,7 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
 def _rise(build: Builder, u: Wire, unit: Unit, frac: int) -> Wire:
     """What the slope of u's segment adds up to at its offset; ``frac`` fractional bits."""
     low = unit.low_bits
-    run = (0, (1 << low) - 1)
-    offset = build.cell(Cell.LOW_BITS, (u,), u.frac, run, "offset", parameter=low)
+    offset = build.cell(Cell.LOW_BITS, (u,), "offset", parameter=low)
     # The offset counts codes of u: as an integer it leaves the slope's binary point where it is.
     offset = build.shift(offset, offset.frac)
     slope_frac = frac + unit.slope_shift
@@ -71,10 +65,9 @@ def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
     """
     if product_luts(FixedFormat.holding(a.low, a.high, 0).width, bits) > DSP_LUTS:
         return build.mul(a, offset)
-    ends = min(a.low, 0), max(a.high, 0)
     total: Wire | None = None
     for bit in range(bits):  # from low to high, so that the low bits of each sum are wires
-        row = build.cell(Cell.GATE, (a, offset), a.frac, ends, f"row{bit}", parameter=bit)
+        row = build.cell(Cell.GATE, (a, offset), f"row{bit}", parameter=bit)
         row = build.shift(row, bit)
         total = row if total is None else build.add(total, row)
     assert total is not None
@@ -83,13 +76,11 @@ def _product(build: Builder, a: Wire, offset: Wire, bits: int) -> Wire:
 
 def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
     """The complement of ``value`` where ``sign`` is negative."""
-    ends = min(value.low, ~value.high), max(value.high, ~value.low)
-    return build.cell(Cell.COMPLEMENT_IF, (value, sign), value.frac, ends, role)
+    return build.cell(Cell.COMPLEMENT_IF, (value, sign), role)
 
 
 def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
     """``contents`` addressed by the bits of ``a`` from ``low_bits`` up; a constant if all are the same."""
-    ends = min(contents), max(contents)
-    if ends[0] == ends[1]:
-        return build.cell(Cell.CONSTANT, (), frac, ends, role, parameter=ends[0])
-    return build.cell(Cell.TABLE, (a,), frac, ends, role, parameter=low_bits, table=contents)
+    if min(contents) == max(contents):
+        return build.cell(Cell.CONSTANT, (), role, frac=frac, parameter=contents[0])
+    return build.cell(Cell.TABLE, (a,), role, frac=frac, parameter=low_bits, table=contents)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hwnorm.datapath.ir import float_code
+from hwnorm.datapath.cells.float_code import float_code
 
 #: No constraint, in result steps; far from overflow when scaled by guard bits.
 FREE = 1 << 46

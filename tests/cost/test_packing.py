@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwnorm.cost.packing import INPUTS, ONE, ZERO, Packing
+from hwnorm.cost.packing import INPUTS, Packing
+from hwnorm.datapath.cells.bits import ONE, ZERO
 
 #: Bits 2 to 9 are signals of stage 0; gates come after them.
 SIGNALS = range(2, 10)

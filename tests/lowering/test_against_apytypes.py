@@ -71,8 +71,6 @@ def step(node: Node, args: list[np.ndarray], formats: list[FixedFormat]) -> np.n
                 quantization=getattr(apytypes.QuantizationMode, node.rounding.upper()),
                 overflow=getattr(apytypes.OverflowMode, node.overflow.upper()),
             )
-        case Cell.NEGATE_IF:
-            value = array(np.where(args[1] < 0, -args[0], args[0]), node.fmt)
         case Cell.COMPLEMENT_IF:
             return np.where(args[1] < 0, ~args[0], args[0])
         case Cell.GATE:

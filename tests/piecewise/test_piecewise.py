@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnorm.datapath.ir import float_code
+from hwnorm.datapath.cells.float_code import float_code
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat

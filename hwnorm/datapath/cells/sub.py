@@ -1,0 +1,31 @@
+"""Subtraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hwnorm.datapath.cells.base import Bounded, Range, aligned, aligned_codes
+from hwnorm.datapath.cells.sums import Sum
+from hwnorm.datapath.node import Cell, Node
+from hwnorm.fixed import FixedFormat
+
+
+class Sub(Sum):
+    """``a - b``, exact."""
+
+    cell = Cell.SUB
+    commutes = False
+
+    def evaluate(self, node: Node, args: Sequence[np.ndarray], formats: Sequence[FixedFormat]) -> Any:
+        a, b = aligned_codes(args, formats)
+        return a - b
+
+    def range(self, node: Node, args: Sequence[Bounded]) -> Range:
+        (a_low, a_high), (b_low, b_high) = aligned(args)
+        return a_low - b_high, a_high - b_low
+
+    def fixed(self, args: Sequence[Node]) -> Node:
+        return args[1]
