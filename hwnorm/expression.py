@@ -17,6 +17,7 @@ from torch import nn
 from hwnorm.errors import InputError
 from hwnorm.operators import operator, registry
 from hwnorm.operators.base import Interval
+from hwnorm.operators.lookup import laid_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class ExpressionModule(nn.Module):
         self.expression = expression
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = laid_out(x)
         values = self.expression._fold(x, lambda value: value, lambda name, args: operator(name).torch(*args))
         result = values[self.expression]
         return result if isinstance(result, torch.Tensor) else torch.full_like(x, result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hwnorm.errors import InputError
 from hwnorm.version import VERSION
 
 #: Version of the layout of every JSON artefact in a run folder.
-SCHEMA = 1
+SCHEMA = 2
 #: The fields that every artefact begins with.
 HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
 
@@ -43,9 +43,15 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, write)
 
 
-def write_artefact(path: Path, kind: str, seed: int | None, made_from: str, body: dict[str, Any]) -> None:
-    """Write a JSON artefact: its kind, the schema and hwnorm's version, seed, origin, then ``body``."""
-    head = dict(zip(HEAD, (kind, SCHEMA, VERSION, seed, made_from), strict=True))
+def write_artefact(
+    path: Path, kind: str, seed: int | None, made_from: Mapping[str, str], body: dict[str, Any]
+) -> None:
+    """Write a JSON artefact: its kind, the schema and hwnorm's version, seed, origin, then ``body``.
+
+    Args:
+        made_from: name -> digest of each thing that it was made from.
+    """
+    head = dict(zip(HEAD, (kind, SCHEMA, VERSION, seed, dict(made_from)), strict=True))
     write_text(path, json.dumps(head | body, indent=1, allow_nan=False) + "\n")
 
 
@@ -69,6 +75,11 @@ def read_artefact(path: Path, kind: str) -> dict[str, Any]:
             f"{path}: schema {data.get('schema')} by hwnorm {data.get('hwnorm_version')}; this is hwnorm "
             f"{VERSION}, which reads schema {SCHEMA}: run again into a new folder, or use that version"
         )
+    origin = data.get("made_from")
+    if not isinstance(origin, dict) or not all(isinstance(value, str) for value in origin.values()):
+        raise InputError(f"{path}: made_from: {origin!r}; names with digests were expected")
+    if not isinstance(data.get("hwnorm_version"), str) or not isinstance(data.get("seed"), int | None):
+        raise InputError(f"{path}: its head is damaged; run the stage that makes it again")
     return data
 
 

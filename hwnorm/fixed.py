@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from hwnorm.errors import InputError
 
@@ -35,6 +37,32 @@ class FixedFormat:
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:
             raise ValueError(f"{self.width} bits; a signal has 1 to {MAX_WIDTH}")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """In files a format is its text, such as ``s16f11``."""
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(cls._read, core_schema.str_schema()),
+            python_schema=core_schema.no_info_plain_validator_function(cls._read),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, return_schema=core_schema.str_schema(), when_used="json"
+            ),
+        )
+
+    @classmethod
+    def _read(cls, value: Any) -> FixedFormat:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, dict) and value.keys() == {"width", "frac"}:
+            if not all(type(bits) is int for bits in value.values()):
+                raise ValueError("width and frac are whole numbers")
+            return cls(**value)  # as datapaths have it: signals inside may be wider than 32 bits
+        if not isinstance(value, str):
+            raise ValueError("a format is text such as s16f11")
+        try:
+            return cls.parse(value)
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @classmethod
     def parse(cls, text: str) -> FixedFormat:

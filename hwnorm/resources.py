@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+#: What there is.
+FOLDERS = ("templates", "rtl", "sim")
 
 
-def resource(folder: str) -> Path:
-    """The path of ``templates``, ``rtl`` or ``sim``."""
-    inside = _PACKAGE / "_resources" / folder
-    return inside if inside.is_dir() else _PACKAGE.parent / folder
+def resource(folder: str, package: Path = _PACKAGE) -> Path:
+    """The path of one of :data:`FOLDERS`; of another copy of hwnorm if its ``package`` folder is given."""
+    inside = package / "_resources" / folder
+    return inside if inside.is_dir() else package.parent / folder

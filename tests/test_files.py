@@ -14,13 +14,13 @@ from hwnorm.version import VERSION
 def test_an_artefact_reads_back_with_its_origin(tmp_path):
     """The head names kind, schema, version, seed and origin; the body is kept; folders are made."""
     path = tmp_path / "a" / "b.json"
-    write_artefact(path, "front", 7, "abc", {"points": [1, 2.5]})
+    write_artefact(path, "front", 7, {"profile": "abc"}, {"points": [1, 2.5]})
     assert read_artefact(path, "front") == {
         "kind": "front",
         "schema": SCHEMA,
         "hwnorm_version": VERSION,
         "seed": 7,
-        "made_from": "abc",
+        "made_from": {"profile": "abc"},
         "points": [1, 2.5],
     }
 
@@ -54,10 +54,10 @@ def test_whoever_may_read_other_files_may_read_those_of_any_writer(tmp_path):
 def test_not_a_number_is_never_written(tmp_path):
     """NaN is no JSON: the file that was there stays."""
     path = tmp_path / "a.json"
-    write_artefact(path, "front", None, "abc", {})
+    write_artefact(path, "front", None, {}, {})
     before = path.read_bytes()
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_artefact(path, "front", None, "abc", {"r2": float("nan")})
+        write_artefact(path, "front", None, {}, {"r2": float("nan")})
     assert path.read_bytes() == before
 
 
@@ -68,7 +68,7 @@ def test_not_a_number_is_never_written(tmp_path):
         (b"{", "cannot be read as JSON"),
         (b"\xff\xfe", "cannot be read as JSON"),
         (b"[]", "holds 'list'; a front was expected"),
-        (b'{"kind": "choice", "schema": 1}', "holds 'choice'; a front was expected"),
+        (b'{"kind": "choice", "schema": 2}', "holds 'choice'; a front was expected"),
         (b'{"kind": "front", "schema": 99, "hwnorm_version": "9.9"}', "schema 99 by hwnorm 9.9"),
     ],
 )
