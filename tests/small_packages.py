@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
@@ -24,3 +26,19 @@ def change(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert text.count(old) == 1, (file, text.count(old))
     file.write_text(text.replace(old, new))
+
+
+def fault(package: Path, name: str, old: str, new: str) -> None:
+    """Change a file as a faulty emitter would have written it: the manifest has its hash."""
+    change(package / name, old, new)
+    sign(package)
+
+
+def sign(package: Path) -> None:
+    """Write the hashes of the files as they are now into the manifest."""
+    path = package / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = {
+        name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in manifest["files"]
+    }
+    path.write_text(json.dumps(manifest, indent=1) + "\n")

@@ -31,8 +31,8 @@ from hwnorm.characterize.measure import (
 )
 from hwnorm.files import write_text
 from hwnorm.synth.flow import Counts, technology
-from hwnorm.synth.tools import YOSYS, versions_of
-from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, Target, load_target
+from hwnorm.targets.target import CONTEXT, TABLE_BITS, Row, Target
+from hwnorm.tools import YOSYS, versions_of
 
 #: The random kernels that coefficients are fitted to: their sequence, and how many of it.
 FIT_SEED = 1
@@ -84,7 +84,6 @@ def characterize(head: Target, folder: Path, out: Path, *, jobs: int = 1, yosys:
         placed = [m.datapath for m in kernels[:PLACED_KERNELS]]
         fitted = fit_paths(fitted, placed, measure_clocks(work, placed))
     write_text(out, fitted.model_dump_json(indent=1) + "\n")
-    load_target.cache_clear()
     return fitted
 
 

@@ -19,8 +19,9 @@ from hwnorm.characterize.grid import Operation
 from hwnorm.characterize.samples import Sample, draw_sample
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json, to_json
-from hwnorm.emit.package import emit_package, kernel_context
+from hwnorm.emit.package import emit_package
 from hwnorm.emit.render import render
+from hwnorm.emit.stage import kernel_context
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_text
 from hwnorm.progress import track

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hwnorm.compare.traffic import NOTHING, kernel_traffic, layernorm_traffic
+from hwnorm.compare.traffic import NOTHING, stream_traffic
 from hwnorm.datapath.ir import Datapath
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
+from hwnorm.kernel.stream import StreamKernel
 from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile
 from hwnorm.search.fitness import Judge
@@ -94,24 +95,18 @@ def figures(
     r2: float | None,
     counts: Counts,
     fmax: float | None,
-    latency: int,
+    kernel: StreamKernel | None,
     channels: int,
     lanes: int,
-    formats: tuple[FixedFormat, FixedFormat],
     target: Target,
 ) -> Figures:
-    """The figures of a design whose cells were counted."""
+    """The figures of a design whose cells were counted; ``kernel`` is None where nothing is built."""
     weights = target.weights
     logic = counts.in_unit(target.unit)
     weighed = (
         weights.area * logic + weights.ff * counts.ff + weights.dsp * counts.dsp + weights.bram * counts.bram
     )
-    if design == LAYERNORM:
-        traffic = layernorm_traffic(channels, formats)
-    elif latency:
-        traffic = kernel_traffic(channels, formats, latency, lanes)
-    else:  # folded: there is no stage
-        traffic = NOTHING
+    traffic = NOTHING if kernel is None else stream_traffic(kernel, channels)
     cycles = -(-channels // lanes)
     return Figures(
         layer=layer,
@@ -124,7 +119,7 @@ def figures(
         bram=counts.bram,
         area=counts.area,
         fmax_mhz=fmax,
-        latency=latency,
+        latency=0 if kernel is None else kernel.latency,
         cycles_per_token=cycles,
         elements_per_cycle=channels / cycles,
         bytes_per_token=traffic.moved,

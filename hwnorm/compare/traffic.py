@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnorm.fixed import FixedFormat, byte_bits
+from hwnorm.kernel.stream import StreamKernel
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ def layernorm_traffic(channels: int, formats: tuple[FixedFormat, FixedFormat]) -
     into, back = (byte_bits(fmt) // 8 for fmt in formats)
     held = channels * formats[0].width / 8
     return Traffic(held, channels * (into + back), channels * (2 * into + back))
+
+
+def stream_traffic(kernel: StreamKernel, channels: int) -> Traffic:
+    """Of any kernel on tokens of ``channels`` elements: it holds its latency's beats, at most a token."""
+    into, back = (byte_bits(fmt) // 8 for fmt in (kernel.input, kernel.output))
+    held = min(channels, kernel.latency * kernel.lanes) * kernel.input.width / 8
+    return Traffic(held, channels * (into + back), channels * (kernel.passes * into + back))
 
 
 def kernel_traffic(

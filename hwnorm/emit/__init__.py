@@ -1,5 +1,6 @@
-"""Emission: a datapath becomes a package of Verilog, HLS C++, a testbench and a manifest."""
+"""Emission: a kernel becomes a package of Verilog, testbenches and a manifest; a datapath of HLS C++ too."""
 
-from hwnorm.emit.package import emit_package
+from hwnorm.emit.package import emit_kernel, emit_package
+from hwnorm.emit.stage import DatapathStage
 
-__all__ = ["emit_package"]
+__all__ = ["DatapathStage", "emit_kernel", "emit_package"]

@@ -13,12 +13,13 @@ import numpy as np
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.emit import emit_package
-from hwnorm.emit.stimulus import codes_to_send
 from hwnorm.errors import InputError
-from hwnorm.files import read_artefact
+from hwnorm.files import digest
 from hwnorm.fuzz import oracle
 from hwnorm.fuzz.case import Case, Failure, Outcome, Refused
 from hwnorm.fuzz.cores import sweep_cores
+from hwnorm.kernel.package import load_package
+from hwnorm.kernel.stimulus import codes_to_send
 from hwnorm.tools import ToolError
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import Kernel, load_kernel
@@ -102,8 +103,7 @@ def _software(case: Case, folder: Path) -> Kernel | Failure | Refused:
         return _crash("evaluation", error)
     try:
         emit_package(datapath, folder.name, folder, lanes=case.lanes)
-        manifest = read_artefact(folder / "manifest.json", "package")
-        return Kernel(folder, manifest, datapath, codes[:, None])
+        return Kernel(load_package(folder), codes[:, None])
     except Exception as error:
         return _crash("emission", error)
 
@@ -176,7 +176,7 @@ def _differences(kind: str, kernels: Sequence[Kernel], got: Mapping[str, np.ndar
 
 def _verilator(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, Failure]:
     """Every core against the datapath, with clock enables, and Verilator's warnings."""
-    library = cache_folder() / "fuzz"
+    library = cache_folder() / "fuzz" / digest(toolchain.versions)
     library.mkdir(parents=True, exist_ok=True)
     results, warnings = sweep_cores(kernels, toolchain, folder, library)
     # A wrong result tells more than a warning about it.

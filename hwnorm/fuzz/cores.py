@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,8 +103,9 @@ def _compile(toolchain: Toolchain, folder: Path, library: Path) -> Path:
     objects = [library / f"{name}.o" for name in _LIBRARY]
     for made in objects:
         if not made.exists():
-            gxx("-O1", *flags, "-c", include / f"{made.stem}.cpp", "-o", folder / made.name)
-            (folder / made.name).replace(made)
+            beside = made.with_name(f".{os.getpid()}.{made.name}")
+            gxx("-O1", *flags, "-c", include / f"{made.stem}.cpp", "-o", beside)
+            beside.replace(made)
     parts = sorted((folder / "model").glob("*.cpp"))
     lines = [f'#include "{part}"\n' for part in [*parts, folder / f"{_TOP}.cpp"]]
     (folder / "all.cpp").write_text("".join(lines), encoding="utf-8")

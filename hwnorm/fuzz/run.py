@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hwnorm.fuzz.check import TOOLS, check_cases, tools_for
 from hwnorm.fuzz.generate import draw_case
 from hwnorm.fuzz.shrink import shrink
 from hwnorm.progress import progress_bar
-from hwnorm.verify.toolchain import find_toolchain
+from hwnorm.verify.toolchain import cache_folder, find_toolchain
 from hwnorm.workers import workers
 
 #: Cases that share one Verilated model and one HLS program.
@@ -122,7 +122,7 @@ class _Run:
         """Write the file that :func:`replay` reads."""
         self.summary.failed[path] = failure
         body = {"case": case.to_json(), "failure": failure.kind, "message": failure.message}
-        write_artefact(path, "fuzz-failure", self.seed, digest(case.to_json()), body)
+        write_artefact(path, "fuzz-failure", self.seed, {"case": digest(case.to_json())}, body)
 
 
 def replay_file(path: Path) -> tuple[list[str], bool]:
@@ -173,8 +173,17 @@ def _shrink_failure(
 
 @contextmanager
 def _everything_in(scratch: str) -> Iterator[None]:
-    """Temporary files and cached models go into ``scratch``: nobody builds the same model again."""
+    """Temporary files and cached models go into ``scratch``: nobody builds the same model again.
+
+    Verilator's run-time libraries stay in the cache: every model is linked with them.
+    """
     before = tempfile.tempdir, os.environ.get("HWNORM_CACHE")
+    for name in ("fuzz", "library"):
+        kept, link = cache_folder().absolute() / name, Path(scratch) / "cache" / name
+        kept.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            link.symlink_to(kept)
     tempfile.tempdir = scratch
     os.environ["HWNORM_CACHE"] = str(Path(scratch) / "cache")
     try:

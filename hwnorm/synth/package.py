@@ -4,41 +4,64 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from hwnorm.cost.cost import Resources, fmax_mhz, stage_resources
-from hwnorm.files import digest, read_artefact, write_artefact
+from hwnorm.artefact import Artefact, Part
+from hwnorm.cost.cost import Resources
+from hwnorm.files import digest, read_artefact
+from hwnorm.kernel.manifest import MANIFEST
+from hwnorm.kernel.package import load_package
 from hwnorm.synth.flow import Counts
-from hwnorm.synth.synthesize import place_and_route, stage_sources, synthesize
-from hwnorm.synth.tools import YOSYS, versions_of
+from hwnorm.synth.kernel import synthesize_files
 from hwnorm.targets.target import Target
-from hwnorm.verify.kernel import load_kernel
+from hwnorm.tools import YOSYS, versions_of
 
+#: The clock that a kernel is placed for which was made for none.
+_CLOCK_MHZ = 100.0
 #: The folder in a package that keeps scripts, logs and netlists, by target.
 FOLDER = "synth"
 
 
-@dataclass(frozen=True)
-class PackageSynthesis:
-    """The stage of one package on one target: what the tools found beside what was predicted."""
+class PackageSynthesis(Part):
+    """The stage of one package on one target: what the tools found beside what was predicted.
+
+    ``fmax_mhz`` is by place and route, None where it was not run; predictions are None of a kernel for
+    which nobody makes them.
+    """
 
     top: str
     target: str
     unit: str
     lanes: int
     measured: Counts
-    predicted: Resources
-    #: By place and route; None where it was not run.
+    predicted: Resources | None
     fmax_mhz: float | None
-    predicted_fmax_mhz: float
+    predicted_fmax_mhz: float | None
     tools: str
     logs: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return asdict(self)
+
+class Synthesis(Artefact):
+    """What ``synthesis.json`` holds: the package's runs by the name of the target."""
+
+    KIND = "synthesis"
+
+    top: str
+    targets: dict[str, PackageSynthesis]
+
+
+def read_synthesis(folder: Path) -> dict[str, PackageSynthesis]:
+    """What was measured for a package so far, by target; nothing that was of another package in its place.
+
+    Raises:
+        InputError: ``synthesis.json`` is damaged.
+    """
+    path = folder / "synthesis.json"
+    if not path.is_file():
+        return {}
+    told = read_artefact(path, Synthesis.KIND)["made_from"]
+    found = Synthesis.read(path, f"`hwnorm synth {folder}` makes it again").targets
+    return found if told == {"package": digest(folder / MANIFEST)} else {}
 
 
 def synth_package(folder: Path, target: Target, *, pnr: bool = False, yosys: str = YOSYS) -> PackageSynthesis:
@@ -51,35 +74,38 @@ def synth_package(folder: Path, target: Target, *, pnr: bool = False, yosys: str
         yosys: the synthesizer's command.
 
     Raises:
-        InputError: no package, a tool is missing, or the target has no place and route.
+        InputError: no package, or an altered one; a tool is missing, or the target has no place and route.
         ToolError: a tool failed.
     """
-    kernel = load_kernel(folder, seed=0)
+    package = load_package(folder)
+    kernel = package.kernel
+    runs = read_synthesis(folder)
     kept = folder / FOLDER / target.name
     kept.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f".{target.name}.") as beside:
         work = Path(beside) / "work"
-        made = synthesize(stage_sources(folder, kernel.top), kernel.top, target.flow, work, yosys=yosys)
-        placed = place_and_route(made.netlist, target.flow, kernel.datapath.clock_mhz, work) if pnr else None
+        work.mkdir()
+        for memory in package.memories:
+            shutil.copy(memory, work)
+        clock = (kernel.clock_mhz or _CLOCK_MHZ) if pnr else None
+        measured = synthesize_files(kernel, package.rtl, target, work, pnr_mhz=clock, yosys=yosys)
         shutil.rmtree(kept, ignore_errors=True)
         work.rename(kept)
-    logs = ["yosys.log", *(["nextpnr.log"] if placed else [])]
-    tools = [versions_of(yosys), *([versions_of(target.flow.pnr)] if placed else [])]
+    logs = ["yosys.log", *(["nextpnr.log"] if pnr else [])]
+    tools = [versions_of(yosys), *([versions_of(target.flow.pnr)] if pnr else [])]
+    predicted = kernel.fmax_mhz(target)
     found = PackageSynthesis(
         top=kernel.top,
         target=target.name,
         unit=target.unit,
         lanes=kernel.lanes,
-        measured=made.total,
-        predicted=stage_resources(kernel.datapath, kernel.lanes, target),
-        fmax_mhz=round(placed.fmax_mhz, 1) if placed else None,
-        predicted_fmax_mhz=round(fmax_mhz(kernel.datapath.nodes, target), 1),
+        measured=measured.counts,
+        predicted=kernel.resources(target),
+        fmax_mhz=None if measured.fmax_mhz is None else round(measured.fmax_mhz, 1),
+        predicted_fmax_mhz=None if predicted is None else round(predicted, 1),
         tools="; ".join(tools),
         logs=tuple(f"{FOLDER}/{target.name}/{log}" for log in logs),
     )
-    path = folder / "synthesis.json"
-    runs = read_artefact(path, "synthesis")["targets"] if path.is_file() else {}
-    runs[target.name] = found.to_json()
-    made_from = digest(kernel.manifest["made_from"], kernel.manifest["files"])
-    write_artefact(path, "synthesis", None, made_from, {"top": kernel.top, "targets": runs})
+    whole = Synthesis(top=kernel.top, targets=runs | {target.name: found})
+    whole.write(folder / "synthesis.json", None, {"package": digest(folder / MANIFEST)})
     return found

@@ -13,9 +13,8 @@ from typing import Any
 from hwnorm.emit.render import render
 from hwnorm.errors import InputError
 from hwnorm.synth.flow import Counts, design_counts, module_counts, state_cells, technology
-from hwnorm.synth.tools import YOSYS, call
 from hwnorm.targets.target import Flow, liberty_path
-from hwnorm.tools import find_tool
+from hwnorm.tools import YOSYS, call, find_tool
 
 #: The seed of the placer.
 PNR_SEED = 1

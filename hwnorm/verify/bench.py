@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnorm.emit.render import render
-from hwnorm.emit.stimulus import USER_WIDTH, tdata
 from hwnorm.files import digest
 from hwnorm.fixed import byte_bits
+from hwnorm.kernel.stimulus import USER_WIDTH, tdata
 from hwnorm.resources import resource
 from hwnorm.tools import ToolError
 from hwnorm.verify.cache import prune, use
@@ -28,7 +28,8 @@ _TOP = "hwnorm_bench"
 class Simulation:
     """What Verilator showed of one kernel; ``results`` has a row a beat, None where none came.
 
-    ``comb_differing`` counts the codes for which the combinational core gives another result.
+    ``comb_differing`` counts the codes for which the combinational core gives another result; it means
+    nothing of a kernel that has none.
     """
 
     results: list[int | None]
@@ -57,6 +58,8 @@ def simulate(
     for kernel in kernels:
         width = kernel.bench_context()["s_width"]
         (folder / f"{kernel.top}.codes.hex").write_text(words(kernel.beats_in(), width), encoding="ascii")
+        for memory in kernel.package.memories:
+            shutil.copy(memory, folder)
     plan = {"seed": seed, "kernels": [kernel.plan(seed) for kernel in kernels]}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     log = Runner(toolchain, jobs).run_tests(["test_sweep", "test_axis"], _TOP, model, folder, seed)
@@ -91,12 +94,12 @@ def _collect(kernel: Kernel, folder: Path, swept: dict[str, int], faults: list[l
 
 
 def mismatches(kernel: Kernel, simulation: Simulation) -> tuple[int, tuple[int, int, int | None] | None]:
-    """How many results differ from the datapath's, and the first: input code, expected, got.
+    """How many results differ from the kernel's own, and the first: input code, expected, got.
 
     A lane whose code is right but wrongly sign-extended in TDATA counts as different.
     """
-    bits = byte_bits(kernel.datapath.output)
-    expected = tdata(kernel.results, kernel.datapath.output)
+    bits = byte_bits(kernel.stream.output)
+    expected = tdata(kernel.results, kernel.stream.output)
     wrong, first = 0, None
     for beat, (one, other) in enumerate(zip(simulation.results, expected, strict=True)):
         if one == other:
@@ -130,8 +133,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
     sources = [
         resource("sim") / "hwnorm_bench.vlt",
         resource("sim") / "hwnorm_sweep.v",
-        *kernels[0].shared_rtl,
-        *(source for kernel in kernels for source in (*kernel.rtl, kernel.comb)),
+        *{path.name: path for kernel in kernels for path in kernel.verilog}.values(),
     ]
     key = digest(bench.encode(), *sources, BUILD_OPTIONS, toolchain.versions)
     ready = cache_folder() / "models" / key
@@ -167,6 +169,6 @@ def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:
     log = failed / "build.log"
     output = log.read_text(encoding="utf-8") if log.exists() else ""
     names = blamed(kernels, output)
-    sources = " ".join(str(source) for kernel in kernels for source in [*kernel.rtl, *kernel.shared_rtl])
+    sources = " ".join(dict.fromkeys(str(source) for kernel in kernels for source in kernel.rtl))
     command = f"verilator --lint-only -Wall {sources}"
     return ToolError(f"{names}: Verilator could not build the model; see {log}", output, command)

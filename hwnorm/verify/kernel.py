@@ -1,8 +1,7 @@
-"""A package as verification sees it: its files, its datapath, and the beats to send through it."""
+"""A package as verification sees it: its files, its kernel, and the beats to send through it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,81 +11,102 @@ from typing import Any
 import numpy as np
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.serial import from_json
-from hwnorm.emit.package import RTL_PARTS
-from hwnorm.emit.stimulus import codes_to_send, protocol_plan, tdata
-from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact
-from hwnorm.fixed import FixedFormat, byte_bits
+from hwnorm.emit.stage import DatapathStage
+from hwnorm.fixed import byte_bits
+from hwnorm.kernel.manifest import hash_of
+from hwnorm.kernel.package import Package, load_package
+from hwnorm.kernel.stimulus import protocol_plan, tdata
+from hwnorm.kernel.stream import StreamKernel
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A package's manifest and datapath, and the input codes that verification runs through it.
+    """A package, and the input codes that verification runs through it.
 
-    ``codes`` is int64 of shape (beats, lanes): all codes in every lane, each lane starting elsewhere.
+    ``codes`` is int64 of shape (beats, lanes): whole tokens in the order of the stream.
     """
 
-    folder: Path
-    manifest: dict[str, Any]
-    datapath: Datapath
+    package: Package
     codes: np.ndarray
 
     @property
+    def stream(self) -> StreamKernel:
+        """What it computes, bit for bit."""
+        return self.package.kernel
+
+    @property
+    def folder(self) -> Path:
+        return self.package.folder
+
+    @property
     def top(self) -> str:
-        return str(self.manifest["top"])
+        return self.stream.top
 
     @property
     def lanes(self) -> int:
-        return int(self.manifest["lanes"])
+        return self.stream.lanes
 
     @property
     def latency(self) -> int:
-        return int(self.manifest["latency"])
+        return self.stream.latency
+
+    @property
+    def scalar(self) -> bool:
+        """Whether there are renderings without a stream: a combinational core, C++ and PyTorch."""
+        return isinstance(self.stream, DatapathStage)
+
+    @property
+    def datapath(self) -> Datapath:
+        """What each element goes through; of a ``scalar`` kernel alone."""
+        assert isinstance(self.stream, DatapathStage)
+        return self.stream.datapath
 
     @property
     def rtl(self) -> list[Path]:
-        """The kernel's own Verilog (absolute)."""
-        return [self.folder.resolve() / "rtl" / f"{self.top}{part}.v" for part in ("", "_core")]
+        """The Verilog of the stage (absolute)."""
+        return self.package.rtl
 
     @property
     def comb(self) -> Path:
-        """The combinational core, which nothing else instantiates."""
+        """The combinational core, which nothing else instantiates; of a ``scalar`` kernel alone."""
         return self.folder.resolve() / "rtl" / f"{self.top}_comb.v"
 
     @property
-    def shared_rtl(self) -> list[Path]:
-        """The hand-written Verilog that it instantiates."""
-        return [self.folder / "rtl" / part for part in RTL_PARTS]
+    def verilog(self) -> list[Path]:
+        """All of its Verilog that the bench is made of."""
+        return [*self.rtl, *([self.comb] if self.scalar else [])]
 
     @cached_property
     def results(self) -> np.ndarray:
         """What must come out for ``codes``: int64, same shape."""
-        return self.datapath.evaluate(self.codes)
+        # An element of a scalar kernel is a token of its own, in any number of lanes.
+        if self.scalar:
+            return self.stream.evaluate(self.codes)
+        tokens = self.codes.reshape(-1, self.stream.beats * self.lanes)
+        return self.stream.evaluate(tokens).reshape(self.codes.shape)
 
     def bench_context(self) -> dict[str, Any]:
         """What the bench's template says about it."""
-        beats = len(self.codes)
+        beats, fmt = len(self.codes), self.stream.output
         return {
             "top": self.top,
-            "lanes": self.lanes,
-            "s_width": self.lanes * byte_bits(self.datapath.input),
-            "m_width": self.lanes * byte_bits(self.datapath.output),
-            "x_width": self.datapath.input.width,
-            "y_width": self.datapath.output.width,
+            "parameters": self.stream.parameters,
+            "scalar": self.scalar,
+            "s_width": self.lanes * byte_bits(self.stream.input),
+            "m_width": self.lanes * byte_bits(fmt),
+            "x_width": self.stream.input.width,
+            "y_width": fmt.width,
             "beats": beats,
-            "limit": 2 * beats + 1000,
+            "limit": 2 * beats + self.latency + 1000,
         }
 
     def beats_in(self) -> list[int]:
         """TDATA of every beat to send."""
-        return tdata(self.codes, self.datapath.input)
+        return tdata(self.codes, self.stream.input)
 
     def plan(self, seed: int) -> dict[str, Any]:
         """What the protocol test and the sweep must know about it in the bench."""
-        plan = protocol_plan(
-            self.datapath, self.top, self.lanes, self.latency, prefix=f"{self.top}_", seed=seed
-        )
+        plan = protocol_plan(self.stream, prefix=f"{self.top}_", seed=seed)
         return plan | {"limit": self.bench_context()["limit"]}
 
 
@@ -97,40 +117,37 @@ def words(values: Sequence[int], width: int) -> str:
 
 
 def load_kernel(folder: Path, seed: int) -> Kernel:
-    """Read a package.
+    """Read a package, and what its kernel wants to be sent.
 
     Raises:
-        InputError: the folder holds no package, or a file of it is missing or damaged.
+        InputError: the folder holds no package, or a file of it is missing, damaged or altered.
     """
-    manifest = read_artefact(folder / "manifest.json", "package")
-    if manifest.get("folded"):
-        raise InputError(f"{folder}: folds into the next linear layers; there is no kernel to verify")
-    try:
-        datapath = from_json(json.loads((folder / "datapath.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'datapath.json'}: cannot be read as a datapath ({error})") from None
-    for name in manifest["files"]:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder}: {name} is missing, which its manifest names; emit it again")
-    return Kernel(folder, manifest, datapath, _codes(datapath.input, int(manifest["lanes"]), seed))
-
-
-def _codes(fmt: FixedFormat, lanes: int, seed: int) -> np.ndarray:
-    one = codes_to_send(fmt, seed)
-    return np.stack([np.roll(one, -lane) for lane in range(lanes)], axis=1)
+    package = load_package(folder)
+    return Kernel(package, package.kernel.to_send(seed).reshape(-1, package.kernel.lanes))
 
 
 def groups(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
     """Kernels that can share one model and one program.
 
-    The same hand-written parts, no module twice; the packages of one run make a single group.
+    No top module twice, and files of one name are the same; the packages of one run make a single group.
     """
-    made: dict[tuple[str, int], list[Kernel]] = {}
+    made: list[tuple[list[Kernel], dict[str, str]]] = []
     for kernel in kernels:
-        parts = digest(*kernel.shared_rtl, kernel.folder / "hls" / "hwnorm_cells.h")
-        again = sum(k.top == kernel.top for (p, _), group in made.items() if p == parts for k in group)
-        made.setdefault((parts, again), []).append(kernel)
-    return list(made.values())
+        files = {path.name: hash_of(path) for path in _shared(kernel)}
+        for group, known in made:
+            same = all(known.get(name, sha) == sha for name, sha in files.items())
+            if same and kernel.top not in (other.top for other in group):
+                group.append(kernel)
+                known.update(files)
+                break
+        else:
+            made.append(([kernel], files))
+    return [group for group, _ in made]
+
+
+def _shared(kernel: Kernel) -> list[Path]:
+    cells = [kernel.folder / "hls" / "hwnorm_cells.h"] if kernel.scalar else []
+    return [*kernel.verilog, *kernel.package.memories, *cells]
 
 
 def blamed(kernels: Sequence[Kernel], output: str) -> str:

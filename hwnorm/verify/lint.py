@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hwnorm.verify.kernel import Kernel
 from hwnorm.verify.toolchain import Toolchain
 
 
-def lint(sources: Sequence[Path], top: str, toolchain: Toolchain) -> str:
+def lint(
+    sources: Sequence[Path], top: str, toolchain: Toolchain, parameters: Mapping[str, int] | None = None
+) -> str:
     """What Verilator warns of in ``sources``; empty if nothing."""
+    sets = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
     done = subprocess.run(
-        [toolchain.verilator, "--lint-only", "--quiet", "-Wall", "--top-module", top, *sources],
+        [toolchain.verilator, "--lint-only", "--quiet", "-Wall", *sets, "--top-module", top, *sources],
         env=toolchain.environment,
         capture_output=True,
         text=True,
@@ -24,6 +27,8 @@ def lint(sources: Sequence[Path], top: str, toolchain: Toolchain) -> str:
 
 
 def lint_kernel(kernel: Kernel, toolchain: Toolchain) -> str:
-    """The same of a kernel's stage and of its combinational core."""
-    stage = lint([*kernel.rtl, *kernel.shared_rtl], kernel.top, toolchain)
-    return "\n".join(filter(None, [stage, lint([kernel.comb], f"{kernel.top}_comb", toolchain)]))
+    """The same of a kernel's stage and, where there is one, of its combinational core."""
+    said = [lint(kernel.rtl, kernel.top, toolchain, kernel.stream.parameters)]
+    if kernel.scalar:
+        said.append(lint([kernel.comb], f"{kernel.top}_comb", toolchain))
+    return "\n".join(filter(None, said))

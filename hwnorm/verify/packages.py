@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.emit.stimulus import EXHAUSTIVE_WIDTH
 from hwnorm.expression import parse
-from hwnorm.files import digest, write_artefact
+from hwnorm.files import digest
+from hwnorm.kernel.manifest import MANIFEST, read_manifest
 from hwnorm.progress import progress_bar
-from hwnorm.synth.tools import YOSYS, announce
-from hwnorm.tools import find_tool
+from hwnorm.tools import YOSYS, announce, find_tool
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.formal import Proof, prove
@@ -36,7 +35,7 @@ FLOAT_SLACK_ULP = 1e-6
 
 @dataclass(frozen=True)
 class _Findings:
-    """What each tool said of the kernels of one group, by top."""
+    """What each tool said of the kernels of one group, by top; ``hls`` and ``torch_error`` of scalar ones."""
 
     lint: dict[str, str]
     simulation: dict[str, Simulation]
@@ -54,7 +53,7 @@ def verify_packages(
     are the same); both are cached by content. If a tool fails, its logs stay where the error says.
 
     Args:
-        folders: packages that :func:`hwnorm.emit.emit_package` wrote.
+        folders: packages that :func:`hwnorm.emit.emit_kernel` wrote.
         seed: of the random stalls, of the protocol test's beats, and of the codes of wide inputs.
         jobs: processes at a time.
         formal: prove the combinational cores too, where their inputs are narrow enough.
@@ -63,9 +62,13 @@ def verify_packages(
         A verdict a package, in the order of ``folders``; a failed check is a verdict, not an exception.
 
     Raises:
-        InputError: a folder holds no package, or a tool is missing.
+        InputError: a folder holds no package or one whose files were altered, or a tool is missing.
         ToolError: a tool failed.
     """
+    for folder in folders:
+        read_manifest(folder)
+        # Whatever becomes of this call: what lies there may be of other files.
+        (folder / "verdict.json").unlink(missing_ok=True)
     kernels = [load_kernel(folder, seed) for folder in folders]
     toolchain = find_toolchain()
     yosys = find_tool(YOSYS) if formal else None
@@ -75,8 +78,8 @@ def verify_packages(
         task = bar.add_task(f"verify {len(kernels)} kernels", total=(5 if formal else 4) * len(kernels))
         verdicts = judge(kernels, toolchain, seed, jobs, lambda count: bar.advance(task, count), yosys)
     for kernel, verdict in zip(kernels, verdicts, strict=True):
-        made_from = digest(*(kernel.folder / name for name in sorted(kernel.manifest["files"])))
-        write_artefact(kernel.folder / "verdict.json", "verdict", seed, made_from, verdict.to_json())
+        made_from = {"package": digest(kernel.folder / MANIFEST)}
+        verdict.write(kernel.folder / "verdict.json", seed, made_from)
     return verdicts
 
 
@@ -113,6 +116,7 @@ def _check(
 ) -> _Findings:
     """Run every tool over a group."""
     folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
+    scalar = [kernel for kernel in group if kernel.scalar]
 
     def whole(check: Callable[[], T]) -> T:
         result = check()
@@ -127,11 +131,13 @@ def _check(
     # The slowest first; they are other programs' work, so threads are enough.
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
-        hls = pool.submit(whole, lambda: run_csim(group, toolchain, folder))
-        torch_error = [pool.submit(one, _torch_error, kernel) for kernel in group]
+        hls = pool.submit(whole, lambda: run_csim(scalar, toolchain, folder) if scalar else {})
+        torch_error = [pool.submit(one, _torch_error, kernel) for kernel in scalar]
         linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
         proofs = (
-            [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in group] if yosys else []
+            [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in scalar]
+            if yosys
+            else []
         )
         findings = _Findings(
             dict(future.result() for future in linted),
@@ -162,41 +168,53 @@ def torch_distances(
 
 def _torch_error(kernel: Kernel) -> float:
     codes, results = kernel.codes[:, 0], kernel.results[:, 0]
-    return float(torch_distances(kernel.manifest["expression"], kernel.datapath, codes, results).max())
+    return float(torch_distances(kernel.stream.expression, kernel.datapath, codes, results).max())
 
 
 def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict:
     simulation = findings.simulation[kernel.top]
     wrong, first = mismatches(kernel, simulation)
-    codes, expected, got = kernel.codes[:, 0], kernel.results[:, 0], findings.hls[kernel.top]
-    differ = np.flatnonzero(got != expected)
-    if first is None and len(differ):
-        at = differ[0]
-        first = (int(codes[at]), int(expected[at]), int(got[at]))
     said = findings.lint[kernel.top]
-    error = findings.torch_error[kernel.top]
-    proof = findings.formal.get(kernel.top, Proof("not tried"))
     duration = simulation.last_result - simulation.first_result
-    return Verdict(
+    stream = Verdict(
         top=kernel.top,
-        codes=len(codes),
-        exhaustive=kernel.datapath.input.width <= EXHAUSTIVE_WIDTH,
+        codes=len(kernel.codes),
+        exhaustive=kernel.stream.exhaustive,
         lint_clean=not said,
         lint_message=said,
         verilator_bit_exact=wrong == 0,
         verilator_mismatches=wrong,
-        comb_differing=simulation.comb_differing,
         first_mismatch=first,
         latency_expected=kernel.latency,
         latency_measured=simulation.first_result,
-        full_rate=duration == len(codes) - 1,
+        full_rate=duration == len(kernel.codes) - 1,
         protocol_ok=not simulation.faults,
         protocol_message="; ".join(simulation.faults),
-        hls_bit_exact=len(differ) == 0,
-        hls_mismatches=len(differ),
-        torch_within_certificate=error <= kernel.manifest["max_error_ulp"] + FLOAT_SLACK_ULP,
-        torch_max_error_ulp=error if np.isfinite(error) else -1.0,
-        formal=proof.outcome,
-        formal_counterexample=proof.counterexample,
         tools=toolchain.versions,
+    )
+    return _with_scalar(stream, kernel, findings) if kernel.scalar else stream
+
+
+def _with_scalar(stream: Verdict, kernel: Kernel, findings: _Findings) -> Verdict:
+    """The verdict on a stage with what the renderings without a stream showed."""
+    codes, expected, got = kernel.codes[:, 0], kernel.results[:, 0], findings.hls[kernel.top]
+    differ = np.flatnonzero(got != expected)
+    first = stream.first_mismatch
+    if first is None and len(differ):
+        at = differ[0]
+        first = (int(codes[at]), int(expected[at]), int(got[at]))
+    error = findings.torch_error[kernel.top]
+    proof = findings.formal.get(kernel.top, Proof("not tried"))
+    certified = kernel.datapath.certificate.max_error_ulp
+    return stream.model_copy(
+        update={
+            "comb_differing": findings.simulation[kernel.top].comb_differing,
+            "first_mismatch": first,
+            "hls_bit_exact": len(differ) == 0,
+            "hls_mismatches": len(differ),
+            "torch_within_certificate": error <= certified + FLOAT_SLACK_ULP,
+            "torch_max_error_ulp": error if np.isfinite(error) else -1.0,
+            "formal": proof.outcome,
+            "formal_counterexample": proof.counterexample,
+        }
     )

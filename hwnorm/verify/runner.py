@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,12 +64,12 @@ class Runner(Verilator):  # type: ignore[misc]
             log_file=log,
         )
         if not library.is_dir():
-            kept = folder.parent / "library"
-            kept.mkdir()
+            library.parent.mkdir(parents=True, exist_ok=True)
+            kept = Path(tempfile.mkdtemp(prefix=".building.", dir=library.parent))
             for made in folder.glob("verilated*.o"):
                 shutil.copyfile(made, kept / made.name)
-            library.parent.mkdir(parents=True, exist_ok=True)
             install(kept, library)
+            shutil.rmtree(kept, ignore_errors=True)
 
     def run_tests(
         self, modules: Sequence[str], top: str, model: Path, folder: Path, seed: int, only: str = ""

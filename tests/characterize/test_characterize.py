@@ -8,8 +8,8 @@ from hwnorm.characterize.grid import operations, random_functions
 from hwnorm.characterize.measure import Work, measure_kernels, measure_operations
 from hwnorm.characterize.samples import FEWEST_RESULTS, draw_sample
 from hwnorm.cost.cost import resources
-from hwnorm.synth.tools import YOSYS
 from hwnorm.targets.target import load_target
+from hwnorm.tools import YOSYS
 
 #: One operation of several kinds: sums, choices, a table's delay aside, a product, stream parts.
 SAMPLE = (

@@ -15,6 +15,7 @@ from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.kernel.manifest import read_manifest
 from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
@@ -28,14 +29,15 @@ def package(tmp_path_factory):
 def test_manifest_names_every_file_with_its_hash(package):
     """The manifest is complete, and so a damaged package can be told."""
     folder, manifest = package
-    assert manifest == json.loads((folder / "manifest.json").read_text())
+    assert read_manifest(folder) == manifest
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
-    assert there == set(manifest["files"])
-    for name, digest in manifest["files"].items():
+    assert there == set(manifest.files)
+    for name, digest in manifest.files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     datapath = every_cell()
-    assert manifest["latency"] == datapath.latency
-    assert (manifest["input"], manifest["output"], manifest["lanes"]) == ("s9f5", "s24f8", 2)
+    assert manifest.latency == datapath.latency
+    assert (manifest.input, manifest.output, manifest.lanes) == ("s9f5", "s24f8", 2)
+    assert manifest.max_error_ulp == datapath.certificate.max_error_ulp
 
 
 def test_datapath_comes_back_equal(package):
@@ -46,7 +48,7 @@ def test_datapath_comes_back_equal(package):
 def test_emission_is_repeatable(package, tmp_path):
     """The same datapath gives the same bytes, in any folder."""
     again = emit_package(every_cell(), "cells", tmp_path / "other", lanes=2, note="Stands in for block 3.")
-    assert again["files"] == package[1]["files"]
+    assert again.files == package[1].files
 
 
 def test_replaces_a_package_and_leaves_nothing_beside_it(tmp_path):
@@ -71,7 +73,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
     monkeypatch.setattr("hwnorm.emit.package._manifest", broken)
     with pytest.raises(OSError, match="disk full"):
         emit_package(every_cell(), "two", folder)
-    assert json.loads((folder / "manifest.json").read_text()) == before
+    assert read_manifest(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 

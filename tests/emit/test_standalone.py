@@ -45,7 +45,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_verilator_through_cocotb(copied):
     """The default target: every code, the stream contract, Verilator."""
-    done = make(copied)
+    done = make(copied, "OPT_FAST=-O0", "OPT_GLOBAL=-O0")  # to compile is what takes time
     assert done.returncode == 0, done.stdout + done.stderr
     assert "512 codes are right" in done.stdout
     assert "TESTS=4 PASS=4" in done.stdout

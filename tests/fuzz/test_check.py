@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_packages import sign
 
 from hwnorm.datapath import ir
 from hwnorm.datapath.ir import Cell
@@ -33,6 +34,7 @@ def spoil_emission(monkeypatch, name: str, old: str, new: str) -> None:
         emit(datapath, top, folder, **options)
         for file in folder.rglob(f"*{name}*"):
             file.write_text(file.read_text().replace(old, new))
+        sign(folder)
 
     monkeypatch.setattr(check, "emit_package", spoiled)
 
@@ -148,8 +150,9 @@ def test_a_file_that_is_no_failure_is_named(tmp_path):
         run.replay_file(path)
 
 
-def test_random_expressions_pass(tmp_path):
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_random_expressions_pass(tmp_path, count):
     """The law: whatever the expression, datapath = oracle = Verilog = HLS, within the certificate."""
-    summary = run.fuzz(200, 1, 1, tmp_path)
+    summary = run.fuzz(count, 1, 1, tmp_path)
     assert summary.failed == {}
-    assert summary.passed >= 150
+    assert summary.passed >= 0.75 * count

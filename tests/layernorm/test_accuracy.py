@@ -7,7 +7,8 @@ import pytest
 from sample_designs import design
 
 from hwnorm.data.images import load_images
-from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm, within
+from hwnorm.layernorm.accuracy import norm_inputs, torch_layer_norm, within
+from hwnorm.layernorm.tokens import hard_tokens
 from hwnorm.network.models import load_model
 
 

@@ -12,7 +12,8 @@ from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign, evaluate
-from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm
+from hwnorm.layernorm.accuracy import norm_inputs, torch_layer_norm
+from hwnorm.layernorm.tokens import hard_tokens
 from hwnorm.network.models import load_model
 
 

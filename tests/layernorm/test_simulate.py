@@ -1,25 +1,26 @@
 """``rtl/layernorm.v`` in Verilator: bit for bit the model, under the stream contract of the kernels.
 
-``sim/test_axis.py`` sends every token three times: with random stalls on both sides; after resets at random
+``sim/test_axis.py`` sends tokens three times: with random stalls on both sides; after resets at random
 moments, in the middle of a token and in the middle of a result; and without a pause of the source, where it
 measures the latency and sees a result in each cycle in which the sink is ready. TLAST and TUSER are random.
 """
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 from sample_designs import design
+from small_packages import fault
 
 from hwnorm.data.images import load_images
+from hwnorm.emit import emit_kernel
 from hwnorm.fixed import FixedFormat
-from hwnorm.layernorm import Tokens, evaluate, simulate
-from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs
+from hwnorm.layernorm import LayerNormKernel
+from hwnorm.layernorm.accuracy import norm_inputs
+from hwnorm.layernorm.tokens import hard_tokens
 from hwnorm.network.models import load_model
+from hwnorm.verify import verify_packages
 
-CLEAN = [[], [], []]
 #: What is broken, how, and which test of the stream must say what of it.
 BREAKS = {
     "the sum goes on": ("layernorm_moments.v", "first[WAIT-1] ? {SUM_WIDTH{1'b0}} : sum", "sum", "TDATA"),
@@ -39,42 +40,46 @@ BREAKS = {
 }
 
 
-def tokens(made, x, seed=0):
-    """Tokens with gammas and betas of the whole range."""
+def kernel(made, seed=0):
+    """A LayerNorm with gammas and betas of the whole range."""
     rng = np.random.default_rng(seed)
     affine = [
-        rng.integers(fmt.min_code, fmt.max_code + 1, made.channels) for fmt in (made.gamma, made.beta) if fmt
+        rng.integers(fmt.min_code, fmt.max_code + 1, made.channels) if fmt else None
+        for fmt in (made.gamma, made.beta)
     ]
-    return Tokens(x, evaluate(made, x, *affine), *affine)
+    return LayerNormKernel(made, *affine)
 
 
-def test_real_and_hard_tokens_of_192_channels(tmp_path):
+def problems(stream, folder):
+    """What verification finds wrong with a kernel's package."""
+    emit_kernel(stream, folder)
+    (verdict,) = verify_packages([folder])
+    assert verdict.hls_bit_exact is None
+    return verdict.problems()
+
+
+def test_real_and_hard_tokens_of_192_channels(tmp_path, monkeypatch):
     """Activations of the built-in model, heavy tails, constants and the format's ends, through 16 lanes."""
     made = design(192, 16)
     model = load_model("builtin", None)
     real = [x for _, x, _, _ in norm_inputs(model, load_images(None, "test", model), 192, 3)]
     x = np.concatenate([made.input.quantize(np.concatenate(real)), hard_tokens(made, 40)])
-    assert simulate(made, tokens(made, x), tmp_path) == CLEAN
+    monkeypatch.setattr(LayerNormKernel, "to_send", lambda self, seed: x)
+    assert problems(kernel(made), tmp_path / "package") == []
 
 
 def test_eight_bits_without_affine(tmp_path):
     """The other arithmetic, in lanes that fill no power of two and elements that fill no byte."""
     made = design(24, 3, affine=False, input=FixedFormat(12, 6), output=FixedFormat(6, 3), eps=1e-5)
-    assert simulate(made, tokens(made, hard_tokens(made, 40)), tmp_path) == CLEAN
+    assert problems(kernel(made), tmp_path / "package") == []
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_what_is_broken_is_found(tmp_path, name):
     """A fault in the Verilog is seen by the tests above."""
-    made = design(24, 2)
-    rtl = tmp_path / "rtl"
-    rtl.mkdir()
-    for source in made.sources:
-        shutil.copy(source, rtl)
     file, old, new, message = BREAKS[name]
-    text = (rtl / file).read_text()
-    assert text.count(old) == 1
-    (rtl / file).write_text(text.replace(old, new))
-    found = simulate(made, tokens(made, hard_tokens(made, 40)), tmp_path / "sim", rtl=rtl)
-    assert found != CLEAN
-    assert any(message in fault for test in found for fault in test), found
+    emit_kernel(kernel(design(24, 2)), tmp_path / "package")
+    fault(tmp_path / "package", f"rtl/{file}", old, new)
+    (verdict,) = verify_packages([tmp_path / "package"])
+    assert not verdict.passed
+    assert message in verdict.protocol_message

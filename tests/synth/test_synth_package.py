@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_packages import sign
 
 from hwnorm.cli import app
 from hwnorm.emit.package import emit_package
@@ -58,6 +59,7 @@ def test_the_tools_own_message_and_the_command_are_shown(package, yosys, tmp_pat
     (broken / "synthesis.json").unlink(missing_ok=True)
     core = broken / "rtl" / "kernel_core.v"
     core.write_text(core.read_text().replace("endmodule", "endmodul", 1))
+    sign(broken)
     with pytest.raises(ToolError, match=r"synthesis of kernel: .* failed with status 1") as caught:
         synth_package(broken, load_target("ecp5"))
     assert "syntax error" in caught.value.output

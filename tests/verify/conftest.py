@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sample_datapaths import every_cell
-from small_packages import change, offset_kernel
+from small_packages import change, fault, offset_kernel, sign
 
 from hwnorm.emit import emit_package
 from hwnorm.verify import Verdict, verify_packages
@@ -15,7 +15,7 @@ from hwnorm.verify import Verdict, verify_packages
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Good packages, and ones that were broken after they had been written."""
+    """Good packages, and ones as faulty emitters would have written them."""
     root = tmp_path_factory.mktemp("packages")
     made = {
         name: root / name
@@ -25,12 +25,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     emit_package(offset_kernel(), "lanes", made["lanes"], lanes=3)
     for name in ("verilog", "cpp", "flow", "latency", "certificate", "untidy"):
         emit_package(offset_kernel(), name, made[name])
-    change(made["verilog"] / "rtl" / "verilog_core.v", "8'sd4", "8'sd5")
-    change(made["cpp"] / "hls" / "cpp.cpp", "(4LL)", "(5LL)")
-    change(made["flow"] / "rtl" / "hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
-    change(made["latency"] / "manifest.json", '"latency": 2', '"latency": 3')
-    change(made["certificate"] / "manifest.json", '"x + 0.25"', '"x + 0.3"')
-    change(made["untidy"] / "rtl" / "untidy_core.v", "endmodule", "wire nobody_reads = ce;\nendmodule")
+    fault(made["verilog"], "rtl/verilog_core.v", "8'sd4", "8'sd5")
+    fault(made["cpp"], "hls/cpp.cpp", "(4LL)", "(5LL)")
+    fault(made["flow"], "rtl/hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
+    for name in ("manifest.json", "datapath.json"):
+        change(made["latency"] / name, '"latency": 2', '"latency": 3')
+        change(made["certificate"] / name, '"expression": "x + 0.25"', '"expression": "x + 0.3"')
+    for name in ("latency", "certificate"):
+        sign(made[name])
+    fault(made["untidy"], "rtl/untidy_core.v", "endmodule", "wire nobody_reads = ce;\nendmodule")
     return made
 
 

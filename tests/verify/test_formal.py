@@ -5,14 +5,13 @@ import shutil
 import pytest
 from hypothesis import Phase, given, settings
 from sample_datapaths import Sketch, datapaths, every_cell
-from small_packages import change, offset_kernel
+from small_packages import fault, offset_kernel
 
 from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
-from hwnorm.synth.tools import YOSYS
-from hwnorm.tools import ToolError, find_tool
+from hwnorm.tools import YOSYS, ToolError, find_tool
 from hwnorm.verify import verify_packages
 from hwnorm.verify.formal import prove
 from hwnorm.verify.kernel import load_kernel
@@ -23,7 +22,7 @@ def proof_of(datapath, yosys, folder, old="", new=""):
     package = folder / "kernel"
     emit_package(datapath, "kernel", package)
     if old:
-        change(package / "rtl" / "kernel_comb.v", old, new)
+        fault(package, "rtl/kernel_comb.v", old, new)
     return prove(load_kernel(package, seed=0), yosys, folder)
 
 
@@ -73,7 +72,7 @@ def test_a_core_that_yosys_cannot_read_is_a_tool_error(yosys, tmp_path):
 def test_the_verdict_holds_the_proof(yosys, copy_of):
     """Proven passes; a combinational core that differs from the pipelined one fails, in Verilator too."""
     good, bad = copy_of("lanes"), copy_of("cells")
-    change(bad / "rtl" / "cells_comb.v", "assign y = ", "assign y = {23'd0, x == 9'sd5} ^ ")
+    fault(bad, "rtl/cells_comb.v", "assign y = ", "assign y = {23'd0, x == 9'sd5} ^ ")
     proven, refuted = verify_packages([good, bad], seed=3, formal=True)
     assert (proven.formal, proven.passed) == ("proven", True)
     assert refuted.verilator_bit_exact

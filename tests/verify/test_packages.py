@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import Phase, given, settings
 from sample_datapaths import datapaths, every_cell
+from small_packages import change, sign
 
 from hwnorm.datapath.ir import Cell
 from hwnorm.emit import emit_package
@@ -86,14 +87,15 @@ def test_the_verdict_is_an_artefact_of_the_package(folders, verdicts):
     assert {key: written[key] for key in expected} == expected
 
 
-def test_verilog_and_hls_equal_the_bit_true_datapath(tmp_path):
+@pytest.mark.parametrize("examples", [12, pytest.param(30, marks=pytest.mark.slow)])
+def test_verilog_and_hls_equal_the_bit_true_datapath(tmp_path, examples):
     """The law: whatever the cells, Verilog = HLS = Datapath.evaluate for every input code.
 
     Hypothesis draws the datapaths; all of them go into one model, for building it is what costs.
     """
     folders = []
 
-    @settings(max_examples=30, phases=[Phase.generate], database=None)
+    @settings(max_examples=examples, phases=[Phase.generate], database=None)
     @given(datapaths())
     def emit(datapath):
         folders.append(tmp_path / f"k{len(folders)}")
@@ -113,14 +115,30 @@ def test_a_missing_file_is_named(copy_of):
     """A package that lost a file is refused before anything is built."""
     folder = copy_of("lanes")
     (folder / "rtl" / "lanes_core.v").unlink()
-    with pytest.raises(InputError, match=r"rtl/lanes_core\.v is missing"):
+    with pytest.raises(InputError, match=r"rtl/lanes_core\.v: is missing"):
         verify_packages([folder])
+
+
+def test_an_edited_file_is_refused_before_anything_is_said_of_it(copy_of):
+    """Even a comment: what was edited is not what was emitted. The line says what to do with it."""
+    folder = copy_of("lanes")
+    change(folder / "rtl" / "lanes_core.v", "endmodule", "// mine\nendmodule")
+    (folder / "verdict.json").write_text("of the files that were there before")
+    message = (
+        rf"{folder}/rtl/lanes_core\.v: is not the file that was emitted .*"
+        rf"`make -C {folder}/sim` simulates it as it is, `hwnorm compile .* writes the package anew"
+    )
+    with pytest.raises(InputError, match=message) as caught:
+        verify_packages([folder])
+    assert "\n" not in str(caught.value)
+    assert not (folder / "verdict.json").exists()
 
 
 def test_verilog_that_is_none_is_a_tool_error(copy_of):
     """Verilator's own message and a command to repeat come with one line that names the package."""
     folder = copy_of("lanes")
     (folder / "rtl" / "lanes_core.v").write_text("module lanes_core (;\n")
+    sign(folder)
     with pytest.raises(ToolError, match="lanes: Verilator could not build the model") as caught:
         verify_packages([folder])
     assert "syntax error" in caught.value.output
@@ -132,6 +150,7 @@ def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     """g++'s own message comes along, and the line names the package at fault."""
     folder = copy_of("lanes")
     (folder / "hls" / "lanes.cpp").write_text("this is not C++\n")
+    sign(folder)
     message = r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
     with pytest.raises(ToolError, match=message) as caught:
         run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)

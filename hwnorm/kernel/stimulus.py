@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hwnorm.datapath.ir import Datapath
 from hwnorm.fixed import FixedFormat, byte_bits
+from hwnorm.kernel.stream import StreamKernel
 
-#: Beats of the protocol test, and the widest TUSER in it.
+#: The protocol test sends at least so many beats and tokens, and TUSER of so many bits.
 PROTOCOL_BEATS = 120
+PROTOCOL_TOKENS = 4
 USER_WIDTH = 5
 
 #: Up to this input width every code is sent; beyond it, as many codes as this has, drawn at random.
@@ -40,25 +41,27 @@ def tdata(codes: np.ndarray, fmt: FixedFormat) -> list[int]:
     return [sum((code & mask) << (bits * lane) for lane, code in enumerate(row)) for row in codes.tolist()]
 
 
-def protocol_plan(
-    datapath: Datapath, top: str, lanes: int, latency: int, *, prefix: str, seed: int
-) -> dict[str, Any]:
+def protocol_plan(kernel: StreamKernel, *, prefix: str, seed: int) -> dict[str, Any]:
     """What ``sim/test_axis.py`` sends a kernel and expects back, in frames of random length.
 
+    TLAST and TUSER are random: they mean nothing to a kernel but travel with their beat.
+
     Args:
-        datapath: says what must come back.
-        top: the kernel's name; with ``seed`` it fixes the beats.
-        lanes: elements a beat.
-        latency: cycles from a beat to its result.
+        kernel: says what must come back; with ``seed`` its name fixes the beats.
         prefix: of the names of the AXI4-Stream ports.
         seed: of the beats.
     """
-    rng = np.random.default_rng([seed, *top.encode()])
-    fmt = datapath.input
-    codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=(PROTOCOL_BEATS, lanes))
-    last = rng.random(PROTOCOL_BEATS) < 0.2
+    rng = np.random.default_rng([seed, *kernel.top.encode()])
+    tokens = kernel.sample(max(-(-PROTOCOL_BEATS // kernel.beats), PROTOCOL_TOKENS), rng)
+    sent = tdata(tokens.reshape(-1, kernel.lanes), kernel.input)
+    back = tdata(kernel.evaluate(tokens).reshape(-1, kernel.lanes), kernel.output)
+    last = rng.random(len(sent)) < 0.2
     last[-1] = True
-    users = rng.integers(1 << USER_WIDTH, size=PROTOCOL_BEATS)
-    back = tdata(datapath.evaluate(codes), datapath.output)
-    beats = zip(tdata(codes, fmt), back, users.tolist(), last.tolist(), strict=True)
-    return {"top": top, "prefix": prefix, "latency": latency, "beats": [list(beat) for beat in beats]}
+    users = rng.integers(1 << USER_WIDTH, size=len(sent))
+    beats = zip(sent, back, users.tolist(), last.tolist(), strict=True)
+    return {
+        "top": kernel.top,
+        "prefix": prefix,
+        "latency": kernel.latency,
+        "beats": [list(beat) for beat in beats],
+    }
