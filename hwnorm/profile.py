@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
-from hwnorm.errors import InputError
-from hwnorm.files import read_artefact
+from hwnorm.artefact import Artefact
+from hwnorm.names import LayerName
+from hwnorm.rounding import nearest, significant
 
 QUANTILE_BINS = 1024
 #: Each tail bin is wider than its inner neighbour by this factor ...
@@ -24,12 +26,20 @@ _CELLS = 1 << 14
 #: The span of the cells is at least this, and they begin and end within these limits: single precision
 #: neither rounds their width away nor overflows.
 _LEAST_SPAN, _LIMIT = 1e-30, 1e38
+#: Significant bits of edges and ranges.
+_BITS = 18
+#: Steps of a bin's mean of y and of y^2, and of x, that one as a share of the largest magnitude.
+#: Activations in float64 differ by some 1e-14 from machine to machine: far less than that.
+_Y_STEP, _X_STEP = 2.0**-20, 2.0**-26
 
 
 def bin_edges(x: Tensor) -> Tensor:
-    """Ascending float32 edges: about 1,024 quantile bins of ``x``, then geometrically growing tails."""
+    """Ascending float32 edges: about 1,024 quantile bins of ``x``, then geometrically growing tails.
+
+    They have few significant bits, so that they are the same where ``x`` differs in its last digits.
+    """
     # NumPy sorts four times as fast.
-    ordered = torch.from_numpy(np.sort(x.flatten().float().numpy()))
+    ordered = torch.from_numpy(significant(np.sort(x.flatten().float().numpy()), _BITS))
     picks = torch.linspace(0, len(ordered) - 1, QUANTILE_BINS + 1, dtype=torch.float64).round().long()
     inner = ordered[picks].double()
     low, high = float(inner[0]), float(inner[-1])
@@ -40,8 +50,8 @@ def bin_edges(x: Tensor) -> Tensor:
         steps.append(offset)
         width *= TAIL_GROWTH
     tail = torch.tensor(steps, dtype=torch.float64)
-    edges: Tensor = torch.unique(torch.cat([low - tail, inner, high + tail]).float())
-    return edges
+    edges = significant(torch.cat([low - tail, inner, high + tail]).numpy(), _BITS)
+    return torch.from_numpy(np.unique(edges.astype(np.float32)))
 
 
 class Bins:
@@ -109,12 +119,12 @@ class LayerProfile:
         return cls(channels, edges.numpy().astype(np.float32), count, sum_x, sum_y, sum_yy)
 
     def update(self, x: Tensor, y: Tensor, images: int) -> None:
-        """Add a batch: x and y are float32 (..., channels), from ``images`` images."""
-        flat, normalized = x.reshape(-1), y.reshape(-1)
-        bins, size = self._bins.of(flat.numpy()), len(self.count)
-        wide = normalized.double().numpy()
+        """Add a batch: x and y are float32 or float64 (..., channels), from ``images`` images."""
+        flat, normalized = x.reshape(-1).double(), y.reshape(-1).double()
+        bins, size = self._bins.of(flat.float().numpy()), len(self.count)
+        wide = normalized.numpy()
         self.count += np.bincount(bins, minlength=size)
-        self.sum_x += np.bincount(bins, flat.double().numpy(), size)
+        self.sum_x += np.bincount(bins, flat.numpy(), size)
         self.sum_y += np.bincount(bins, wide, size)
         self.sum_yy += np.bincount(bins, np.square(wide), size)
         (x_min, x_max), (y_min, y_max) = (map(float, torch.aminmax(v)) for v in (flat, normalized))
@@ -122,6 +132,18 @@ class LayerProfile:
         self.y_min, self.y_max = min(self.y_min, y_min), max(self.y_max, y_max)
         self.tokens += len(flat) // self.channels
         self.images += images
+
+    def settle(self) -> None:
+        """Round ranges and sums well above what activations in float64 differ by from machine to machine.
+
+        Means within a bin become multiples of 2^-20; those of x of 2^-26 times the largest magnitude.
+        """
+        for name in ("x_min", "x_max", "y_min", "y_max"):
+            setattr(self, name, float(significant(getattr(self, name), _BITS)))
+        scale = 2.0 ** math.frexp(max(abs(self.x_min), abs(self.x_max), _LEAST_SPAN))[1]
+        points = np.maximum(self.count, 1.0)
+        self.sum_x = nearest(self.sum_x, points * scale * _X_STEP)
+        self.sum_y, self.sum_yy = (nearest(v, points * _Y_STEP) for v in (self.sum_y, self.sum_yy))
 
     @cached_property
     def _bins(self) -> Bins:
@@ -168,7 +190,8 @@ class LayerProfile:
     @property
     def _within(self) -> float:
         """Mean over all points of (y - mean of its bin)^2: what no function of x can explain."""
-        between = float(self.weight @ self.y**2)
+        # Sums of products, here and below: those of BLAS are in another order on another machine.
+        between = float((self.weight * self.y**2).sum())
         return max(0.0, float(self.sum_yy.sum()) - between) / float(self.weight.sum())
 
     @property
@@ -178,7 +201,7 @@ class LayerProfile:
 
     def mse(self, fx: np.ndarray) -> float:
         """Mean (f(x) - y)^2 over all points; ``fx`` holds f at ``self.x``, (b,)."""
-        return self._within + float(self.weight @ (fx - self.y) ** 2 / self.weight.sum())
+        return self._within + float((self.weight * (fx - self.y) ** 2).sum() / self.weight.sum())
 
     def r2(self, fx: np.ndarray) -> float:
         """1 - mse / variance; ``fx`` holds f at ``self.x``, (b,)."""
@@ -205,14 +228,42 @@ class LayerProfile:
         return cls(edges=edges, **arrays, **limits, **counts)  # type: ignore[arg-type]
 
 
-def read_profile(path: Path) -> LayerProfile:
-    """Read a layer's artefact of the kind ``profile``.
+class Profile(Artefact):
+    """A layer's profile as its file holds it: which layer, and the numbers of :class:`LayerProfile`.
 
-    Raises:
-        InputError: it is no such artefact, or it is damaged.
+    ``position`` is the layer's place in the order of execution, ``affine`` tells where the norm's weight and
+    bias go.
     """
-    data = read_artefact(path, "profile")
-    try:
-        return LayerProfile.from_json(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({error!r}); capture it again") from None
+
+    KIND = "profile"
+
+    layer: LayerName
+    position: int
+    affine: str
+    channels: PositiveInt
+    edges: tuple[float, ...]
+    count: tuple[float, ...]
+    sum_x: tuple[float, ...]
+    sum_y: tuple[float, ...]
+    sum_yy: tuple[float, ...]
+    x_min: float
+    x_max: float
+    y_min: float
+    y_max: float
+    tokens: PositiveInt
+    images: PositiveInt
+
+    @model_validator(mode="after")
+    def _one_sum_a_bin(self) -> Self:
+        bins = len(self.edges) + 1
+        for name in ("count", "sum_x", "sum_y", "sum_yy"):
+            if len(getattr(self, name)) != bins:
+                raise ValueError(
+                    f"{name}: {len(getattr(self, name))} numbers; {len(self.edges)} edges make {bins} bins"
+                )
+        return self
+
+    @property
+    def statistics(self) -> LayerProfile:
+        """The profile to compute with."""
+        return LayerProfile.from_json(self.to_json())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,16 +12,20 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.network.norms import NormSite, device_of, example_images
+from hwnorm.network.norms import NormSite, device_of, example_arguments
 from hwnorm.network.sensitivity import token_weights
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
 
 #: Points (elements of tokens) that a layer's statistics take from a batch, at most. Binning costs more a
 #: point than a network does; a few hundred thousand tell all that a function of x can know.
-POINTS = 1 << 14
+POINTS = 3 << 14
 #: Batches whose points are counted together, in half the time that each would take alone.
-TOGETHER = 8
+TOGETHER = 3
+#: In double precision a network takes 2.5 times as long. So every k-th image counts, the k at most this ...
+STRIDE = 3
+#: ... and no larger than leaves so many images, where there are as many.
+IMAGES = 500
 
 
 @torch.no_grad()
@@ -32,41 +36,62 @@ def capture(
     *,
     batch: int = 100,
     progress: str | None = None,
+    example_inputs: Tensor | None = None,
 ) -> dict[str, LayerProfile]:
     """Profile the norms of ``model`` (in evaluation mode) over ``images``, in one pass.
+
+    A copy of the model computes in double precision, and what it gives is rounded far above the digits in
+    which machines differ (:meth:`LayerProfile.settle`): profiles are the same on all of them. A model that
+    can be run in its own precision alone is; its profiles differ from machine to machine in some counts.
+    Of many images every second or third counts (``STRIDE``, ``IMAGES``).
 
     The bins come from the first batch, which should therefore be a fair sample. Of large batches every
     k-th token counts, such that a layer gets about ``POINTS`` points of each; ranges and the check for NaN
     see all of them. Tokens that the network's output does not depend on, as those beside the class token
-    behind the last attention, do not count at all. Memory a layer, however many images: its bins (some
-    40 KiB, and 64 KiB to find them) and the points of ``TOGETHER`` batches (512 KiB); while they are counted
-    about 40 bytes a point. The model is left as it was, whatever happens.
+    behind the last attention, do not count at all. Memory beside the copy, a layer, however many images: its
+    bins (some 40 KiB, and 64 KiB to find them) and the points of ``TOGETHER`` batches (1.2 MiB); while they
+    are counted about 40 bytes a point. The model is left as it was, whatever happens.
 
     Args:
         batch: images a forward pass.
         progress: label of the progress bar; None shows none.
+        example_inputs: some of what ``images`` give, where timm's data config does not tell what the model
+            takes.
 
     Returns:
         name -> profile, in the order of ``sites``.
 
     Raises:
-        InputError: an activation is NaN or infinite (names the layer).
+        InputError: an activation is NaN or infinite (names the layer), or nothing tells what the model takes.
     """
     device = device_of(model)
-    weights = token_weights(model, example_images(model), [site.name for site in sites])
+    (example,) = example_arguments(model, example_inputs)
+    weights = token_weights(model, example, [site.name for site in sites])
     read = {name: weight > 0 for name, weight in weights.items() if not weight.all()}
     recorders = [_Recorder(site, read.get(site.name)) for site in sites]
+    model, dtype = _in_double(model, example)
+    counted = images.subset(np.arange(0, len(images), max(1, min(STRIDE, len(images) // IMAGES))))
     handles = []
     try:
         for recorder in recorders:
             handles.append(model.get_submodule(recorder.site.name).register_forward_hook(recorder))
-        steps = images.batches(batch)
-        for pixels, _ in track(steps, progress, -(-len(images) // batch)) if progress else steps:
-            model(pixels.to(device))
+        steps = counted.batches(batch)
+        for pixels, _ in track(steps, progress, -(-len(counted) // batch)) if progress else steps:
+            model(pixels.to(device, dtype) if pixels.is_floating_point() else pixels.to(device))
     finally:
         for handle in handles:
             handle.remove()
     return {recorder.site.name: recorder.finish() for recorder in recorders}
+
+
+def _in_double(model: nn.Module, example: Tensor) -> tuple[nn.Module, torch.dtype]:
+    """A copy in double precision and its type; the model itself where it or its device has none."""
+    try:
+        wide = copy.deepcopy(model).double()
+        wide(example.double() if example.is_floating_point() else example)
+    except (RuntimeError, TypeError):  # a type that is fixed in its code; a device without float64
+        return model, torch.float32
+    return wide, torch.float64
 
 
 class _Recorder:
@@ -75,13 +100,16 @@ class _Recorder:
     def __init__(self, site: NormSite, read: Tensor | None) -> None:
         self.site, self._read = site, read
         # In one place from the start: samples between activations keep the heap from shrinking.
-        self._waiting = torch.empty(TOGETHER * -(-POINTS // site.channels), site.channels)
+        self._waiting = torch.empty(
+            TOGETHER * -(-POINTS // site.channels), site.channels, dtype=torch.float64
+        )
         self._tokens = self._images = self._batches = 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         x = inputs[0] if self._read is None else inputs[0][:, self._read]
         low, high = map(float, torch.aminmax(_as_stored(x)))
-        if not (math.isfinite(low) and math.isfinite(high)):
+        # What single precision cannot hold is an overflow there, where networks compute.
+        if not max(-low, high) <= torch.finfo(torch.float32).max:
             raise InputError(
                 f"layer {self.site.name!r}: its input holds NaN or infinity; finite activations are needed"
             )
@@ -90,7 +118,7 @@ class _Recorder:
         # Another first token each time, so that no position of the image is left out.
         picked = np.arange(self._batches % step, tokens.shape[:-1].numel(), step)
         places = np.unravel_index(picked, tokens.shape[:-1])
-        sample = tokens[tuple(map(torch.from_numpy, places))].float().cpu()
+        sample = tokens[tuple(map(torch.from_numpy, places))].double().cpu()
         if not self._batches:
             self._profile = LayerProfile.empty(self.site.channels, bin_edges(sample))
         profile = self._profile
@@ -110,6 +138,7 @@ class _Recorder:
     def finish(self) -> LayerProfile:
         """The profile of all batches."""
         self._count()
+        self._profile.settle()
         return self._profile
 
 

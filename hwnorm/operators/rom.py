@@ -19,6 +19,7 @@ from hwnorm.operators.base import (
     as_number,
     as_signal,
 )
+from hwnorm.operators.lookup import look_up
 
 #: The most values that are read.
 _MOST = 1024
@@ -54,8 +55,9 @@ class _LookUp(torch.autograd.Function):
 
 
 def _look_up(x: Tensor, values: Tensor, low: float, cell: float) -> Tensor:
-    index = ((x - low) / cell).floor().clamp(0, len(values) - 1)
-    return values[index.long()]
+    # A cell is a power of two wide: multiplying by its reciprocal is exact.
+    index = (x.detach() - low).mul_(1 / cell).floor_().clamp_(0, len(values) - 1)
+    return look_up(values, index.int())
 
 
 class Rom(Operator):

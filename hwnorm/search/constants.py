@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,30 +12,48 @@ from hwnorm.errors import InputError
 from hwnorm.expression import Expression, apply, constant
 from hwnorm.lowering.csd import snap
 from hwnorm.profile import LayerProfile
+from hwnorm.rounding import significant
 from hwnorm.search.tape import Tape
 
 #: The most signed digits that a snapped constant keeps.
 MOST_DIGITS = 10
+#: Significant bits of what is snapped: the digits of a number near a tie must not hang on its last ones.
+_SNAPPED_BITS = 32
 #: A limit of clip stays at least this far from zero.
 _LEAST_LIMIT = 2.0**-8
-#: Levenberg-Marquardt: the first damping, what it falls and rises by, and when it gives up.
-_DAMPING, _EASED, _RAISED, _MOST_DAMPING = 1e-2, 0.2, 8.0, 1e6
-#: A step that gains less than this share of the loss is the last one.
+#: Levenberg-Marquardt: the first damping, what it falls and rises by, and its limits.
+_DAMPING, _EASED, _RAISED, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 0.2, 8.0, 1e-5, 1e6
+#: A constant that gain and offset can make up for is damped as if it mattered by this share.
+_LEAST_SCALE = 1e-6
+#: A step that gains less than this share of the loss is the last one ...
 _ENOUGH = 1e-5
+#: ... and one that changes it by less than this share, or this share of what is explained, is none: what
+#: decides must be far above the rounding of the sums.
+_NOTHING, _ZERO = 1e-6, 1e-9
+#: Significant digits of a constant that is being fitted: rounding does not differ from machine to machine.
+_DIGITS = 5
 #: Steps of the others after one constant was snapped.
 _SNAP_STEPS = 3
 
 
 class Points:
-    """What constants are fitted to: the profile's bins with their shares."""
+    """What constants are fitted to: the means of a profile's bins, with their shares."""
 
-    def __init__(self, profile: LayerProfile) -> None:
-        self.x, self.y = profile.x, profile.y
-        self.share = profile.weight / profile.weight.sum()
-        self.mean_y = float(self.share @ self.y)
+    def __init__(self, profile: LayerProfile, together: int = 1) -> None:
+        """Of a profile, so many neighbouring bins as one."""
+        first = np.arange(0, len(profile.x), together)
+        weight = np.add.reduceat(profile.weight, first)
+        self.x, self.y = (np.add.reduceat(profile.weight * v, first) / weight for v in (profile.x, profile.y))
+        self.share = weight / weight.sum()
+        self.mean_y = _dot(self.share, self.y)
         self.centred_y = self.y - self.mean_y
         #: Mean square of what is explained at best, E[y|x] about its mean.
-        self.spread = float(self.share @ self.centred_y**2)
+        self.spread = _dot(self.share, self.centred_y**2)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    """Without BLAS, whose sums depend on the machine and on its number of threads."""
+    return float(np.einsum("n,n->", a, b))
 
 
 @dataclass(frozen=True)
@@ -46,28 +66,26 @@ class Fit:
     loss: float
 
 
-@dataclass(frozen=True)
-class _Linear:
+class _Linear(NamedTuple):
     """The best gain and offset for given values of the shape (weighted least squares)."""
 
     gain: float
     offset: float
     loss: float
-    residual: np.ndarray
     centred: np.ndarray
     square: float
 
 
 def _linear(g: np.ndarray, points: Points) -> _Linear | None:
-    mean = float(points.share @ g)
+    mean = _dot(points.share, g)
     centred = g - mean
-    square = float(points.share @ centred**2)
+    weighted = points.share * centred
+    square = _dot(weighted, centred)
     if not 1e-12 < square < 1e12:
         return None
-    gain = float(points.share @ (centred * points.centred_y)) / square
-    residual = points.centred_y - gain * centred
-    loss = float(points.share @ residual**2)
-    return _Linear(gain, points.mean_y - gain * mean, loss, residual, centred, square)
+    gain = _dot(weighted, points.centred_y) / square
+    loss = max(0.0, points.spread - gain * gain * square)
+    return _Linear(gain, points.mean_y - gain * mean, loss, centred, square)
 
 
 def fit(
@@ -77,50 +95,91 @@ def fit(
 
     Gain and offset are solved for at every step (variable projection; L. Kaufman, A variable projection
     method for solving separable nonlinear least squares problems, BIT 15, 1975), so that
-    Levenberg-Marquardt works on the constants inside alone.
+    Levenberg-Marquardt works on the constants inside alone. These have five digits from the first step on.
 
     Returns:
         None where the shape is not finite, or does not vary.
     """
-    free = [j for j in range(len(theta)) if j not in held]
-    limits = [j for j in tape.limits if j not in held]
+    free = [j for j in range(len(theta)) if j not in held] if steps else []
+    limits = frozenset(tape.limits)
+    if free:
+        theta = theta.copy()
+        theta[free] = [_rounded(float(v)) for v in theta[free]]
     with np.errstate(all="ignore"):
         made = tape.run(theta, points.x)
         now = _linear(made[-1], points)
         damping = _DAMPING
         for _ in range(steps if free and now is not None else 0):
             assert now is not None
-            rates = tape.jacobian(theta, made)[free]
-            # Without BLAS, whose sums depend on its number of threads.
-            rates -= np.einsum("kn,n->k", rates, points.share)[:, None]
-            parallel = np.einsum("kn,n->k", rates, points.share * now.centred) / now.square
-            rates -= parallel[:, None] * now.centred
-            rates *= now.gain
-            weighted = rates * points.share
-            normal = np.einsum("in,jn->ij", weighted, rates)
-            pull = np.einsum("kn,n->k", weighted, now.residual)
+            normal, pull, scale = _equations(tape.jacobian(theta, made)[free], now, points)
             if not np.isfinite(normal).all():
                 break
-            scale = np.maximum(np.diag(normal), 1e-12)
-            before, improved = now.loss, False
+            before, nothing, then = now.loss, _NOTHING * now.loss + _ZERO * points.spread, None
             while damping < _MOST_DAMPING:
+                step = _solved(normal, pull, damping * scale)
                 tried = theta.copy()
-                damped = normal.copy()
-                damped.flat[:: len(free) + 1] += damping * scale
-                tried[free] += np.linalg.solve(damped, pull)
-                tried[limits] = np.maximum(tried[limits], _LEAST_LIMIT)
+                for j, change in zip(free, step or (), strict=bool(step)):
+                    moved = _rounded(float(theta[j]) + change)
+                    tried[j] = max(moved, _LEAST_LIMIT) if j in limits else moved
                 further = tape.run(tried, points.x, made)
                 then = _linear(further[-1], points)
-                if then is not None and then.loss < now.loss:
-                    theta, made, now, improved = tried, further, then, True
-                    damping *= _EASED
+                if then is not None and then.loss < before + nothing:
                     break
+                then = None
                 damping *= _RAISED
-            if not improved or before - now.loss < _ENOUGH * before:
+            if then is None or before - then.loss < nothing:
+                break
+            theta, made, now = tried, further, then
+            damping = max(damping * _EASED, _LEAST_DAMPING)
+            if before - now.loss < _ENOUGH * before:
                 break
     if now is None or abs(now.gain) < 1e-6:
         return None
     return Fit(theta, now.gain, now.offset, now.loss)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS - 1}e}") if math.isfinite(value) else value
+
+
+def _equations(rates: np.ndarray, now: _Linear, points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The normal matrix (k, k), its right side (k,) and the scale of each constant (k,).
+
+    Of the slopes (k, n) counts what gain and offset cannot make up for: the moments of what they can are
+    taken away.
+    """
+    weighted = rates * points.share
+    moments = np.einsum("in,jn->ij", weighted, rates)
+    mean = np.einsum("kn->k", weighted)
+    parallel = np.einsum("kn,n->k", weighted, now.centred)
+    normal = moments - mean[:, None] * mean - parallel[:, None] * (parallel / now.square)
+    pull = np.einsum("kn,n->k", weighted, points.centred_y - now.gain * now.centred)
+    least = np.maximum(_LEAST_SCALE * np.diag(moments), 1e-12 / now.gain**2)
+    return normal * now.gain**2, pull * now.gain, np.maximum(np.diag(normal), least) * now.gain**2
+
+
+def _solved(normal: np.ndarray, pull: np.ndarray, damping: np.ndarray) -> list[float] | None:
+    """The solution of ``(normal + diag(damping)) s = pull`` by Cholesky; None where that is not definite.
+
+    LAPACK's digits depend on the machine; for a few constants this is no slower.
+    """
+    rows: list[list[float]] = []
+    matrix, right = normal.tolist(), pull.tolist()
+    solved: list[float] = []
+    for i, extra in enumerate(damping.tolist()):
+        row: list[float] = []
+        for j, upper in enumerate(rows):
+            row.append((matrix[i][j] - sum(a * b for a, b in zip(row, upper, strict=False))) / upper[j])
+        pivot = matrix[i][i] + extra - sum(a * a for a in row)
+        if not pivot > 0.0:
+            return None
+        rows.append([*row, math.sqrt(pivot)])
+        solved.append((right[i] - sum(a * b for a, b in zip(row, solved, strict=True))) / rows[i][i])
+    for i in reversed(range(len(rows))):
+        solved[i] /= rows[i][i]
+        for j in range(i):
+            solved[j] -= rows[i][j] * solved[i]
+    return solved
 
 
 def snapped(tape: Tape, found: Fit, points: Points, allowed: float) -> Expression | None:
@@ -172,7 +231,7 @@ def with_gain(shape: Expression, points: Points, share: float) -> Expression | N
 
 def _snapped(value: float, most: float) -> float:
     """``value`` with the fewest signed digits that leave it off by a square of at most ``most``."""
-    near = 0.0
+    near, value = 0.0, float(significant(value, _SNAPPED_BITS))
     for digits in range(MOST_DIGITS + 1):
         near = snap(value, digits)
         if (near - value) ** 2 <= most:

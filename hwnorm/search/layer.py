@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from hwnorm.artefact import Artefact
 from hwnorm.cost.cost import resources
 from hwnorm.datapath.ir import Datapath
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import lower
+from hwnorm.names import LayerName
 from hwnorm.profile import LayerProfile
 from hwnorm.search.evolve import Evolution, State, random_state, spread
-from hwnorm.search.fitness import Candidate, Judge
+from hwnorm.search.fitness import Candidate, Judge, settled
 from hwnorm.search.formats import input_format, output_format
 from hwnorm.search.front import Point, front_of
 from hwnorm.search.grammar import operators_of
@@ -59,42 +61,22 @@ class SearchSettings:
         return Limits(self.max_lut, self.max_latency, 0 if self.no_dsp else None)
 
 
-@dataclass(frozen=True)
-class Front:
-    """The non-dominated functions of a layer, cheapest first."""
+class Front(Artefact):
+    """The non-dominated functions of a layer, cheapest first.
 
-    layer: str
+    ``position`` is the layer's place in the order of execution; ``hypervolume`` has one value a generation.
+    """
+
+    KIND = "front"
+
+    layer: LayerName
+    position: int = 0
     input: FixedFormat
     output: FixedFormat
     target: str
     ceiling_r2: float
     hypervolume: tuple[float, ...]
     points: tuple[Point, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return {
-            "layer": self.layer,
-            "input": str(self.input),
-            "output": str(self.output),
-            "target": self.target,
-            "ceiling_r2": self.ceiling_r2,
-            "hypervolume": list(self.hypervolume),
-            "points": [point.to_json() for point in self.points],
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Front:
-        """Rebuild a front from :meth:`to_json`'s result."""
-        return cls(
-            data["layer"],
-            FixedFormat.parse(data["input"]),
-            FixedFormat.parse(data["output"]),
-            data["target"],
-            data["ceiling_r2"],
-            tuple(data["hypervolume"]),
-            tuple(Point(**point) for point in data["points"]),
-        )
 
 
 class LayerSearch:
@@ -160,12 +142,13 @@ class LayerSearch:
             )
         volumes = [max(values) for values in zip(*(state.hypervolume for state in states), strict=True)]
         return Front(
-            self._layer,
-            *self._formats,
-            self._target.name,
-            self._profile.ceiling_r2,
-            tuple(volumes),
-            tuple(points),
+            layer=self._layer,
+            input=self._formats[0],
+            output=self._formats[1],
+            target=self._target.name,
+            ceiling_r2=settled(self._profile.ceiling_r2),
+            hypervolume=tuple(volumes),
+            points=tuple(points),
         )
 
 
@@ -184,14 +167,14 @@ def measure(candidate: Candidate, datapath: Datapath, profile: LayerProfile, tar
     """The figures of a candidate and of the datapath that it became."""
     used = resources(datapath.nodes, datapath.latency, target)
     computed = datapath.output.to_float(datapath.evaluate(datapath.input.quantize(profile.x)))
-    r2 = profile.r2(computed)
+    r2 = settled(profile.r2(computed))
     return Point(
         expression=str(candidate.expression),
         family=candidate.family,
         r2=candidate.r2,
         r2_bit_true=r2,
         tail=candidate.tail,
-        error=1.0 - r2 + candidate.tail,
+        error=settled(1.0 - r2 + candidate.tail),
         lut=used.lut,
         ff=used.ff,
         dsp=used.dsp,

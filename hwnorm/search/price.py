@@ -11,6 +11,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import Expression
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import sketch, sketch_unit
+from hwnorm.rounding import nearest
 from hwnorm.targets.target import Target
 
 #: Operators whose own cells may be cheaper than one table: shifts, adders, multiplexers.
@@ -19,6 +20,8 @@ SHALLOW = frozenset({"x", "constant", "add", "sub", "neg", "abs", "min", "max", 
 _GRID = 1024
 #: Steps of the result that one entry may stand for, and what a line may be off by.
 _LEVEL, _BOW = 1.8, 0.6
+#: Steps, in those of the result, to which values are rounded first.
+_VALUE_STEP = 2.0**-28
 #: The least and the most entries of a table, as powers of two.
 _BITS = 2, 14
 
@@ -53,7 +56,8 @@ class Pricer:
         self._clock_mhz = clock_mhz
         self._limits = limits
         low, high = formats[0].low, formats[0].high
-        self._grid = np.linspace(low, high, _GRID)
+        #: Where :meth:`guess` wants a function's values: float64 (1,024,).
+        self.grid = np.linspace(low, high, _GRID)
 
     def price(self, expression: Expression) -> float | None:
         """The cheaper of one unit for all of it and, where it is shallow, the operators as written.
@@ -73,17 +77,16 @@ class Pricer:
                 best = used.cost
         return best
 
-    def guess(self, expression: Expression) -> float:
-        """Roughly what one unit for all of it takes: for telling functions apart, at once.
+    def guess(self, values: np.ndarray) -> float:
+        """Roughly what one unit for a function of these values at :attr:`grid` takes.
 
         From the range outside which the function is flat, and its steepest and most bent place in
         there: the entries of a direct table, or of one with slopes.
         """
         output = self._formats[1]
-        with np.errstate(all="ignore"):
-            values = np.clip(expression.numpy(self._grid), output.low, output.high) * 2.0**output.frac
         if not np.isfinite(values).all():
             return np.inf
+        values = nearest(np.clip(values, output.low, output.high) * 2.0**output.frac, _VALUE_STEP)
         middle, half = _GRID // 2, _GRID // 2
         while half > 8:
             inner = half // 2

