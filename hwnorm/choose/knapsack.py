@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import block_diag
 
-#: Share of the objective's range by which the other sum decides between equal ones.
-_TIE = 1e-6
+#: A limit is kept by what exceeds it by this share: sums in floating point are in the order of the layers.
+_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ def select(
 ) -> Selection | None:
     """The least loss under a limit of area, or the least area under a limit of loss, as is given.
 
-    The multiple-choice knapsack, solved to optimality as a mixed-integer program (HiGHS).
+    The multiple-choice knapsack, solved exactly: the answer is on the :func:`front`.
 
     Args:
         areas, losses: of each candidate, a sequence a layer; losses may be negative.
@@ -39,36 +37,12 @@ def select(
     Returns:
         None where no selection keeps the limit.
     """
-    by_loss = most_loss is None
-    objective, other = (losses, areas) if by_loss else (areas, losses)
-    limit = most_area if by_loss else most_loss
-    # From each layer's least on all numbers are positive, of one size, and the limit is what is spare.
-    values, _ = _from_least(objective)
-    weights, least_weight = _from_least(other)
-    sums = [_range(values), _range(weights)]
-    one_a_layer = block_diag([np.ones((1, len(layer))) for layer in areas])
-    constraints = [LinearConstraint(one_a_layer, 1, 1)]
-    if limit is not None:
-        spare = limit - least_weight
-        if spare < -1e-9 * (1 + abs(limit)):
-            return None
-        flat = np.concatenate(weights) / sums[1]
-        constraints.append(LinearConstraint(flat[None], -np.inf, max(0.0, spare) / sums[1] + 1e-12))
-    costs = np.concatenate(values) / sums[0] + _TIE * np.concatenate(weights) / sums[1]
-    result = milp(
-        1e3 * costs,
-        integrality=np.ones_like(costs),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        options={"mip_rel_gap": 0.0},
-    )
-    if result.x is None:
-        return None
-    picks, start = [], 0
-    for layer in areas:
-        picks.append(int(result.x[start : start + len(layer)].argmax()))
-        start += len(layer)
-    return total(areas, losses, picks)
+    found = front(areas, losses)
+    if most_area is not None:
+        found = [s for s in found if s.area <= most_area + _SLACK * abs(most_area)]
+    if most_loss is None:
+        return found[-1] if found else None
+    return next((s for s in found if s.loss <= most_loss + _SLACK * abs(most_loss)), None)
 
 
 def total(
@@ -81,33 +55,33 @@ def total(
 
 
 def front(areas: Sequence[Sequence[float]], losses: Sequence[Sequence[float]]) -> list[Selection]:
-    """All Pareto-optimal selections, smallest area first; of equal ones the first.
+    """All Pareto-optimal selections, smallest area first.
+
+    Of those that are equal in both the one with the fewest kernels (candidates that take area), then the one
+    with the lowest indices, the first layer's first. Losses that are equal but for rounding are equal if they
+    are multiples of a step: :func:`rounded`.
 
     Layer by layer the sums with the next layer's candidates, of which only those are kept that no
     other beats: what is beaten stays so whatever is added to both. So none is missed, in the hollows
     of the front's convex hull neither.
     """
-    reached: list[Selection] = [Selection((), 0.0, 0.0)]
+    reached: list[tuple[float, float, int, tuple[int, ...]]] = [(0.0, 0.0, 0, ())]
     for layer_areas, layer_losses in zip(areas, losses, strict=True):
         sums = [
-            Selection((*old.picks, i), old.area + area, old.loss + loss)
-            for old in reached
-            for i, (area, loss) in enumerate(zip(layer_areas, layer_losses, strict=True))
+            # Sums of numbers with few digits, to which they are rounded: the order of addition is no matter.
+            (round(area + more, 9), round(loss + added, 12), kernels + (more > 0), (*picks, i))
+            for area, loss, kernels, picks in reached
+            for i, (more, added) in enumerate(zip(layer_areas, layer_losses, strict=True))
         ]
-        sums.sort(key=lambda s: (s.area, s.loss))
+        sums.sort()
         reached, least = [], np.inf
-        for selection in sums:
-            if selection.loss < least:
-                reached.append(selection)
-                least = selection.loss
-    return reached
+        for entry in sums:
+            if entry[1] < least:
+                reached.append(entry)
+                least = entry[1]
+    return [Selection(picks, area, loss) for area, loss, _, picks in reached]
 
 
-def _from_least(layers: Sequence[Sequence[float]]) -> tuple[list[np.ndarray], float]:
-    """Each layer's numbers less its least one, and the sum of the least ones."""
-    arrays = [np.asarray(layer, float) for layer in layers]
-    return [layer - layer.min() for layer in arrays], float(sum(layer.min() for layer in arrays))
-
-
-def _range(layers: Sequence[np.ndarray]) -> float:
-    return float(sum(layer.max() for layer in layers)) or 1.0
+def rounded(values: Sequence[float], step: float) -> list[float]:
+    """The nearest multiples of a step that is a power of ten."""
+    return [round(round(value / step) * step, 12) for value in values]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,15 +14,14 @@ from torch import Tensor, nn
 from hwnorm.data.imageset import ImageSet
 from hwnorm.expression import ExpressionModule
 from hwnorm.network.fold import line_of
-from hwnorm.network.norms import NormSite, find_norms, observe
-from hwnorm.network.replacement import ChannelAffine, replace_norms
-from hwnorm.network.replay import Replay
-from hwnorm.network.residual import Projection, find_projections
-from hwnorm.network.ridge import USUAL_STRENGTH, fast_ridge, give_weights, weights_of
-from hwnorm.network.sensitivity import refit_weights
+from hwnorm.network.norms import NormSite, find_norms, first_tensor, observe
+from hwnorm.network.refit import Around, Student, Weighing
+from hwnorm.network.replacement import replace_norms, with_functions
+from hwnorm.network.residual import Projection
+from hwnorm.network.sensitivity import WEIGHED, refit_weights
 
-#: So many tokens are looked at: half of them to refit the layers, half to measure the loss.
-TOKENS = 50_176
+#: So many tokens are looked at: half of them to refit the layers, half to predict losses.
+TOKENS = 25_088
 #: A layer that sees fewer rows than this many times its inputs (a head behind pooling) is drawn to its
 #: weights in proportion: what it were fitted to else would be the noise.
 ENOUGH_ROWS = 50
@@ -40,215 +40,34 @@ class Measured:
     agreement: float | None
 
 
-class NetworkLoss:
-    """Measures networks whose norms are functions.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Training images, float32 (n, C, H, W): to refit layers, to predict losses, and to measure choices."""
 
-    Each layer around a replaced norm refits itself, in closed form, when the forward pass reaches it:
-    the readers of the norm to the original's pre-activations, the output projection after it to the
-    original's residual stream, each seeing the network as the fits before have left it. That is what
-    re-alignment does (:func:`hwnorm.realign.closed_form.realign`), in one forward pass of fewer images.
+    fit: Tensor
+    predict: Tensor
+    measure: Tensor
 
-    Args:
-        model: the original, in evaluation mode; stays as it is.
-        pixels: calibration images, float32 (n, C, H, W) (:func:`calibration`).
-        layers: the norms that functions stand in for.
-    """
+    @classmethod
+    def of(cls, model: nn.Module, images: ImageSet) -> Calibration:
+        """The first images, as many as make :data:`TOKENS`, and as many others again.
 
-    def __init__(self, model: nn.Module, pixels: Tensor, layers: Sequence[str]) -> None:
-        self.model, self.pixels = model, pixels
-        found = find_norms(model)
-        self.sites = {site.name: site for site in found if site.name in layers}
-        #: A network without norms whose linear layers have taken gamma and beta up, and no more.
-        self.folded = replace_norms(model, {name: nn.Tanh() for name in self.sites})
-        # Where the norms of queries and keys stay, the one before them is the last that is replaced.
-        self.projections = {
-            name if name in self.sites else projection.before: projection
-            for name, projection in find_projections(model, found).items()
-        }
-        #: Rows of a batch that belong to the fit; the others measure.
-        self.fitted = 0.5 if len(self.pixels) > 1 else 1.0
-        linears = [name for site in self.sites.values() for name in site.consumers]
-        linears += [projection.name for projection in self.projections.values()]
-        #: What the tokens of a refitted layer weigh; those that are not there weigh alike.
-        self.weights = refit_weights(model, self.pixels[: self.part(len(pixels))], linears)
-        self._record()
-
-    def part(self, rows: int) -> int:
-        """So many of a batch belong to the fit."""
-        return max(1, int(rows * self.fitted))
-
-    @torch.no_grad()
-    def _record(self) -> None:
-        """What readers read and where the residual stream is in the original, and its output."""
-        self.read: dict[str, Tensor] = {}
-        self.stream: dict[str, Tensor] = {}
-
-        def into(where: dict[str, Tensor], name: str) -> Any:
-            return lambda module, args: where.__setitem__(name, args[0])
-
-        handles = [
-            self.model.get_submodule(name).register_forward_pre_hook(into(self.read, name))
-            for site in self.sites.values()
-            for name in site.consumers
-        ] + [
-            self.model.get_submodule(name).register_forward_pre_hook(into(self.stream, name))
-            for name in {p.after for p in self.projections.values()}
-        ]
-        try:
-            self._output = self.model(self.pixels)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def coarse(self) -> NetworkLoss:
-        """The same on every fourth image: a quarter of the work."""
-        return NetworkLoss(self.model, self.pixels[::4], list(self.sites))
-
-    # --- the loss ------------------------------------------------------------------------------------
+        Where there are too few images, a quarter each and the rest; of one or two what there is, again.
+        """
+        wanted = max(4, TOKENS // _tokens(model))
+        count = min(wanted // 2, max(1, len(images) // 4))
+        pixels = torch.cat([part for part, _ in images.limited(4 * count).batches(100)])
+        fit, predict, measure = pixels[:count], pixels[count : 2 * count], pixels[2 * count :]
+        return cls(fit, predict if len(predict) else fit, measure if len(measure) else fit)
 
     @property
-    def has_head(self) -> bool:
-        """Whether the output is logits."""
-        classifier = getattr(self.model, "get_classifier", lambda: self.model)()
-        return not isinstance(classifier, nn.Identity)
-
-    def compare(self, output: Tensor) -> Measured:
-        """How far an output for the same images is from the original's."""
-        start = int(len(output) * self.fitted) % len(output)
-        wanted, got = self._output[start:].double(), output[start:].double()
-        if not self.has_head:
-            spread = (wanted - wanted.mean(0)).square().sum()
-            return Measured(float((got - wanted).square().sum() / spread), None)
-        log_p, log_q = wanted.log_softmax(1), got.log_softmax(1)
-        loss = (log_p.exp() * (log_p - log_q)).sum(1).mean()
-        agreement = (wanted.argmax(1) == got.argmax(1)).double().mean()
-        return Measured(float(loss), 100 * float(agreement))
-
-    def measure(self, functions: Mapping[str, nn.Module]) -> Measured:
-        """The loss with these functions: norm -> elementwise module."""
-        return Student(self, functions).measure()
+    def unseen(self) -> int:
+        """So many images neither a fit nor a prediction has seen: those to measure on."""
+        return 0 if self.measure is self.fit else len(self.measure)
 
 
-class Student:
-    """A network with functions for norms, which refits itself; single functions can be exchanged."""
-
-    def __init__(self, loss: NetworkLoss, functions: Mapping[str, nn.Module]) -> None:
-        self.loss = loss
-        self.model = replace_norms(loss.model, functions)
-        self.order = list(loss.sites)
-        self._folded = self._weights(self.model, self.order)
-        self._replay = Replay(self.model, loss.pixels, self.order)
-
-    @torch.no_grad()
-    def measure(self) -> Measured:
-        """Refit every layer, and measure."""
-        self._restore(self._folded)
-        with self._refitting(self.order):
-            output = self._replay.run()
-        return self.loss.compare(output)
-
-    @torch.no_grad()
-    def exchange(self, layer: str, function: nn.Module) -> Measured:
-        """Measure with another function at ``layer``, all layers from there on refitted.
-
-        Layers have to come in the order of execution. The student is left as it was.
-        """
-        at = self.order.index(layer)
-        own = self.model.get_submodule(layer)
-        later = self.order[at:]
-        fitted = self._weights(self.model, later)
-        other = self.loss.folded
-        line = isinstance(function, ExpressionModule) and line_of(function.expression) is not None
-        if line or isinstance(own, ChannelAffine):
-            other = replace_norms(self.loss.model, {layer: function})
-            function = other.get_submodule(layer)
-        try:
-            self._restore({name: self._folded[name] for name in fitted})
-            self._restore(self._weights(other, [layer]))
-            self.model.set_submodule(layer, function)
-            with self._refitting(later):
-                output = self._replay.run()
-        finally:
-            self.model.set_submodule(layer, own)
-            self._restore(fitted)
-        return self.loss.compare(output)
-
-    def advance(self, layer: str) -> None:
-        """Carry the activations to ``layer``, so that what comes before is not computed again."""
-        self._replay.advance(layer)
-
-    # --- refitting -----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _refitting(self, layers: Sequence[str]) -> Iterator[None]:
-        before: dict[str, Tensor] = {}
-        handles = []
-
-        def on(name: str, hook: Any) -> None:
-            handles.append(self.model.get_submodule(name).register_forward_pre_hook(hook))
-
-        for layer in layers:
-            for name in self.loss.sites[layer].consumers:
-                on(name, self._to_pre_activations(name))
-            projection = self.loss.projections.get(layer)
-            if projection is not None:
-                on(projection.before, lambda module, args, p=projection: before.update({p.before: args[0]}))
-                on(projection.name, self._to_stream(projection, before))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _to_pre_activations(self, name: str) -> Any:
-        original = self.loss.model.get_submodule(name)
-        read = self.loss.read[name]
-        return lambda module, args: self._refit(name, module, args[0], lambda part: original(read[:part]))
-
-    def _to_stream(self, projection: Projection, before: Mapping[str, Tensor]) -> Any:
-        after = self.loss.stream[projection.after]
-
-        def lacking(part: int) -> Tensor:
-            stream = before[projection.before]
-            return (after.reshape(stream.shape)[:part] - stream[:part]) / projection.scale
-
-        return lambda module, args: self._refit(projection.name, module, args[0], lacking)
-
-    def _refit(self, name: str, linear: nn.Module, x: Tensor, target: Any) -> None:
-        """Refit a linear layer on the rows that belong to the fit."""
-        if not isinstance(linear, nn.Linear):
-            return  # it keeps what has folded into it
-        part = self.loss.part(len(x))
-        rows = x[:part].reshape(-1, x.shape[-1])
-        weight, count = self.loss.weights.get(name), float(len(rows))
-        if weight is not None:
-            count /= float(weight.square().mean())  # of rows that weigh alike
-            weight = weight.repeat(len(rows) // len(weight))
-        enough = count / (ENOUGH_ROWS * rows.shape[1])
-        strength = USUAL_STRENGTH * max(1.0, 1.0 / enough)
-        wanted = target(part).reshape(len(rows), -1)
-        give_weights(linear, fast_ridge(rows, wanted, strength, weight, weights_of(linear)))
-
-    # --- weights -------------------------------------------------------------------------------------
-
-    def _weights(self, model: nn.Module, layers: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-        """Weight and bias of the layers that are refitted for these norms."""
-        names: list[str] = []
-        for layer in layers:
-            names += self.loss.sites[layer].consumers
-            if layer in self.loss.projections:
-                names.append(self.loss.projections[layer].name)
-        linears = {name: model.get_submodule(name) for name in names}
-        return {name: (linear.weight, linear.bias) for name, linear in linears.items()}
-
-    def _restore(self, weights: Mapping[str, tuple[Any, Any]]) -> None:
-        for name, (weight, bias) in weights.items():
-            linear = self.model.get_submodule(name)
-            linear.weight, linear.bias = weight, bias
-
-
-def calibration(model: nn.Module, images: ImageSet) -> Tensor:
-    """The first images, as many as make :data:`TOKENS`: float32 (n, C, H, W)."""
+def _tokens(model: nn.Module) -> int:
+    """Of one image, at the norm that sees most."""
     sites, tokens = find_norms(model), 1
 
     def count(site: NormSite) -> Any:
@@ -260,5 +79,156 @@ def calibration(model: nn.Module, images: ImageSet) -> Tensor:
 
     handles = [model.get_submodule(site.name).register_forward_pre_hook(count(site)) for site in sites]
     observe(model, handles)
-    wanted = images.limited(max(4, TOKENS // tokens))
-    return torch.cat([pixels for pixels, _ in wanted.batches(100)])
+    return tokens
+
+
+class Recorded:
+    """What the original has at all places where a network is refitted, for one batch.
+
+    Implements :class:`hwnorm.network.refit.Teacher`.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: nn.Module, pixels: Tensor, around: Around) -> None:
+        self.model = model
+        self.inputs: dict[str, Tensor] = {}
+
+        def into(name: str) -> Any:
+            return lambda module, args: self.inputs.__setitem__(name, args[0])
+
+        # Norms that nothing linear reads are fitted to themselves.
+        names = [name for site in around.sites for name in (site.consumers or (site.name,))]
+        names += [projection.after for projection in around.projections.values()]
+        handles = [model.get_submodule(name).register_forward_pre_hook(into(name)) for name in set(names)]
+        try:
+            model(pixels)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def reads(self, names: Sequence[str]) -> Iterator[Mapping[str, Tensor]]:
+        return iter([self.inputs])
+
+    def stream(self, projection: Projection) -> Iterator[Tensor]:
+        return iter([self.inputs[projection.after]])
+
+
+class NetworkLoss:
+    """Measures networks whose norms are functions.
+
+    Each layer around a replaced norm refits itself, in closed form, when the forward pass reaches it: the
+    same fits as those of re-alignment (:mod:`hwnorm.network.refit`), on fewer images.
+
+    What decides is computed in float64 (``exact``): in float32 the losses of one choice differ by 1 % from
+    machine to machine, as small errors of ill-conditioned fits add up through the layers.
+
+    Args:
+        model: the original, in evaluation mode; stays as it is.
+        images: the calibration images.
+        layers: the norms that functions stand in for.
+    """
+
+    def __init__(self, model: nn.Module, images: Calibration, layers: Sequence[str]) -> None:
+        self.model, self.images = model, images
+        self.exact = copy.deepcopy(model).double().requires_grad_(False)
+        self.around = Around.of(model, find_norms(model), layers)
+        linears = [name for site in self.around.sites for name in site.consumers]
+        linears += [projection.name for projection in self.around.projections.values()]
+        #: What the tokens of a refitted layer weigh; those that are not there weigh alike.
+        self.weights = refit_weights(self.exact, images.fit[:WEIGHED].double(), linears)
+        self._recorded: dict[torch.dtype, Recorded] = {}
+
+    def coarse(self) -> NetworkLoss:
+        """The same with fits to half of the images."""
+        images = replace(self.images, fit=self.images.fit[::2])
+        return NetworkLoss(self.model, images, self.layers)
+
+    @property
+    def layers(self) -> list[str]:
+        """The norms in the order of execution."""
+        return [site.name for site in self.around.sites]
+
+    def original(self, dtype: torch.dtype) -> nn.Module:
+        """The original in a precision."""
+        return self.exact if dtype == torch.float64 else self.model
+
+    def recorded(self, dtype: torch.dtype) -> Recorded:
+        """What the original has on the images of the fits."""
+        if dtype not in self._recorded:
+            pixels = self.images.fit.to(dtype)
+            self._recorded[dtype] = Recorded(self.original(dtype), pixels, self.around)
+        return self._recorded[dtype]
+
+    @cached_property
+    def has_head(self) -> bool:
+        """Whether the output is logits."""
+        classifier = getattr(self.model, "get_classifier", lambda: self.model)()
+        return not isinstance(classifier, nn.Identity)
+
+    def weighing(self, dtype: torch.dtype) -> Weighing:
+        """Tokens weigh by their place, and none are held out."""
+        count = len(self.images.fit)
+
+        def tokens(name: str, i: int) -> Tensor | None:
+            found = self.weights.get(name)
+            return None if found is None else found.to(dtype).repeat(count)
+
+        return Weighing(lambda i: False, tokens, enough=ENOUGH_ROWS)
+
+    def student(self, functions: Mapping[str, nn.Module], dtype: torch.dtype) -> nn.Module:
+        """The network with these functions, nothing refitted: norm -> elementwise module."""
+        # A line folds; others keep their own precision, which is none of the network's.
+        folded = {name: function if _is_line(function) else nn.Tanh() for name, function in functions.items()}
+        return with_functions(replace_norms(self.model, folded).to(dtype), functions).requires_grad_(False)
+
+    @torch.no_grad()
+    def measure(
+        self, functions: Mapping[str, nn.Module], unseen: Tensor, dtype: torch.dtype = torch.float32
+    ) -> Measured:
+        """Refit every layer, and measure on images that no fit has seen, (n, C, H, W)."""
+        batches = [self.images.fit.to(dtype), unseen.to(dtype)]
+        student = Student(self.student(functions, dtype), batches, self.around, fitted=1)
+        for site in self.around.sites:
+            student.refit(site, self.recorded(dtype), self.weighing(dtype))
+        *_, output = student.replay.outputs()
+        return self.compare(output, first_tensor(self.original(dtype)(batches[1])))
+
+    def compare(self, output: Tensor, wanted: Tensor) -> Measured:
+        """How far an output is from the original's for the same images."""
+        wanted, got = wanted.double(), output.double()
+        if not self.has_head:
+            return Measured(float((got - wanted).square().sum() / _spread(wanted)), None)
+        log_p, log_q = wanted.log_softmax(1), got.log_softmax(1)
+        loss = (log_p.exp() * (log_p - log_q)).sum(1).mean()
+        agreement = (wanted.argmax(1) == got.argmax(1)).double().mean()
+        return Measured(float(loss), 100 * float(agreement))
+
+    def directions(self, output: Tensor, count: int) -> Iterable[Tensor]:
+        """Random d with E[(d . e)^2 / 2] the loss of a small error e of an output, image by image.
+
+        The divergence is e^T (diag(p) - p p^T) e / 2 then.
+        """
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(count):
+            noise = torch.randn(output.shape, generator=generator).to(output)
+            if self.has_head:
+                p = output.softmax(1)
+                yield p.sqrt() * noise - p * (p.sqrt() * noise).sum(1, keepdim=True)
+            else:
+                yield noise * (2 * len(output) / _spread(output)).sqrt()
+
+    def loss_of(self, moves: Tensor) -> Tensor:
+        """The loss of moves along :meth:`directions`, float64 (..., directions x images): (...,).
+
+        A divergence grows with the square of a small error, and with a large one itself, so that no image
+        counts for all others: sqrt(1 + m^2) - 1.
+        """
+        return ((1 + moves.square()).sqrt() - 1 if self.has_head else moves.square() / 2).mean(-1)
+
+
+def _spread(wanted: Tensor) -> Tensor:
+    return (wanted - wanted.mean(0)).square().sum()
+
+
+def _is_line(function: nn.Module) -> bool:
+    return isinstance(function, ExpressionModule) and line_of(function.expression) is not None

@@ -1,8 +1,8 @@
-"""What a layer may be built as: functions of its front, steeper ones, one that its readers want, a fold."""
+"""What a layer may be built as: functions of its front, steeper ones, one that its consumers want, a fold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,7 +16,8 @@ from hwnorm.expression import Expression, X, apply, constant, parse
 from hwnorm.lowering.lower import lower
 from hwnorm.network.fold import line_of
 from hwnorm.profile import LayerProfile
-from hwnorm.search.fitness import NO_LIMITS, Judge
+from hwnorm.search.constants import with_gain
+from hwnorm.search.fitness import NO_LIMITS, SNAP_LOSS, Judge
 from hwnorm.search.front import Point
 from hwnorm.search.layer import Front
 from hwnorm.search.price import Limits
@@ -31,9 +32,9 @@ SHARPER = (1.0, 1.5, 2.0, 3.0, 4.0)
 ALIKE = 0.999
 #: Functions that explain less than this share of what any could are not offered.
 LEAST_SHARE = 0.5
-#: At most so many a layer, besides the one that folds and that for its readers.
+#: At most so many a layer, besides the one that folds and that for its consumers.
 MOST = 6
-#: A table for the readers explains so much of the function that they want.
+#: A table for the consumers explains so much of the function that they want.
 FAITHFUL = 0.998
 
 NOTHING = Resources(**{field.name: 0 for field in fields(Resources)})
@@ -95,34 +96,43 @@ def shapes(
     """The functions to try for a layer, smallest area first; the first is affine: it folds.
 
     Of those that are alike the cheapest is kept, and of too many those that differ most. If there is
-    a function that the readers want (:mod:`hwnorm.choose.readers`), ``wanted`` holds it as y: a table for it
-    is always among them.
+    a function that the consumers want (:mod:`hwnorm.choose.consumers`), ``wanted`` holds it as y: a table
+    for it is always among them.
     """
     judge = Judge(profile, (front.input, front.output), target, clock_mhz, limits)
     found = []
     for point in front.points:
         picked = without_affine(parse(point.expression))
         for factor in SHARPER:
-            candidate = judge.candidate(picked.at(apply("mul", constant(factor), X)))
-            if candidate is None or candidate.r2 < LEAST_SHARE * front.ceiling_r2:
+            steeper = picked.at(apply("mul", constant(factor), X))
+            function = with_gain(steeper, judge.points, SNAP_LOSS * profile.variance)
+            if function is None or line_of(function) is not None:
                 continue
-            if line_of(candidate.expression) is None:
-                family = point.family
-                found.append(Shape(candidate.expression, area_of(point, target), family))
+            with np.errstate(all="ignore"):
+                r2 = profile.r2(function.numpy(profile.x))
+            if r2 >= LEAST_SHARE * front.ceiling_r2:  # not where it has no value
+                found.append(Shape(function, area_of(point, target), point.family))
     straight = Shape(_line(profile), 0.0, "affine")
     found.sort(key=lambda shape: shape.area)
     always = [straight]
     if wanted is not None:
-        judge = Judge(wanted, (front.input, front.output), target, clock_mhz, limits)
-        priced = tables(judge)
+        priced = tables(Judge(wanted, (front.input, front.output), target, clock_mhz, limits))
         if priced:
             best = next((table for table in priced if table.r2 > FAITHFUL), priced[-1])
             always.append(Shape(best.expression, best.cost, "table"))
-    return _differing(always, found, profile)
+    return _differing(always, found, profile, lambda shape: judge.priced(shape.expression, "") is not None)
 
 
-def _differing(always: Sequence[Shape], others: Sequence[Shape], profile: LayerProfile) -> list[Shape]:
-    """Those, and of the others always the one that is least like what is taken, until the rest is alike."""
+def _differing(
+    always: Sequence[Shape],
+    others: Sequence[Shape],
+    profile: LayerProfile,
+    buildable: Callable[[Shape], bool],
+) -> list[Shape]:
+    """Those, and of the others always the one that is least like what is taken, until the rest is alike.
+
+    ``buildable`` takes time: it is asked of what would be taken alone.
+    """
     found = [*always, *others]
     weight = np.sqrt(profile.weight / profile.weight.sum())
     rows = []
@@ -140,17 +150,18 @@ def _differing(always: Sequence[Shape], others: Sequence[Shape], profile: LayerP
     while left and len(taken) < len(always) + MOST:
         # Ties go to the smaller area.
         best = min(left, key=lambda i: (round(alike[i, taken].max(), 4), found[i].area, i))
-        taken.append(best)
         left.remove(best)
+        if buildable(found[best]):
+            taken.append(best)
     first, *rest = (found[i] for i in taken)
     return [first, *sorted(rest, key=lambda shape: shape.area)]
 
 
 def _line(profile: LayerProfile) -> Expression:
-    """The affine function of least squares."""
-    gain, offset = np.polyfit(profile.x, profile.y, 1, w=np.sqrt(profile.weight))
-    scaled = apply("mul", constant(float(gain)), X)
-    return apply("add", scaled, constant(float(offset)))
+    """The affine function of least squares, its constants rounded to what every machine agrees on."""
+    fitted = np.polyfit(profile.x, profile.y, 1, w=np.sqrt(profile.weight))
+    gain, offset = (constant(float(f"{value:.7g}")) for value in fitted)
+    return apply("add", apply("mul", gain, X), offset)
 
 
 def without_affine(expression: Expression) -> Expression:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from hwnorm.choose import knapsack
-from hwnorm.choose.network import Measured, NetworkLoss, Student
+from hwnorm.choose.consumers import Reading, readings
+from hwnorm.choose.effect import effects, gradients_of
+from hwnorm.choose.network import NetworkLoss
 from hwnorm.choose.offers import Offer, Shape, area_of, build, shapes
-from hwnorm.choose.readers import wanted
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.expression import Expression, parse
 from hwnorm.network.fold import line_of
@@ -23,13 +26,15 @@ from hwnorm.workers import workers
 
 #: So many functions of a layer are lowered, besides the one that folds.
 LOWERED = 4
+#: Losses are rounded to so many digits of the base's: what is told apart by less is decided by area.
+DIGITS = 3
 
 
 @dataclass(frozen=True)
 class Survey:
     """Each layer's offers, and what each adds to the network's loss.
 
-    ``losses`` are differences from ``base_loss``, the loss of the choice ``base``, each by one exchange.
+    ``losses`` are differences from ``base_loss``, the loss of the choice ``base``, each of one exchange.
     Both are a sequence a layer, as ``areas`` is.
     """
 
@@ -41,7 +46,7 @@ class Survey:
 
     def loss(self, selection: knapsack.Selection) -> float:
         """The network's loss with a selection, if exchanges add up; a KL divergence is never below zero."""
-        return max(0.0, self.base_loss + selection.loss)
+        return max(0.0, round(self.base_loss + selection.loss, 12))
 
     def functions(self, picks: Sequence[int]) -> dict[str, nn.Module]:
         """Layer -> the function that is picked, as the hardware computes it."""
@@ -65,94 +70,111 @@ def survey(
     operators: Collection[str] | None,
     jobs: int,
 ) -> Survey:
-    """Try functions of every layer in the network, lower the useful ones, and measure these bit-true.
+    """Find what functions of every layer do to the network, lower the useful ones, and find it out bit-true.
 
-    First every shape is tried in floating point, on a quarter of the images, where all other layers have
-    one of middling R2.
-    Those that may be part of a good choice are lowered. They are measured again as the hardware computes
-    them, where all other layers have what the first losses choose at half of the largest useful area.
+    What a function does is told to first order (:mod:`hwnorm.choose.effect`), on fewer images at first. Those
+    that may be part of a good choice are lowered, and looked at again as the hardware computes them. What
+    they choose at half of the largest useful area is measured in the network: its loss sets the scale.
+
+    Losses are computed in float64, and rounded to :data:`DIGITS` digits of the base's before anything is
+    decided by them: it hangs on no sum's last digits.
 
     Args:
         fronts, profiles: by layer.
         limits: of each kernel.
         operators: that functions may use; None for all.
-        jobs: processes that lower; the result does not depend on it.
+        jobs: processes that price and lower; the result does not depend on it.
     """
-    for_readers = wanted(network, profiles) if operators is None or "rom" in operators else {}
-    found = {
-        layer: shapes(fronts[layer], profiles[layer], for_readers.get(layer), target, clock_mhz, limits)
-        for layer in network.sites
-    }
-    modules = {layer: [_sketch(shape, fronts[layer]) for shape in tried] for layer, tried in found.items()}
-    start = {layer: modules[layer][_middling(tried, profiles[layer])] for layer, tried in found.items()}
-    _, first = _deltas(network.coarse(), start, modules, "try functions")
-    kept = {layer: _kept(tried, first[layer]) for layer, tried in found.items()}
-
-    orders = [
-        (layer, i, (str(found[layer][i].expression), found[layer][i].family, fronts[layer], profiles[layer]))
-        for layer, indices in kept.items()
-        for i in indices
-    ]
-    offers: dict[str, list[Offer]] = {layer: [] for layer in found}
-    before: dict[str, list[float]] = {layer: [] for layer in found}
-    with workers(min(jobs, len(orders))) as pool, progress_bar() as bar:
-        task = bar.add_task("lower functions", total=len(orders))
-        building = [pool.submit(build, *order, target, clock_mhz, limits) for _, _, order in orders]
-        for (layer, i, _), future in zip(orders, building, strict=True):
-            offer = future.result()
-            if offer is not None:
-                offers[layer].append(offer)
-                before[layer].append(first[layer][i])
-            bar.advance(task)
+    reading = readings(network) if operators is None or "rom" in operators else {}
+    with workers(min(jobs, len(network.layers))) as pool:
+        pricing = {
+            layer: pool.submit(
+                _shapes, fronts[layer], profiles[layer], reading.get(layer), target, clock_mhz, limits
+            )
+            for layer in network.layers
+        }
+        # Meanwhile this process finds what does not depend on them.
+        gradients, coarse = gradients_of(network), network.coarse()
+        found = {layer: future.result() for layer, future in pricing.items()}
+        sketches = {
+            layer: [_sketch(shape, fronts[layer]) for shape in tried] for layer, tried in found.items()
+        }
+        first = _rounded(_losses(coarse, gradients, sketches, "try functions"))
+        kept = {layer: _kept(found[layer], losses) for layer, losses in zip(found, first, strict=True)}
+        orders = [
+            (layer, (str(found[layer][i].expression), found[layer][i].family, fronts[layer], profiles[layer]))
+            for layer, indices in kept.items()
+            for i in indices
+        ]
+        offers: dict[str, list[Offer]] = {layer: [] for layer in found}
+        with progress_bar() as bar:
+            task = bar.add_task("lower functions", total=len(orders))
+            building = [pool.submit(build, *order, target, clock_mhz, limits) for _, order in orders]
+            for (layer, _), future in zip(orders, building, strict=True):
+                offer = future.result()
+                if offer is not None:
+                    offers[layer].append(offer)
+                bar.advance(task)
 
     areas = [[area_of(offer.resources, target) for offer in of_layer] for of_layer in offers.values()]
-    estimated = list(before.values())
-    best = knapsack.select(areas, estimated)
-    assert best is not None  # without a limit there always is one
-    base = knapsack.select(areas, estimated, most_area=best.area / 2) or best
     exact = {layer: [module(offer) for offer in of_layer] for layer, of_layer in offers.items()}
-    picked = {layer: exact[layer][i] for layer, i in zip(offers, base.picks, strict=True)}
-    at_base, second = _deltas(network, picked, exact, "measure functions")
-    return Survey(offers, areas, list(second.values()), base.picks, at_base.loss)
+    alone = _losses(network, gradients, exact, "measure functions")
+    base = _base(areas, _rounded(alone)).picks
+    picked = {layer: exact[layer][i] for layer, i in zip(offers, base, strict=True)}
+    measured = network.measure(picked, network.images.predict, torch.float64).loss
+    step = _step(measured)
+    (base_loss,) = knapsack.rounded([measured], step)
+    of_base = [of_layer[i] for of_layer, i in zip(alone, base, strict=True)]
+    ratio = base_loss / sum(of_base) if sum(of_base) > 0 else 1.0
+    losses = [
+        knapsack.rounded([ratio * (loss - at_base) for loss in of_layer], step)
+        for of_layer, at_base in zip(alone, of_base, strict=True)
+    ]
+    return Survey(offers, areas, losses, base, base_loss)
 
 
-def deltas(
+def _shapes(
+    front: Front,
+    profile: LayerProfile,
+    reading: Reading | None,
+    target: Target,
+    clock_mhz: float,
+    limits: Limits,
+) -> list[Shape]:
+    """The functions to try for a layer (:func:`hwnorm.choose.offers.shapes`), that for its consumers too."""
+    wanted = None if reading is None else reading.wanted(profile)
+    return shapes(front, profile, wanted, target, clock_mhz, limits)
+
+
+def _base(areas: Sequence[Sequence[float]], losses: Sequence[Sequence[float]]) -> knapsack.Selection:
+    """What is chosen at half of the largest useful area."""
+    best = knapsack.select(areas, losses)
+    assert best is not None  # without a limit there always is one
+    return knapsack.select(areas, losses, most_area=best.area / 2) or best
+
+
+def _rounded(losses: Sequence[Sequence[float]]) -> list[list[float]]:
+    """To :data:`DIGITS` digits of the least sum of one a layer."""
+    step = _step(sum(map(min, losses)))
+    return [knapsack.rounded(of_layer, step) for of_layer in losses]
+
+
+def _step(loss: float) -> float:
+    """The power of ten that gives a loss :data:`DIGITS` digits."""
+    return float(10.0 ** (math.floor(math.log10(max(loss, 1e-9))) + 1 - DIGITS))
+
+
+def _losses(
     network: NetworkLoss,
-    base: Mapping[str, nn.Module],
-    candidates: Mapping[str, Sequence[nn.Module]],
-    step: Callable[[], None] = lambda: None,
-) -> tuple[Measured, dict[str, list[float]]]:
-    """The loss of ``base``, and what it changes by where one layer is exchanged for each candidate.
-
-    Every layer has a function meanwhile, and all linear layers from the exchange on are refitted: so
-    the changes add up better than those of single functions in the original network would.
-
-    Args:
-        base: layer -> function.
-        candidates: layer -> functions to try.
-        step: is called after each.
-    """
-    student = Student(network, base)
-    at_base = student.measure()
-    found: dict[str, list[float]] = {}
-    for layer in student.order:
-        student.advance(layer)
-        found[layer] = []
-        for function in candidates[layer]:
-            found[layer].append(student.exchange(layer, function).loss - at_base.loss)
-            step()
-    return at_base, found
-
-
-def _deltas(
-    network: NetworkLoss,
-    base: Mapping[str, nn.Module],
+    gradients: Mapping[str, Sequence[Tensor]],
     candidates: Mapping[str, Sequence[nn.Module]],
     label: str,
-) -> tuple[Measured, dict[str, list[float]]]:
+) -> list[list[float]]:
+    """What each function loses by itself, to first order: a sequence a layer."""
     with progress_bar() as bar:
         task = bar.add_task(label, total=sum(map(len, candidates.values())))
-        return deltas(network, base, candidates, lambda: bar.advance(task))
+        moves = effects(network, gradients, candidates, lambda: bar.advance(task))
+    return [network.loss_of(of_layer).tolist() for of_layer in moves.values()]
 
 
 class _Saturating(nn.Module):
@@ -173,13 +195,6 @@ def _sketch(shape: Shape, front: Front) -> nn.Module:
     if line_of(shape.expression) is not None:
         return shape.expression.to_module()
     return _Saturating(shape.expression, front)
-
-
-def _middling(tried: Sequence[Shape], profile: LayerProfile) -> int:
-    """Of the functions that do not fold (if there are any) the one of median R2."""
-    built = list(range(1, len(tried))) or [0]
-    built.sort(key=lambda i: profile.r2(tried[i].expression.numpy(profile.x)))
-    return built[len(built) // 2]
 
 
 def _kept(tried: Sequence[Shape], losses: Sequence[float]) -> list[int]:

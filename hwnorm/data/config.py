@@ -10,6 +10,12 @@ from hwnorm.builtin import model as builtin
 from hwnorm.timm_compat import import_timm
 
 
+def has_input_config(model: nn.Module) -> bool:
+    """Whether a model tells what it wants to see: by timm's config, or by its patches' image size."""
+    sized = getattr(getattr(model, "patch_embed", None), "img_size", None) is not None
+    return sized or any(getattr(model, name, None) for name in ("pretrained_cfg", "default_cfg"))
+
+
 def input_config(model: nn.Module) -> dict[str, Any]:
     """Return timm's data config of a model, corrected to the size and channels it was built with.
 

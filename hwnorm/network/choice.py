@@ -3,60 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from pydantic import computed_field, model_validator
+
+from hwnorm.artefact import Artefact, Part
 from hwnorm.cost.cost import Resources
-from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.serial import from_json, to_json
-from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact
+from hwnorm.datapath.serial import DatapathField
+from hwnorm.files import digest
+from hwnorm.names import LayerName, TopName
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Part):
     """The function of one layer and its hardware; ``top`` is the name of its Verilog module.
 
     An affine function has no datapath: its gain and offset fold into the linear layers that read the
     norm, and nothing is left to build. ``family`` is that of the search's rivals.
     """
 
-    layer: str
-    top: str
+    layer: LayerName
+    top: TopName
     expression: str
     family: str
     r2: float
     r2_bit_true: float
     ceiling_r2: float
     resources: Resources
-    datapath: Datapath | None
+    datapath: DatapathField | None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def folded(self) -> bool:
         """Whether there is nothing to build."""
         return self.datapath is None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return vars(self) | {
-            "resources": self.resources.to_json(),
-            "folded": self.folded,
-            "datapath": None if self.datapath is None else to_json(self.datapath),
-        }
+    @model_validator(mode="before")
+    @classmethod
+    def _folded_follows(cls, data: Any) -> Any:
+        """Files say ``folded`` too; it follows from the datapath."""
+        if isinstance(data, dict) and "folded" in data:
+            said, path = data["folded"], data.get("datapath")
+            if said != (path is None):
+                raise ValueError(f"folded is {said}, and its datapath says otherwise")
+            return {name: value for name, value in data.items() if name != "folded"}
+        return data
+
+
+class Budget(Part):
+    """What a choice keeps: an area, a loss, or neither; then it stays near the least loss (``within``)."""
+
+    total_area: float | None
+    max_loss: float | None
+    within: float
+
+
+class Choice(Artefact):
+    """One function a layer, in the order of execution, and what the network loses by them."""
+
+    KIND = "choice"
+
+    budget: Budget
+    area: float
+    predicted_loss: float
+    measured_loss: float | None
+    agreement: float | None
+    layers: tuple[Chosen, ...]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        # Folders are called by tops, and some file systems do not tell case apart.
+        for what, names in (
+            ("layers", [c.layer for c in self.layers]),
+            ("tops", [c.top.lower() for c in self.layers]),
+        ):
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"two {what} are called {twice[0]!r}")
+        return self
 
 
 def read_choice(path: Path) -> list[Chosen]:
-    """Read ``choice.json``, in the order of execution.
+    """The functions in a ``choice.json``, in the order of execution.
 
     Raises:
         InputError: it is missing or damaged.
     """
-    data = read_artefact(path, "choice")
-    try:
-        return [_chosen(dict(layer)) for layer in data["layers"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({error}); choose again") from None
+    return list(Choice.read(path, "choose again").layers)
 
 
 def functions_digest(chosen: Sequence[Chosen]) -> str:
@@ -75,11 +108,3 @@ def functions_digest(chosen: Sequence[Chosen]) -> str:
             for c in chosen
         ]
     )
-
-
-def _chosen(layer: dict[str, Any]) -> Chosen:
-    folded, path = layer.pop("folded"), layer.pop("datapath")
-    if folded != (path is None):
-        raise ValueError(f"layer {layer.get('layer')}: folded {folded}, and its datapath says otherwise")
-    used = Resources(**layer.pop("resources"))
-    return Chosen(**layer, resources=used, datapath=None if path is None else from_json(path))

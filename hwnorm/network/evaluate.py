@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.network.norms import device_of, first_tensor
+from hwnorm.network.paired import Z95, PairedAccuracy, PairedCosine, wilson
 from hwnorm.progress import track
-
-#: Two-sided 95 % quantile of the normal distribution.
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +29,9 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % score interval in per cent (E. B. Wilson, JASA 22, 1927)."""
-        n, p = self.total, self.correct / self.total
-        centre = p + _Z**2 / (2 * n)
-        half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-        scale = 100.0 / (1 + _Z**2 / n)
-        return max(0.0, (centre - half) * scale), min(100.0, (centre + half) * scale)
+        """Wilson's 95 % score interval in per cent."""
+        low, high = wilson(self.correct, self.total)
+        return 100.0 * low, 100.0 * high
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types, with per cent and interval."""
@@ -52,7 +47,8 @@ class Scores:
     """Of one network on some images; ``top1`` and ``top5`` are None for one without classes.
 
     ``cosine`` is the mean cosine between its outputs and the teacher's, ``cosine_interval`` its 95 %
-    interval, ``cosine_centred`` the same of outputs less the teacher's mean output.
+    interval, ``cosine_centred`` the same of outputs less the teacher's mean output. ``paired`` compares it
+    with the teacher image by image: top-1, or the cosine where there are no classes; None of the teacher.
     """
 
     top1: Accuracy | None
@@ -60,6 +56,7 @@ class Scores:
     cosine: float
     cosine_interval: tuple[float, float]
     cosine_centred: float
+    paired: PairedAccuracy | PairedCosine | None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -88,35 +85,49 @@ def evaluate(
         progress: label of the bar; None shows none.
     """
     device = device_of(teacher)
-    outputs: dict[str, list[Tensor]] = {name: [] for name in networks}
-    wanted: list[Tensor] = []
+    # The same network under two names is run once, the teacher among them too.
+    distinct = {id(network): network for network in (teacher, *networks.values())}
+    outputs: dict[int, list[Tensor]] = {key: [] for key in distinct}
     truth: list[Tensor] = []
     steps = images.batches(batch)
     for pixels, labels in track(steps, progress, -(-len(images) // batch)) if progress else steps:
         at = pixels.to(device)
-        wanted.append(first_tensor(teacher(at)).flatten(1).cpu())
         truth.append(labels)
-        for name, network in networks.items():
-            same = network is teacher
-            outputs[name].append(wanted[-1] if same else first_tensor(network(at)).flatten(1).cpu())
-    target, labels = torch.cat(wanted), torch.cat(truth)
-    return {name: _score(torch.cat(found), target, labels, classes) for name, found in outputs.items()}
+        for key, network in distinct.items():
+            outputs[key].append(first_tensor(network(at)).flatten(1).cpu())
+    found = {key: torch.cat(parts) for key, parts in outputs.items()}
+    target, labels = found[id(teacher)], torch.cat(truth)
+    return {
+        name: _score(found[id(network)], target, labels, classes, network is teacher)
+        for name, network in networks.items()
+    }
 
 
-def _score(found: Tensor, target: Tensor, labels: Tensor, classes: int) -> Scores:
+def _score(found: Tensor, target: Tensor, labels: Tensor, classes: int, is_teacher: bool) -> Scores:
     cosines = torch.cosine_similarity(found, target).double()
     mean = target.mean(0)
     centred = torch.cosine_similarity(found - mean, target - mean).double().mean()
-    half = _Z * float(cosines.std()) / math.sqrt(len(cosines)) if len(cosines) > 1 else 1.0
+    half = Z95 * float(cosines.std()) / math.sqrt(len(cosines)) if len(cosines) > 1 else 1.0
     middle = float(cosines.mean())
     interval = max(-1.0, middle - half), min(1.0, middle + half)
-    counted = [_accuracy(found, labels, k) if classes else None for k in (1, 5)]
-    return Scores(counted[0], counted[1], middle, interval, float(centred))
+    if not classes:
+        paired = None if is_teacher else PairedCosine.of(cosines, torch.ones_like(cosines))
+        return Scores(None, None, middle, interval, float(centred), paired)
+    first, five = (_right(found, labels, k) for k in (1, 5))
+    return Scores(
+        Accuracy(int(first.sum()), len(labels)),
+        Accuracy(int(five.sum()), len(labels)),
+        middle,
+        interval,
+        float(centred),
+        None if is_teacher else PairedAccuracy.of(first, _right(target, labels, 1)),
+    )
 
 
-def _accuracy(logits: Tensor, labels: Tensor, k: int) -> Accuracy:
+def _right(logits: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Whether an image's label is among the best k: (images,) of bool."""
     best = logits.topk(min(k, logits.shape[1]), dim=1).indices
-    return Accuracy(int((best == labels[:, None]).any(1).sum()), len(labels))
+    return (best == labels[:, None]).any(1)
 
 
 @torch.no_grad()

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from hwnorm.data.config import input_config
+from hwnorm.data.config import has_input_config, input_config
 from hwnorm.errors import InputError
 
 #: ``layernorm`` takes mean and deviation away, ``rmsnorm`` the root of the mean square alone.
 NormKind = Literal["layernorm", "rmsnorm"]
 #: ``query-key`` norms act on the heads of an attention, the ``final`` one is the last that runs.
 NormRole = Literal["block", "query-key", "final"]
+
+#: What a model's forward takes: one tensor, or its positional arguments.
+ExampleInputs = Tensor | tuple[Tensor, ...]
 
 #: Steps of autograd's graph through which a per-channel affine may pass: views, reorderings of
 #: tokens, and pooling. Whether it really does is tried out (:func:`_passes_through`).
@@ -74,16 +77,39 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def example_images(model: nn.Module) -> Tensor:
-    """Two images of seeded noise in the model's input size, float32 (2, C, H, W), on its device."""
+    """Two images of seeded noise in the model's input size, float32 (2, C, H, W), on its device.
+
+    Raises:
+        InputError: nothing tells what the model takes.
+    """
+    if not has_input_config(model):
+        raise InputError(
+            f"{type(model).__name__}: has no timm data config that tells its input; give example_inputs, "
+            "a tensor or a tuple of tensors as forward takes them"
+        )
     noise = torch.randn(2, *input_config(model)["input_size"], generator=torch.Generator().manual_seed(0))
     return noise.to(device_of(model))
 
 
+def example_arguments(model: nn.Module, example_inputs: ExampleInputs | None) -> tuple[Tensor, ...]:
+    """The arguments of a forward pass, on the model's device; :func:`example_images` where none are given.
+
+    Raises:
+        InputError: none are given, and nothing tells what the model takes.
+    """
+    if example_inputs is None:
+        return (example_images(model),)
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    return tuple(argument.to(device_of(model)) for argument in given)
+
+
 @torch.no_grad()
-def observe(model: nn.Module, handles: Iterable[RemovableHandle]) -> None:
-    """Run a model once on :func:`example_images` for the hooks that watch it, and remove them."""
+def observe(
+    model: nn.Module, handles: Iterable[RemovableHandle], *, example_inputs: ExampleInputs | None = None
+) -> None:
+    """Run a model once on its :func:`example_arguments` for the hooks that watch it, and remove them."""
     try:
-        model(example_images(model))
+        model(*example_arguments(model, example_inputs))
     finally:
         for handle in handles:
             handle.remove()
@@ -139,16 +165,21 @@ def select_norms(sites: Sequence[NormSite], only: Iterable[str], skip: Iterable[
     return left
 
 
-def find_norms(model: nn.Module) -> list[NormSite]:
-    """Return the norm sites in the order of execution, by tracing one batch of noise.
+def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None) -> list[NormSite]:
+    """Return the norm sites in the order of execution, by tracing one forward pass.
 
     A norm is what computes one: LayerNorm, LayerNorm2d, RMSNorm and their like of any library, found
     by comparing their output. Who reads a norm is taken from autograd's graph, an edge for each
     reader; that weight and bias pass through to the readers found is then tried out.
 
+    Args:
+        example_inputs: what the model takes, of any shape: a tensor, or a tuple of forward's positional
+            arguments. None: noise in the image size of a model that timm's data config tells of.
+
     Raises:
-        InputError: the model has no such norm.
+        InputError: the model has no such norm, or nothing tells what it takes.
     """
+    arguments = example_arguments(model, example_inputs)
     calls: list[tuple[NormSite, Tensor]] = []
     reads: list[tuple[str, Tensor]] = []
 
@@ -170,8 +201,8 @@ def find_norms(model: nn.Module) -> list[NormSite]:
                 handles.append(module.register_forward_pre_hook(on_reader(name)))
             elif _may_be_norm(module):
                 handles.append(module.register_forward_hook(on_norm(name)))
-        with torch.enable_grad():
-            output = first_tensor(model(example_images(model).requires_grad_()))
+        with torch.enable_grad(), _traced(model, arguments) as traced:
+            output = first_tensor(model(*traced))
     finally:
         for handle in handles:
             handle.remove()
@@ -196,7 +227,20 @@ def find_norms(model: nn.Module) -> list[NormSite]:
     found = list(sites.values())
     if found[-1].role == "block":
         found[-1] = replace(found[-1], role="final")
-    return _tried(model, found)
+    return _tried(model, found, arguments)
+
+
+@contextmanager
+def _traced(model: nn.Module, arguments: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+    """The arguments with gradients; numbers of tokens can have none, so that the parameters have some too."""
+    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+    for parameter in frozen:
+        parameter.requires_grad_()
+    try:
+        yield tuple(x.detach().requires_grad_(x.is_floating_point()) for x in arguments)
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def norm_eps(module: nn.Module) -> float | None:
@@ -313,19 +357,21 @@ def _readers(output: Tensor) -> dict[Any, int]:
     return count
 
 
-def _tried(model: nn.Module, sites: list[NormSite]) -> list[NormSite]:
+def _tried(model: nn.Module, sites: list[NormSite], arguments: tuple[Tensor, ...]) -> list[NormSite]:
     """Keep the consumers of those norms whose affine really passes through to them."""
     foldable = [site for site in sites if site.consumers]
-    if not foldable or _passes_through(model, foldable):
+    if not foldable or _passes_through(model, foldable, arguments):
         return sites
     return [
-        site if not site.consumers or _passes_through(model, [site]) else replace(site, consumers=())
+        site
+        if not site.consumers or _passes_through(model, [site], arguments)
+        else replace(site, consumers=())
         for site in sites
     ]
 
 
 @torch.no_grad()
-def _passes_through(model: nn.Module, sites: list[NormSite]) -> bool:
+def _passes_through(model: nn.Module, sites: list[NormSite], arguments: tuple[Tensor, ...]) -> bool:
     """Give norms a random affine on top and take it away at their consumers: does the output stay?"""
     draw = torch.Generator().manual_seed(1)
     handles = []
@@ -345,18 +391,18 @@ def _passes_through(model: nn.Module, sites: list[NormSite]) -> bool:
 
         return hook
 
-    x = example_images(model)
-    expected = first_tensor(model(x))
+    expected = first_tensor(model(*arguments))
+    device = expected.device
     try:
         for site in sites:
-            gain = 1 + torch.rand(site.channels, generator=draw).to(x.device)
-            shift = torch.rand(site.channels, generator=draw).to(x.device)
+            gain = 1 + torch.rand(site.channels, generator=draw).to(device)
+            shift = torch.rand(site.channels, generator=draw).to(device)
             handles.append(model.get_submodule(site.name).register_forward_hook(put(gain, shift, site.axis)))
             for name in site.consumers:
                 consumer = model.get_submodule(name)
                 hook = take(gain, shift, channel_axis(consumer))
                 handles.append(consumer.register_forward_pre_hook(hook))
-        found = first_tensor(model(x))
+        found = first_tensor(model(*arguments))
     finally:
         for handle in handles:
             handle.remove()

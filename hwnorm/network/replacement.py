@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, ExpressionModule, parse
-from hwnorm.network.choice import Chosen, read_choice
+from hwnorm.files import digest
+from hwnorm.network.choice import Chosen, functions_digest, read_choice
 from hwnorm.network.fold import fold_affine, line_of
-from hwnorm.network.norms import NormSite, device_of, find_norms, norm_affine, per_channel
+from hwnorm.network.norms import ExampleInputs, NormSite, device_of, find_norms, norm_affine, per_channel
 
 #: What a choice may be: a run folder or its ``choice.json``, what is in that, or a function for each
 #: norm by its name: text, an expression, a datapath, or any elementwise module.
@@ -64,7 +67,9 @@ class Replaced:
     whole: bool
 
 
-def replace(model: nn.Module, choice: Choice, *, fixed: bool = False) -> nn.Module:
+def replace(
+    model: nn.Module, choice: Choice, *, fixed: bool = False, example_inputs: ExampleInputs | None = None
+) -> nn.Module:
     """Return a copy of ``model`` in which each chosen norm is its function.
 
     The result is an ordinary module in the state (training or evaluation) and on the device of ``model``: it
@@ -77,11 +82,47 @@ def replace(model: nn.Module, choice: Choice, *, fixed: bool = False) -> nn.Modu
         choice: a function for each norm that is to go (:data:`Choice`).
         fixed: compute what the hardware computes, bit for bit (gradients are those of the expression,
             straight through the rounding). Needs datapaths: a run's choice, or a mapping to them.
+        example_inputs: what the model takes, where timm's data config does not tell: a tensor, or a tuple
+            of forward's positional arguments.
 
     Raises:
-        InputError: a name is no norm of the model, or there is no datapath where ``fixed`` needs one.
+        InputError: a name is no norm of the model, there is no datapath where ``fixed`` needs one, or nothing
+            tells what the model takes.
     """
-    return replace_norms(model, functions_of(choice, fixed))
+    return replace_norms(model, functions_of(choice, fixed), example_inputs=example_inputs)
+
+
+def realigned(
+    model: nn.Module, folder: Path | str, *, fixed: bool = False, example_inputs: ExampleInputs | None = None
+) -> nn.Module:
+    """The re-aligned network of a run folder, or of a picked point of a sweep.
+
+    Args:
+        model: the network that the run began with; stays as it is.
+        folder: with ``choice.json`` and ``realigned.safetensors``.
+        fixed, example_inputs: as for :func:`replace`.
+
+    Raises:
+        InputError: a file is missing or damaged, the weights belong to another choice, or do not fit the
+            model.
+    """
+    chosen = read_choice(Path(folder) / "choice.json")
+    path = Path(folder) / "realigned.safetensors"
+    again = f"`hwnorm realign {folder}` makes them anew"
+    try:
+        with safe_open(path, "pt") as file:
+            told = (file.metadata() or {}).get("choice")
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as weights ({error}); {again}") from None
+    if told != digest(functions_digest(chosen)):
+        raise InputError(f"{path}: are weights for other functions than those of choice.json; {again}")
+    student = replace(model, chosen, fixed=fixed, example_inputs=example_inputs)
+    try:
+        student.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit the model ({' '.join(str(error).split())[:200]})") from None
+    return student
 
 
 def functions_of(choice: Choice, fixed: bool) -> dict[str, nn.Module]:
@@ -114,14 +155,16 @@ def _module(layer: str, function: Any, fixed: bool) -> nn.Module:
     return expression.to_module()
 
 
-def replace_norms(model: nn.Module, functions: Mapping[str, nn.Module]) -> nn.Module:
+def replace_norms(
+    model: nn.Module, functions: Mapping[str, nn.Module], *, example_inputs: ExampleInputs | None = None
+) -> nn.Module:
     """:func:`replace` with modules.
 
     Raises:
         InputError: a name is no norm of the model.
     """
     changed = copy.deepcopy(model)
-    for site, function in _placed(model, functions):
+    for site, function in _placed(model, functions, example_inputs):
         gamma, beta = norm_affine(model.get_submodule(site.name))
         if not site.consumers:
             function = ChannelAffine(function, site.channels, gamma, beta, site.axis)
@@ -133,17 +176,23 @@ def replace_norms(model: nn.Module, functions: Mapping[str, nn.Module]) -> nn.Mo
                 fold_affine(readers, *(torch.full((site.channels,), value) for value in line))
                 function = nn.Identity()
         changed.set_submodule(site.name, function.to(device_of(model)))
+        parent = changed.get_submodule(site.name.rpartition(".")[0])
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            # Its fused inference computes LayerNorms, whatever stands there; this keeps it from that.
+            parent.activation_relu_or_gelu = 0
     return changed
 
 
-def replaced(model: nn.Module, functions: Mapping[str, nn.Module]) -> list[Replaced]:
+def replaced(
+    model: nn.Module, functions: Mapping[str, nn.Module], *, example_inputs: ExampleInputs | None = None
+) -> list[Replaced]:
     """What :func:`replace_norms` does with each norm, in the order of execution.
 
     Raises:
         InputError: a name is no norm of the model.
     """
     found = []
-    for site, function in _placed(model, functions):
+    for site, function in _placed(model, functions, example_inputs):
         line = _line(function)
         readers = [model.get_submodule(name) for name in site.consumers]
         whole = bool(readers) and line is not None and _takes_shift(readers, line[1])
@@ -165,8 +214,10 @@ def with_functions(student: nn.Module, functions: Mapping[str, nn.Module]) -> nn
     return changed
 
 
-def _placed(model: nn.Module, functions: Mapping[str, nn.Module]) -> list[tuple[NormSite, nn.Module]]:
-    sites = find_norms(model)
+def _placed(
+    model: nn.Module, functions: Mapping[str, nn.Module], example_inputs: ExampleInputs | None
+) -> list[tuple[NormSite, nn.Module]]:
+    sites = find_norms(model, example_inputs=example_inputs)
     names = [site.name for site in sites]
     for name in functions:
         if name not in names:

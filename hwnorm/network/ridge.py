@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,8 @@ from torch.nn import functional as F
 STRENGTHS = tuple(10.0 ** (e / 2) for e in range(-6, 5))
 #: The one that is taken where nothing was held out to choose by.
 USUAL_STRENGTH = 1e-3
+#: Rows whose products are summed in their own precision before they join the sums in float64.
+_CHUNK = 4096
 
 
 def weights_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
@@ -32,54 +36,66 @@ def with_ones(rows: Tensor) -> Tensor:
     return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
 
 
-def fast_ridge(
-    rows: Tensor, target: Tensor, strength: float, weight: Tensor | None = None, start: Tensor | None = None
-) -> Tensor:
-    """The solution of :class:`Ridge`, with sums in single precision: float64 (in + 1, out).
+class Sums:
+    """X^T X, X^T T and T^T T's diagonal over weighed rows, in float64.
 
-    For what is done thousands of times; the penalty is far above what single precision loses.
+    T may be given as B M: rows B that are fewer numbers than T, and the same matrix M behind all of them.
 
     Args:
-        rows, target: float32 (n, in), (n, out).
-        weight: of each row's squared error, (n,); None counts all alike.
-        start: the weights that it is drawn towards, (in + 1, out); None for zero.
+        inputs, wanted: columns of X and of T, or of B.
     """
-    x = with_ones(rows)
-    weighed = x if weight is None else x * weight[:, None]
-    gram, cross = (weighed.T @ x).double(), (weighed.T @ target).double()
-    penalty = strength * gram.diagonal().mean()
-    gram.diagonal().add_(penalty)
-    solution: Tensor = torch.linalg.solve(gram, cross if start is None else cross + penalty * start.double())
-    return solution
 
-
-class Sums:
-    """X^T X, X^T T and the sum of T^2 over rows, in float64."""
-
-    def __init__(self, inputs: int, outputs: int, device: torch.device) -> None:
+    def __init__(self, inputs: int, wanted: int, device: torch.device) -> None:
         self.gram = torch.zeros(inputs, inputs, dtype=torch.float64, device=device)
-        self.cross = torch.zeros(inputs, outputs, dtype=torch.float64, device=device)
-        self.squares = 0.0
-        self.total = 0.0
+        self.cross = torch.zeros(inputs, wanted, dtype=torch.float64, device=device)
+        self.squares = torch.zeros(wanted, wanted, dtype=torch.float64, device=device)
+        #: Sums of the weights and of their squares.
+        self.total, self.uneven = 0.0, 0.0
 
-    def add(self, rows: Tensor, targets: Tensor) -> None:
-        """Add rows, float64: (n, inputs), the last of them ones, and their targets (n, outputs).
+    def add(self, x: Tensor, wanted: Tensor, weight: Tensor | None) -> None:
+        """Add rows (n, inputs), the last of them ones, what they should become (n, wanted), weights (n,)."""
+        weighed, aimed = (x, wanted) if weight is None else (x * weight[:, None], wanted * weight[:, None])
+        for a, b, c, d in zip(*(torch.split(t, _CHUNK) for t in (x, weighed, wanted, aimed)), strict=True):
+            self.gram += b.T @ a
+            self.cross += b.T @ c
+            self.squares += d.T @ c
+        self.total += float(len(x)) if weight is None else float(weight.double().sum())
+        self.uneven += float(len(x)) if weight is None else float(weight.double().square().sum())
 
-        Both may be scaled by a row's weight's root.
-        """
-        self.gram.addmm_(rows.T, rows)
-        self.cross.addmm_(rows.T, targets)
-        self.squares += float(targets.square().sum())
-        self.total += float(rows[:, -1].square().sum())
+    def join(self, other: Sums) -> None:
+        """Add the rows of other sums."""
+        for name in ("gram", "cross", "squares", "total", "uneven"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def behind(self, matrix: Tensor) -> Sums:
+        """The same with B M for B: float64 (wanted, outputs)."""
+        found = Sums(len(self.gram), matrix.shape[1], matrix.device)
+        found.gram, found.total, found.uneven = self.gram, self.total, self.uneven
+        found.cross = self.cross @ matrix
+        found.squares = matrix.T @ self.squares @ matrix
+        return found
 
     def error(self, weights: Tensor) -> float:
         """||X W - T||^2 of weights (inputs, outputs)."""
-        return float(self.squares + (weights * (self.gram @ weights - 2 * self.cross)).sum())
+        return float(self.squares.trace() + (weights * (self.gram @ weights - 2 * self.cross)).sum())
+
+    def solve(self, strength: float, start: Tensor) -> Tensor:
+        """The W of least ||X W - T||^2 + lambda ||W - start||^2, lambda a share of X^T X's mean diagonal."""
+        penalty = strength * self.gram.diagonal().mean()
+        damped = self.gram.clone()
+        damped.diagonal().add_(penalty)
+        factor = torch.linalg.cholesky(damped)
+        return torch.cholesky_solve(self.cross + penalty * start, factor)
 
     @property
     def variance(self) -> float:
         """Sum of (T - mean of T)^2; the last input is a one, so its row of the cross sums is that of T."""
-        return float(self.squares - (self.cross[-1].square() / self.total).sum())
+        return float(self.squares.trace() - (self.cross[-1].square() / self.total).sum())
+
+    @property
+    def count(self) -> float:
+        """So many rows that weigh alike say as much."""
+        return self.total**2 / max(self.uneven, 1e-30)
 
 
 class Ridge:
@@ -88,66 +104,80 @@ class Ridge:
     Minimises ||X W - T||^2 + lambda ||W - W0||^2 over W, the weights with the bias as last row, with
     lambda a share of the mean diagonal of X^T X: the one of :data:`STRENGTHS` that does best on the
     batches that were held out. The solution is that of the normal equations
-    (X^T X + lambda I) W = X^T T + lambda W0.
+    (X^T X + lambda I) W = X^T T + lambda W0. Products are of the rows' own precision, sums of them float64.
 
     Memory: two float64 matrices of (inputs + 1) x (inputs + 1 + outputs), where a convolution's inputs
     are those of its whole window.
+
+    Args:
+        original: a layer of the same shape that gives the targets: :meth:`add` gets what it reads.
     """
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
-        self.layer = layer
-        size, device = layer.weight[0].numel() + 1, layer.weight.device
-        self.fit, self.held = (Sums(size, layer.weight.shape[0], device) for _ in range(2))
+    def __init__(self, layer: nn.Linear | nn.Conv2d, original: nn.Module | None = None) -> None:
+        self.layer, self.original = layer, original
+        size, outputs = layer.weight[0].numel() + 1, layer.weight.shape[0]
+        #: What the original reads is fewer numbers than what it makes of them.
+        self._by_reads = isinstance(original, nn.Linear) and size < outputs
+        wanted = size if self._by_reads else outputs
+        self.fit, self.held = (Sums(size, wanted, layer.weight.device) for _ in range(2))
 
-    def add(self, x: Tensor, target: Tensor, held: bool = False, weight: Tensor | None = None) -> None:
-        """Add a batch of the layer's inputs and wanted outputs, in its own shapes.
+    def add(self, x: Tensor, wanted: Tensor, held: bool = False, weight: Tensor | None = None) -> None:
+        """Add a batch of the layer's inputs and its targets (or what the original reads), in their shapes.
 
         ``weight`` is that of each token's squared error, (tokens,); None counts all alike.
         """
+        if self.original is not None and not self._by_reads:
+            wanted = self.original(wanted)
         if isinstance(self.layer, nn.Conv2d):
-            conv = self.layer
-            assert not isinstance(conv.padding, str)
-            windows = F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
-            x, target = windows.transpose(1, 2), target.flatten(2).transpose(1, 2)
-        rows = with_ones(x.reshape(-1, x.shape[-1]).double())
-        targets = target.reshape(-1, target.shape[-1]).double()
-        if weight is not None:
-            root = weight.double().sqrt()[:, None]
-            rows, targets = rows * root, targets * root
-        (self.held if held else self.fit).add(rows, targets)
+            x, wanted = _windows(self.layer, x), wanted.flatten(2).transpose(1, 2)
+        rows, targets = (t.reshape(-1, t.shape[-1]) for t in (x, wanted))
+        sums = self.held if held else self.fit
+        sums.add(with_ones(rows), with_ones(targets) if self._by_reads else targets, weight)
 
     @torch.no_grad()
-    def solve(self) -> float:
+    def solve(self, enough: float = 0.0) -> float:
         """Give the layer its new weight and bias; return what share of the targets' variance is left.
 
         The share is measured on the held-out batches before they join the fit, or, where there are
-        none, on the fit itself.
+        none, on the fit itself: with the usual strength.
+
+        Args:
+            enough: times its inputs the rows from which on the usual strength is; it grows as they are fewer.
         """
-        layer = self.layer
-        start = weights_of(layer).double()
-        strength, left = USUAL_STRENGTH, None
-        if self.held.total:
-            strength, error = self._strength(start)
-            left = error / max(self.held.variance, 1e-30)
-            for name in ("gram", "cross", "squares", "total"):
-                setattr(self.fit, name, getattr(self.fit, name) + getattr(self.held, name))
-        gram = self.fit.gram
-        penalty = strength * gram.diagonal().mean()
-        damped = gram + penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        solution = torch.linalg.solve(damped, self.fit.cross + penalty * start)
-        if left is None:
-            left = self.fit.error(solution) / max(self.fit.variance, 1e-30)
-        give_weights(layer, solution)
+        fit, held = self.fit, self.held
+        if self._by_reads:
+            assert isinstance(self.original, nn.Linear)
+            matrix = weights_of(self.original).double()
+            fit, held = fit.behind(matrix), held.behind(matrix)
+        start = weights_of(self.layer).double()
+        if held.total:
+            strength, error = _strength(fit, held, start)
+            left = error / max(held.variance, 1e-30)
+            fit.join(held)
+            solution = fit.solve(strength, start)
+        else:
+            few = enough * len(fit.gram) / max(fit.count, 1e-30)
+            solution = fit.solve(USUAL_STRENGTH * max(1.0, few), start)
+            left = fit.error(solution) / max(fit.variance, 1e-30)
+        give_weights(self.layer, solution)
         return left
 
-    def _strength(self, start: Tensor) -> tuple[float, float]:
-        """The best of the strengths on what was held out, and its squared error there."""
-        values, vectors = torch.linalg.eigh(self.fit.gram)
-        missing = vectors.T @ (self.fit.cross - self.fit.gram @ start)
-        scale = float(self.fit.gram.diagonal().mean())
 
-        def error(strength: float) -> float:
+def _strength(fit: Sums, held: Sums, start: Tensor) -> tuple[float, float]:
+    """The best of the strengths on what was held out, and its squared error there."""
+    values, vectors = torch.linalg.eigh(fit.gram)
+    missing = vectors.T @ (fit.cross - fit.gram @ start)
+    scale = float(fit.gram.diagonal().mean())
+
+    def errors() -> Iterator[tuple[float, float]]:
+        for strength in STRENGTHS:
             step = missing / (values.clamp(min=0) + strength * scale)[:, None]
-            return self.held.error(start + vectors @ step)
+            yield strength, held.error(start + vectors @ step)
 
-        return min(((s, error(s)) for s in STRENGTHS), key=lambda found: found[1])
+    return min(errors(), key=lambda found: found[1])
+
+
+def _windows(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """What each of a convolution's outputs reads: (n, places, inputs of a window)."""
+    assert not isinstance(conv.padding, str)
+    return F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride).transpose(1, 2)

@@ -15,7 +15,7 @@ from hwnorm.progress import track
 #: Images from which the weights of a place come, and the least: what nothing reads keeps its scale.
 WEIGHED, LEAST_WEIGHT = 32, 1e-3
 #: Images whose gradients are found together.
-_TOGETHER = 32
+_TOGETHER = 50
 #: Squared gradients are raised to this power, and none counts less than this share of their mean: a gradient
 #: holds near the teacher's own values alone, and the student is not there yet.
 _SOFTENED, _LEAST_SHARE = 0.7, 0.01
@@ -122,7 +122,8 @@ def _softened(squares: list[Tensor]) -> list[Tensor]:
 
 
 def _leaf(model: nn.Module, pixels: Tensor) -> Tensor:
-    return pixels.to(device_of(model), copy=True).requires_grad_()
+    leaf = pixels.to(device_of(model), copy=True)
+    return leaf.requires_grad_(leaf.is_floating_point())  # numbers of tokens have no gradient
 
 
 def _gradients(

@@ -19,10 +19,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_whole
+from hwnorm.network.cuts import find_cuts
 from hwnorm.network.fold import fold_affine
 from hwnorm.network.norms import NormSite, device_of, first_tensor, tapped
 from hwnorm.network.replacement import ChannelAffine
-from hwnorm.network.walk import find_route
 from hwnorm.progress import err
 from hwnorm.realign.distributed import average_gradients, is_first, own_share, share_weights
 
@@ -239,7 +239,7 @@ class _Objective:
         self.student, self.teacher, self.recipe = student, teacher, recipe
         self._cuts: list[str] = []
         if recipe.method == "features":
-            self._cuts = [cut.name for cut in find_route(teacher).cuts]
+            self._cuts = find_cuts(teacher)
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, int]:
         if self.recipe.method == "features":

@@ -1,14 +1,15 @@
-"""The exact choice of one candidate a layer, by two methods that share no code."""
+"""The exact choice of one candidate a layer, held against trying all; what decides where they are equal."""
 
 from __future__ import annotations
 
+import random
 from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnorm.choose.knapsack import Selection, front, select, total
+from hwnorm.choose.knapsack import Selection, front, rounded, select, total
 
 LAYER = st.lists(st.tuples(st.integers(0, 60), st.integers(-400, 4000)), min_size=1, max_size=5)
 PROBLEM = st.lists(LAYER, min_size=1, max_size=5)
@@ -77,3 +78,26 @@ def test_of_equal_losses_the_smallest_area():
     found = select([[9.0, 4.0, 7.0]], [[0.5, 0.5, 0.5]])
     assert found is not None
     assert found.picks == (1,)
+
+
+def test_of_equal_ones_the_fewest_kernels_then_the_first():
+    """Area and loss alike: one kernel rather than two; the lower index, in the first layer first."""
+    areas, losses = [[0.0, 2.0, 4.0], [0.0, 2.0, 4.0]], [[0.2, 0.1, 0.0], [0.2, 0.1, 0.0]]
+    found = select(areas, losses, most_area=4.0)
+    assert found is not None
+    assert found.picks == (0, 2)
+    found = select([[3.0, 3.0]], [[0.1, 0.1]])
+    assert found is not None
+    assert found.picks == (0,)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problem=PROBLEM, seed=st.integers(0, 1000))
+def test_what_is_far_below_the_step_decides_nothing(problem, seed):
+    """Losses in units of a step, disturbed by far less: the same front, to the last digit."""
+    areas = [[float(area) for area, _ in layer] for layer in problem]
+    losses = [[loss * 1e-4 for _, loss in layer] for layer in problem]
+    noise = random.Random(seed)
+    disturbed = [[loss * (1 + noise.uniform(-1e-6, 1e-6)) for loss in layer] for layer in losses]
+    exact, other = ([rounded(layer, 1e-4) for layer in of] for of in (losses, disturbed))
+    assert front(areas, exact) == front(areas, other)

@@ -7,13 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from run_folders import choice_of, straight
 
-from hwnorm.choose.offers import NOTHING
 from hwnorm.cost.cost import resources
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
-from hwnorm.files import write_artefact
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import lower
 from hwnorm.network.choice import Chosen, read_choice
@@ -27,14 +26,16 @@ def chosen(layer: str, expression: str) -> Chosen:
     target = load_target("xcup")
     datapath = lower(parse(expression), *FORMATS, target, 250.0)
     used = resources(datapath.nodes, datapath.latency, target)
-    return Chosen(layer, f"top_{layer}", expression, "evolved", 0.9, 0.89, 0.95, used, datapath)
+    r2 = {"r2": 0.9, "r2_bit_true": 0.89, "ceiling_r2": 0.95}
+    built = {"resources": used, "datapath": datapath}
+    return Chosen(layer=layer, top=f"top_{layer}", expression=expression, family="evolved", **r2, **built)
 
 
 def test_choices_come_back_with_their_datapaths(tmp_path):
     """Every field, and a datapath that computes the same codes, in the order of the file."""
     made = [chosen("b", "tanh(x)"), chosen("a", "clip(0.75*x, 1)")]
     path = tmp_path / "choice.json"
-    write_artefact(path, "choice", 0, "", {"layers": [c.to_json() for c in made]})
+    choice_of(*made).write(path, 0, {})
     found = read_choice(path)
     assert found == made
     for a, b in zip(found, made, strict=True):
@@ -47,11 +48,12 @@ def test_choices_come_back_with_their_datapaths(tmp_path):
 )
 def test_a_damaged_choice_is_named(tmp_path, spoil):
     """A field that is missing or unknown: one line with the file."""
-    entry = json.loads(json.dumps(chosen("a", "tanh(x)").to_json()))
-    spoil(entry)
     path = tmp_path / "choice.json"
-    write_artefact(path, "choice", 0, "", {"layers": [entry]})
-    with pytest.raises(InputError, match="damaged") as caught:
+    choice_of(chosen("a", "tanh(x)")).write(path, 0, {})
+    data = json.loads(path.read_text())
+    spoil(data["layers"][0])
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"layers\.0") as caught:
         read_choice(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
@@ -59,10 +61,10 @@ def test_a_damaged_choice_is_named(tmp_path, spoil):
 
 def test_a_folded_layer_has_nothing_to_build(tmp_path):
     """It comes back as folded, and what stands in for it is its expression, bit-true or not."""
-    folded = Chosen("b", "top_b", "0.5*x + 0.25", "affine", 0.8, 0.8, 0.9, NOTHING, None)
+    folded = straight("b", "0.5*x + 0.25")
     made = [chosen("a", "tanh(x)"), folded]
     path = tmp_path / "choice.json"
-    write_artefact(path, "choice", 0, "", {"layers": [c.to_json() for c in made]})
+    choice_of(*made).write(path, 0, {})
     entries = json.loads(path.read_text())["layers"]
     assert [entry["folded"] for entry in entries] == [False, True]
     found = read_choice(path)
@@ -76,8 +78,8 @@ def test_a_folded_layer_has_nothing_to_build(tmp_path):
 
 def test_a_layer_that_says_folded_and_has_a_datapath_is_damaged(tmp_path):
     """The two may not disagree: what would be built?"""
-    entry = chosen("a", "tanh(x)").to_json() | {"folded": True}
     path = tmp_path / "choice.json"
-    write_artefact(path, "choice", 0, "", {"layers": [entry]})
-    with pytest.raises(InputError, match="damaged"):
+    choice_of(chosen("a", "tanh(x)")).write(path, 0, {})
+    path.write_text(path.read_text().replace('"folded": false', '"folded": true'))
+    with pytest.raises(InputError, match="folded is True, and its datapath says otherwise"):
         read_choice(path)

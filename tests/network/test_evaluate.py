@@ -8,6 +8,7 @@ from torch import nn
 
 from hwnorm.data.images import load_images
 from hwnorm.network.evaluate import Accuracy, evaluate, top1
+from hwnorm.network.paired import PairedAccuracy, PairedCosine
 
 
 def test_interval_is_wilsons():
@@ -53,6 +54,24 @@ def test_scores_count_the_best_and_the_best_five(small_vit):
     assert scores["teacher"].top1 == top1(teacher, images)
     assert scores["teacher"].cosine == pytest.approx(1.0, abs=1e-6)
     assert scores["ranks"].cosine < 0.9
+    paired = scores["ranks"].paired
+    assert isinstance(paired, PairedAccuracy)
+    difference = scores["ranks"].top1.percent - scores["teacher"].top1.percent
+    assert paired.difference == pytest.approx(difference)
+    assert paired.both + paired.lost == scores["teacher"].top1.correct
+    assert scores["teacher"].paired is None
+
+
+def test_a_network_under_two_names_runs_once(small_vit):
+    teacher = small_vit()
+    images = load_images(None, "test", teacher).limited(20)
+    student = small_vit()
+    calls = []
+    student.register_forward_hook(lambda *_: calls.append(1))
+    teacher.register_forward_hook(lambda *_: calls.append(2))
+    scores = evaluate({"teacher": teacher, "a": student, "b": student}, teacher, images, 10, batch=10)
+    assert calls.count(1) == calls.count(2) == 2
+    assert scores["a"] == scores["b"]
 
 
 def test_without_classes_there_is_the_cosine_alone(small_vit):
@@ -68,6 +87,8 @@ def test_without_classes_there_is_the_cosine_alone(small_vit):
 
     found = evaluate({"": Turned()}, teacher, images, 0)[""]
     assert found.top1 is found.top5 is None
+    assert isinstance(found.paired, PairedCosine)
+    assert found.paired.difference == pytest.approx(-0.4, abs=1e-5)
     assert found.cosine == pytest.approx(0.6, abs=1e-5)
     low, high = found.cosine_interval
     assert low <= found.cosine <= high

@@ -66,7 +66,7 @@ def test_a_norm_that_something_else_reads_too_has_no_consumers():
 
 def test_a_model_without_norms_is_refused():
     with pytest.raises(InputError, match="Sequential: has no LayerNorm or RMSNorm"):
-        find_norms(nn.Sequential(nn.Conv2d(3, 4, 3)))
+        find_norms(nn.Sequential(nn.Conv2d(3, 4, 3)), example_inputs=torch.zeros(1, 3, 8, 8))
 
 
 def test_no_hook_stays(small_vit):

@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from run_folders import choice_of, straight
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import hwnorm
 from hwnorm.datapath.ir import Datapath
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
+from hwnorm.files import digest
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import lower
+from hwnorm.network.choice import functions_digest
 from hwnorm.network.norms import find_norms
-from hwnorm.network.replacement import ChannelAffine, replace_norms, replaced
+from hwnorm.network.replacement import ChannelAffine, replace, replace_norms, replaced
 from hwnorm.targets.target import load_target
 
 EXPRESSION = "2.58*tanh(x) + 0.24"
@@ -169,3 +173,31 @@ def test_bit_true_gradients_are_the_expressions(datapath):
     torch.testing.assert_close(grads[1][inside], grads[0][inside])
     assert not grads[1][~inside].any()
     assert float(grads[0][inside].abs().max()) > 1
+
+
+def test_realigned_weights_belong_to_a_choice(tmp_path, small_vit):
+    """They load for the functions that they were fitted to; for others they are refused, with the command."""
+    model = small_vit()
+    layer = find_norms(model)[0].name
+    line = straight("a").model_copy(update={"layer": layer})
+    choice_of(line).write(tmp_path / "choice.json", 0, {})
+    student = replace(model, [line])
+    with torch.no_grad():
+        student.head.bias += 1.0
+    state = {name: value.contiguous() for name, value in student.state_dict().items()}
+    path = tmp_path / "realigned.safetensors"
+    save_file(state, path, {"choice": digest(functions_digest([line]))})
+    back = hwnorm.realigned(model, tmp_path)
+    assert torch.equal(back.head.bias, student.head.bias)
+    other = line.model_copy(update={"expression": "0.75*x"})
+    choice_of(other).write(tmp_path / "choice.json", 0, {})
+    with pytest.raises(InputError, match=r"other functions than those of choice\.json; `hwnorm realign"):
+        hwnorm.realigned(model, tmp_path)
+    choice_of(line).write(tmp_path / "choice.json", 0, {})
+    save_file(state | {"head.bias": torch.zeros(3)}, path, {"choice": digest(functions_digest([line]))})
+    with pytest.raises(InputError, match="does not fit the model") as caught:
+        hwnorm.realigned(model, tmp_path)
+    assert "\n" not in str(caught.value)
+    path.write_bytes(b"weights")
+    with pytest.raises(InputError, match="cannot be read as weights"):
+        hwnorm.realigned(model, tmp_path)

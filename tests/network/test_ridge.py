@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnorm.network.ridge import STRENGTHS, USUAL_STRENGTH, Ridge
+from hwnorm.network.ridge import STRENGTHS, USUAL_STRENGTH, Ridge, _strength
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -69,7 +69,7 @@ def test_the_strength_is_the_one_that_does_best_on_held_out_rows(noise, strong):
         clean = linear(x) if strong else other(x)
         fit.add(x, (clean + noise * torch.randn(15, 3)).detach(), held=i == 3)
     w0 = torch.cat([linear.weight.T, linear.bias[None]]).detach().double()
-    chosen, _ = fit._strength(w0)
+    chosen, _ = _strength(fit.fit, fit.held, w0)
     assert (chosen == STRENGTHS[-1]) if strong else (chosen == STRENGTHS[0])
     fit.solve()
     # Noise of this size moves the weights by far more where nothing holds them.

@@ -98,6 +98,7 @@ def test_output_projections_are_found_with_their_layer_scale(small_vit):
         torch.testing.assert_close(projection.scale, torch.full((32,), 0.1), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_built_in_model_comes_back_with_few_images():
     """600 images and plain clips: less than the main job has, which has to come closer."""
     teacher = load_model(builtin.NAME, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from run_folders import profile_artefact, put
 from torch import nn
 
 import hwnorm.choose.network
 import hwnorm.stages.choose
 from hwnorm.builtin import model as builtin
 from hwnorm.capture.hooks import capture
+from hwnorm.choose.consumers import Line, as_profile
+from hwnorm.choose.network import NetworkLoss
 from hwnorm.choose.offers import NOTHING, SHARPER, area_of, build, shapes
-from hwnorm.choose.readers import Line, as_profile
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
@@ -26,9 +30,9 @@ from hwnorm.files import read_artefact
 from hwnorm.network.choice import read_choice
 from hwnorm.network.fold import line_of
 from hwnorm.network.norms import find_norms
-from hwnorm.profile import read_profile
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import CHOICE, CHOICES, FRONT, PROFILE
+from hwnorm.runs.settings import RunSettings
 from hwnorm.search.layer import Front
 from hwnorm.search.price import Limits
 from hwnorm.stages.choose import choose
@@ -66,8 +70,7 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sites = find_norms(model)
     sites = [site for site in sites if site.consumers]
     for position, (layer, profile) in enumerate(capture(model, images, sites).items()):
-        head = {"position": position, "layer": layer}
-        run.write(run.profile(layer), "profile", "", head | profile.to_json())
+        put(run, PROFILE, profile_artefact(profile, layer, position), layer)
         points = [
             {
                 "expression": text,
@@ -82,8 +85,9 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Any:
             for text, r2, lut in POINTS
         ]
         body = {"input": "s10f7", "output": "s8f5", "target": "xcup", "ceiling_r2": profile.ceiling_r2}
-        run.write(run.front(layer), "front", "", head | body | {"hypervolume": [1.0], "points": points})
-    inputs = SimpleNamespace(model=model, training_images=images, fingerprint="f")
+        head = {"position": position, "layer": layer, "hypervolume": [1.0], "points": points}
+        put(run, FRONT, Front.model_validate(head | body), layer)
+    inputs = SimpleNamespace(model=model, training_images=images, digest=lambda need: need)
     choose(run, inputs, 1)  # type: ignore[arg-type]
     yield run, inputs
     patch.undo()
@@ -93,34 +97,34 @@ def again(chosen: Any, **budget: float) -> dict[str, Any]:
     run, inputs = chosen
     other = RunFolder(run.path, RunSettings(input_bits=10, **budget))
     choose(other, inputs, 1)
-    return read_artefact(run.choice, "choice")
+    return read_artefact(run.at(CHOICE), "choice")
 
 
 def test_every_layer_offers_a_fold_and_steeper_functions(chosen):
     """The first of each layer is affine and free; others are points of the front or steeper, no two alike."""
     run, _ = chosen
-    for layer in read_artefact(run.choices, "choices")["layers"]:
+    for layer in read_artefact(run.at(CHOICES), "choices")["layers"]:
         fold, *built = layer["offers"]
         assert fold["datapath"] is None
         assert fold["area"] == 0.0
         assert line_of(parse(fold["expression"])) is not None
         assert 1 <= len(built) <= 4
         assert all(offer["datapath"] is not None and offer["area"] > 0 for offer in built)
-    layer = read_artefact(run.choices, "choices")["layers"][0]["layer"]
-    front = Front.from_json(read_artefact(run.front(layer), "front"))
-    found = shapes(front, read_profile(run.profile(layer)), None, load_target("xcup"), 250.0)
+    layer = read_artefact(run.at(CHOICES), "choices")["layers"][0]["layer"]
+    front = run.read(FRONT, layer)
+    found = shapes(front, run.read(PROFILE, layer).statistics, None, load_target("xcup"), 250.0)
     assert len({str(shape.expression) for shape in found}) == len(found) > 3
     assert len(found) < len(POINTS) * len(SHARPER)
 
 
-def test_a_table_for_the_readers_is_offered(chosen):
+def test_a_table_for_the_consumers_is_offered(chosen):
     """It is the cheapest that follows what they want, here |x|, which nothing of the front does."""
     run, _ = chosen
-    layer = read_artefact(run.choices, "choices")["layers"][0]["layer"]
-    front = Front.from_json(read_artefact(run.front(layer), "front"))
-    profile = read_profile(run.profile(layer))
+    layer = read_artefact(run.at(CHOICES), "choices")["layers"][0]["layer"]
+    front = run.read(FRONT, layer)
+    profile = run.read(PROFILE, layer).statistics
     end = float(np.abs(profile.x).max())
-    wanted = as_profile(Line(end, torch.linspace(-end, end, 65).abs()), profile)
+    wanted = as_profile(Line(end, torch.linspace(-end, end, 65).double().abs()), profile)
     plain = shapes(front, profile, None, load_target("xcup"), 250.0)
     found = shapes(front, profile, wanted, load_target("xcup"), 250.0)
     assert line_of(found[0].expression) is not None
@@ -133,7 +137,8 @@ def test_a_table_for_the_readers_is_offered(chosen):
 def test_predicted_stands_next_to_measured(chosen):
     """The front runs from folding everything to the least loss; its ends are measured, and the choice is."""
     run, _ = chosen
-    data = read_artefact(run.choices, "choices")
+    data = read_artefact(run.at(CHOICES), "choices")
+    assert (data["images"], data["measured_images"]) == (8, 8)
     front = data["front"]
     assert front[0]["area"] == 0.0
     assert [p["area"] for p in front] == sorted(p["area"] for p in front)
@@ -145,16 +150,18 @@ def test_predicted_stands_next_to_measured(chosen):
     assert choice["measured_loss"] > 0
     least = front[-1]["predicted_loss"]
     assert least <= choice["predicted_loss"] <= 1.1 * least + 1e-12
-    assert choice["area"] == sum(area_of(c.resources, load_target("xcup")) for c in read_choice(run.choice))
+    assert choice["area"] == sum(
+        area_of(c.resources, load_target("xcup")) for c in read_choice(run.at(CHOICE))
+    )
 
 
 def test_a_budget_is_kept_and_nothing_is_measured_twice(chosen, monkeypatch):
     """No LUT: all layers fold. A loss: the smallest that keeps it. The losses are not measured again."""
     run, _ = chosen
     monkeypatch.setattr(hwnorm.stages.choose, "survey", None)
-    before = run.choices.read_bytes()
+    before = run.at(CHOICES).read_bytes()
     assert again(chosen, total_area=0)["area"] == 0.0
-    assert all(c.folded for c in read_choice(run.choice))
+    assert all(c.folded for c in read_choice(run.at(CHOICE)))
     front = json.loads(before)["front"]
     half = front[-1]["area"] / 2
     choice = again(chosen, total_area=half)
@@ -164,15 +171,15 @@ def test_a_budget_is_kept_and_nothing_is_measured_twice(chosen, monkeypatch):
     reverse = again(chosen, max_loss=best["predicted_loss"] + 1e-9)
     assert reverse["area"] <= best["area"]
     assert reverse["predicted_loss"] <= best["predicted_loss"] + 1e-9
-    assert run.choices.read_bytes() == before
+    assert run.at(CHOICES).read_bytes() == before
 
 
 def test_the_limits_of_a_kernel_hold_for_steeper_functions(chosen):
     """A function that takes more than a kernel may is no offer, whichever stage thinks of it."""
     run, _ = chosen
-    layer = read_artefact(run.choices, "choices")["layers"][0]
-    front = Front.from_json(read_artefact(run.front(layer["layer"]), "front"))
-    profile, target = read_profile(run.profile(layer["layer"])), load_target("xcup")
+    layer = read_artefact(run.at(CHOICES), "choices")["layers"][0]
+    front = run.read(FRONT, layer["layer"])
+    profile, target = run.read(PROFILE, layer["layer"]).statistics, load_target("xcup")
     offer = next(o for o in layer["offers"] if o["datapath"] is not None)
     order = offer["expression"], offer["family"], front, profile, target, 250.0
     lut = offer["resources"]["lut"]
@@ -192,11 +199,11 @@ def test_a_budget_that_nothing_keeps_is_told(chosen):
     """The option, what was asked for and what there is; the choice stays."""
     run, _ = chosen
     again(chosen)
-    before = run.choice.read_bytes()
+    before = run.at(CHOICE).read_bytes()
     with pytest.raises(InputError, match=r"option --max-loss: 1e-12; the least .* is [0-9.]+") as caught:
         again(chosen, max_loss=1e-12)
     assert "\n" not in str(caught.value)
-    assert run.choice.read_bytes() == before
+    assert run.at(CHOICE).read_bytes() == before
 
 
 def test_the_same_again_byte_for_byte(chosen, tmp_path):
@@ -213,3 +220,51 @@ def test_the_same_again_byte_for_byte(chosen, tmp_path):
     choose(other, inputs, 2)
     for name in ("choices.json", "choice.json"):
         assert (other.path / name).read_bytes() == (run.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("case", ["two threads", "disturbed", "float32 disturbed"])
+def test_other_last_digits_are_the_same_choice(chosen, tmp_path, monkeypatch, case):
+    """Threads, and a millionth of every loss and activation, change no function, format or area."""
+    run, inputs = chosen
+    again(chosen)
+    noise = random.Random(1)
+    threads = torch.get_num_threads()
+
+    def disturbed(value: Any) -> Any:
+        return value * (1 + 1e-6 * noise.uniform(-1, 1))
+
+    if case == "disturbed":
+        losses, measure = NetworkLoss.loss_of, NetworkLoss.measure
+        monkeypatch.setattr(
+            NetworkLoss,
+            "loss_of",
+            lambda self, moves: torch.stack([disturbed(v) for v in losses(self, moves)]),
+        )
+        monkeypatch.setattr(
+            NetworkLoss,
+            "measure",
+            lambda self, *args: replace(found := measure(self, *args), loss=disturbed(found.loss)),
+        )
+    elif case == "float32 disturbed":
+        forward = nn.Linear.forward
+        monkeypatch.setattr(
+            nn.Linear,
+            "forward",
+            lambda self, x: (
+                forward(self, x) * (1 + (1e-6 if x.dtype == torch.float32 else 1e-15) * noise.uniform(-1, 1))
+            ),
+        )
+    other = RunFolder.create(tmp_path / "r", RunSettings(input_bits=10), force=False)
+    other.start()
+    for folder in ("profiles", "fronts"):
+        shutil.copytree(run.path / folder, other.path / folder, dirs_exist_ok=True)
+    torch.set_num_threads(2 if case == "two threads" else threads)
+    try:
+        choose(other, inputs, 1)
+    finally:
+        torch.set_num_threads(threads)
+    same, found = (read_artefact(of.at(CHOICE), "choice") for of in (run, other))
+    assert found["layers"] == same["layers"]
+    same, found = (read_artefact(of.at(CHOICES), "choices") for of in (run, other))
+    assert found["layers"] == same["layers"]
+    assert [p["picks"] for p in found["front"]] == [p["picks"] for p in same["front"]]

@@ -1,32 +1,38 @@
-"""What the readers of a norm want in its place: the scalar function that leaves them the least error."""
+"""What the consumers of a norm want in its place: the scalar function that leaves them the least error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from hwnorm.choose.network import NetworkLoss
-from hwnorm.network.ridge import USUAL_STRENGTH, fast_ridge, with_ones
+from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
 from hwnorm.profile import LayerProfile
+
+FloatArray = npt.NDArray[np.float64]
 
 #: Tokens that are looked at; of four one is held out.
 TOKENS = 4096
-#: Random sums of the readers' outputs, which stand for all of them.
+#: Random sums of the consumers' outputs, which stand for all of them.
 SUMS = 16
 #: Points of the line that the function is, over the range of all but a few x.
 POINTS = 65
 _OUTSIDE = 2e-4
-#: Rounds at most: each fits the readers to the function, then the function to the readers.
+#: Rounds at most: each fits the consumers to the function, then the function to the consumers.
 ROUNDS = 4
 #: Pull of neighbouring points to a straight line, relative to what the data says.
 _STIFFNESS = 1e-3
 #: Tokens whose points are found together.
 _CHUNK = 512
+#: The points are multiples of the largest one's power of two, over this many: far more than sums in float64
+#: differ by from machine to machine, and far less than a kernel's output can tell.
+_STEPS = 2**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +55,38 @@ class Line:
         return left, place - left
 
 
-@torch.no_grad()
-def wanted(network: NetworkLoss, profiles: Mapping[str, LayerProfile]) -> dict[str, LayerProfile]:
-    """Norm -> a profile whose y is the function of x that brings refitted readers nearest to their outputs.
+@dataclass(frozen=True)
+class Reading:
+    """A norm's tokens and what its consumers make of them: float64, as arrays that a process can be sent.
 
-    E[y|x], which a profile's ceiling is about, is best for each value by itself. Readers sum over
-    channels, and are refitted: what they need of a function may be steeper. Norms whose readers are not
-    linear layers over the same tokens have no entry.
-
-    Args:
-        profiles: of each norm.
+    ``x`` is (n, channels), ``target`` (n, outputs), ``weight`` (n,), as :func:`alternate` takes them.
     """
-    model = network.model
+
+    x: FloatArray
+    target: FloatArray
+    weight: FloatArray
+
+    @torch.no_grad()
+    def wanted(self, profile: LayerProfile) -> LayerProfile:
+        """The norm's profile, its y the function that brings refitted consumers nearest to their outputs.
+
+        E[y|x], which a profile's ceiling is about, is best for each value by itself. Consumers sum over
+        channels, and are refitted: what they need of a function may be steeper.
+        """
+        x, target, weight = (torch.from_numpy(array) for array in (self.x, self.target, self.weight))
+        before = torch.get_num_threads()
+        # The matrices are small: threads would only wait for each other, and for other processes'.
+        torch.set_num_threads(1)
+        try:
+            return as_profile(alternate(x, target, weight, profile), profile)
+        finally:
+            torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def readings(network: NetworkLoss) -> dict[str, Reading]:
+    """Of each norm whose consumers are linear layers over the same tokens, how they read it."""
+    model = network.exact
     inputs: dict[str, _Tokens] = {}
     outputs: dict[str, list[_Tokens]] = {}
     generator = torch.Generator().manual_seed(0)
@@ -71,31 +97,34 @@ def wanted(network: NetworkLoss, profiles: Mapping[str, LayerProfile]) -> dict[s
     def on_output(name: str) -> Any:
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             tokens = _Tokens.of(output)
-            sums = torch.randn(output.shape[-1], SUMS, generator=generator).to(output.device)
+            sums = torch.randn(output.shape[-1], SUMS, generator=generator).to(output)
             outputs.setdefault(name, []).append(replace(tokens, values=tokens.values @ sums))
 
         return hook
 
     handles = []
-    for site in network.sites.values():
-        readers = [model.get_submodule(name) for name in site.consumers]
-        if site.axis == -1 and all(isinstance(reader, nn.Linear) for reader in readers):
+    for site in network.around.sites:
+        consumers = [model.get_submodule(name) for name in site.consumers]
+        if site.axis == -1 and all(isinstance(consumer, nn.Linear) for consumer in consumers):
             handles.append(model.get_submodule(site.name).register_forward_pre_hook(on_input(site.name)))
-            handles += [reader.register_forward_hook(on_output(site.name)) for reader in readers]
+            handles += [consumer.register_forward_hook(on_output(site.name)) for consumer in consumers]
     try:
-        model(network.pixels[: network.part(len(network.pixels))])
+        model(network.images.fit.double())
     finally:
         for handle in handles:
             handle.remove()
     found = {}
-    for name, read in outputs.items():
-        x = inputs[name]
+    for site in network.around.sites:
+        read = outputs.get(site.name, [])
+        if not read:
+            continue
+        x = inputs[site.name]
         if len(x.shape) == 2 and all(tokens.shape == x.shape for tokens in read):
             target = torch.stack([tokens.values for tokens in read]).sum(0)
-            weight = network.weights.get(network.sites[name].consumers[0], torch.ones(x.shape[1]))
+            weight = network.weights.get(site.consumers[0], torch.ones(x.shape[1]).double())
             weights = _Tokens.of(weight.expand(x.shape)[..., None]).values[:, 0]
-            line = alternate(x.values, target, weights, profiles[name])
-            found[name] = as_profile(line, profiles[name])
+            arrays = (tensor.numpy() for tensor in (x.values, target, weights))
+            found[site.name] = Reading(*arrays)
     return found
 
 
@@ -120,21 +149,22 @@ def alternate(x: Tensor, target: Tensor, weight: Tensor, profile: LayerProfile) 
     the profile's E[y|x], and ends with the function that did best on held-out tokens.
 
     Args:
-        x: (n, channels).
-        target: (n, outputs).
-        weight: of each token's squared error, (n,).
+        x: float64 (n, channels).
+        target: float64 (n, outputs).
+        weight: of each token's squared error, float64 (n,).
     """
     end = float(np.quantile(x.abs().numpy(), 1 - _OUTSIDE)) or 1.0
     mean = np.interp(np.linspace(-end, end, POINTS), profile.x, profile.y)
-    best, held = Line(end, torch.from_numpy(mean).float()), len(x) // 4
+    best, held = Line(end, torch.from_numpy(mean)), len(x) // 4
     seen, unseen = (tuple(t[part] for t in (x, target, weight)) for part in (slice(held, None), slice(held)))
 
     def fitted(line: Line) -> tuple[Tensor, float]:
         """The layer for a function, and its error on held-out tokens."""
-        x, target, weight = seen
-        layer = fast_ridge(line(x), target, USUAL_STRENGTH, weight).float()
-        x, target, weight = unseen
-        return layer, float((weight * (with_ones(line(x)) @ layer - target).square().sum(1)).sum())
+        fit, rest = (Sums(x.shape[1] + 1, target.shape[1], x.device) for _ in range(2))
+        for sums, (x_of, target_of, weight_of) in ((fit, seen), (rest, unseen)):
+            sums.add(with_ones(line(x_of)), target_of, weight_of)
+        layer = fit.solve(USUAL_STRENGTH, torch.zeros_like(fit.cross))
+        return layer, rest.error(layer)
 
     layer, least = fitted(best)
     for _ in range(ROUNDS):
@@ -143,7 +173,12 @@ def alternate(x: Tensor, target: Tensor, weight: Tensor, profile: LayerProfile) 
         if error >= least:
             break
         best, least = line, error
-    return best
+    return _rounded(best)
+
+
+def _rounded(line: Line) -> Line:
+    step = 2.0 ** math.floor(math.log2(float(line.values.abs().max()) or 1.0)) / _STEPS
+    return Line(line.end, (line.values / step).round() * step)
 
 
 def _line(line: Line, layer: Tensor, x: Tensor, target: Tensor, weight: Tensor) -> Line:
@@ -152,24 +187,24 @@ def _line(line: Line, layer: Tensor, x: Tensor, target: Tensor, weight: Tensor) 
     normal, pull = torch.zeros(size, size).double(), torch.zeros(size).double()
     for part, goal, of in zip(*(torch.split(t, _CHUNK) for t in (x, target, weight)), strict=True):
         left, right = line.place(part)
-        rows = torch.zeros(len(part) * size, outputs)
+        rows = x.new_zeros(len(part) * size, outputs)
         first = torch.arange(len(part))[:, None] * size + left
         for at, share in ((first, 1 - right), (first + 1, right)):
             rows.index_add_(0, at.flatten(), (share[..., None] * layer[:-1]).flatten(0, 1))
         points = rows.view(len(part), size, outputs) * of.sqrt()[:, None, None]
         points = points.transpose(1, 2).reshape(-1, size)
-        normal += (points.T @ points).double()
-        pull += (points.T @ ((goal - layer[-1]) * of.sqrt()[:, None]).flatten()).double()
+        normal += points.T @ points
+        pull += points.T @ ((goal - layer[-1]) * of.sqrt()[:, None]).flatten()
     bend = torch.diff(torch.eye(size).double(), 2, dim=0)
     scale = float(normal.diagonal().mean())
     stiff = scale * (_STIFFNESS * bend.T @ bend + 1e-6 * torch.eye(size))
-    return Line(line.end, torch.linalg.solve(normal + stiff, pull).float())
+    return Line(line.end, torch.linalg.solve(normal + stiff, pull))
 
 
 def as_profile(line: Line, profile: LayerProfile) -> LayerProfile:
     """A profile of the same x whose y is the function, with the mean and deviation that the norm's y has."""
     x = profile.sum_x / np.maximum(profile.count, 1)
-    values = line(torch.from_numpy(x).float()).double().numpy()
+    values = line(torch.from_numpy(x)).numpy()
     total = profile.count.sum()
     values -= profile.count @ values / total
     deviation = np.sqrt(profile.count @ values**2 / total)

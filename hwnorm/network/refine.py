@@ -14,8 +14,8 @@ from hwnorm.network.ridge import USUAL_STRENGTH, give_weights, weights_of, with_
 STEPS = 4
 #: Pull towards that solution, a share of what the tokens at hand say themselves: it has seen more of them.
 PULL = 0.1
-#: Tokens that are worked on together.
-_CHUNK = 8192
+#: Tokens that are worked on together: few enough for a core's own cache.
+_CHUNK = 1024
 
 
 class Rows(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwnorm.realign.refine import Rows, refine
+from hwnorm.network.refine import Rows, refine
 
 
 @pytest.fixture
