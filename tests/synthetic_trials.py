@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
 from hwnorm.sweep.study import Study, read_study
 
 GRID = """

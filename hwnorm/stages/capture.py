@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from hwnorm.capture.hooks import capture as capture_norms
 from hwnorm.errors import InputError
-from hwnorm.files import digest
+from hwnorm.names import layer_name
 from hwnorm.network.norms import NormSite, find_norms, select_norms
+from hwnorm.profile import Profile
 from hwnorm.progress import err
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
-from hwnorm.run.settings import patterns
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import PROFILE
+from hwnorm.runs.settings import patterns
 
 
 def capture(run: RunFolder, inputs: Inputs) -> None:
@@ -18,14 +20,16 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     Raises:
         InputError: a model or images that cannot be used, a model without norms, or NaN on the way.
     """
-    made_from = digest(inputs.fingerprint)
+    made_from = run.made_from(PROFILE, inputs)
     try:
         found = find_norms(inputs.model)
-    except InputError as error:
+        for site in found:
+            layer_name(site.name)
+    except (InputError, ValueError) as error:
         raise InputError(f"model {run.settings.model!r}: {error}") from None
     sites = select_norms(found, patterns(run.settings.only), patterns(run.settings.skip))
     # Each is asked for, found or not: what is missing is this run's to write.
-    there = [run.started and run.has(run.profile(site.name), "profile", made_from) for site in sites]
+    there = [run.started and run.has(PROFILE, made_from, site.name) for site in sites]
     if all(there):
         return
     affines = {site.name: site.affine for site in sites}
@@ -33,9 +37,9 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     run.start()
     _tell(found, sites, inputs)
     for position, (layer, profile) in enumerate(profiles.items()):
-        head = {"layer": layer, "position": position, "affine": affines[layer]}
-        body = head | profile.to_json()
-        run.write(run.profile(layer), "profile", made_from, body)
+        told = {"layer": layer, "position": position, "affine": affines[layer]}
+        artefact = Profile.model_validate(told | profile.to_json())
+        run.write(PROFILE, artefact, made_from, layer)
 
 
 def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:

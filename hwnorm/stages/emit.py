@@ -7,11 +7,12 @@ import shutil
 from hwnorm.emit.folded import emit_folded
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse
-from hwnorm.files import digest, read_artefact
 from hwnorm.lowering.lower import unfused_resources
-from hwnorm.network.choice import read_choice
-from hwnorm.run.folder import RunFolder
-from hwnorm.targets.target import load_target
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.markers import Emitted
+from hwnorm.runs.products import CHOICE, PACKAGES, PROFILE
+from hwnorm.runs.seals import packages_seal
+from hwnorm.runs.settings import target_of
 
 
 def emit(run: RunFolder) -> None:
@@ -22,12 +23,11 @@ def emit(run: RunFolder) -> None:
     Raises:
         InputError: no choice.
     """
-    chosen = read_choice(run.choice)
-    target = load_target(run.settings.target, run.settings.cost_weights)
-    affines = {c.layer: affine_of(run, c.layer) for c in chosen}
-    depends = run.settings.model, run.settings.lanes, affines, target.model_dump(mode="json")
-    made_from = digest([c.to_json() for c in chosen], *depends)
-    if run.has(run.emitted, "packages", made_from):
+    chosen = run.read(CHOICE).layers
+    target = target_of(run.settings)
+    affines = {c.layer: run.read(PROFILE, c.layer).affine for c in chosen}
+    made_from = run.made_from(PACKAGES, None)
+    if run.has(PACKAGES, made_from) and run.stale(PACKAGES) is None:
         return
     tops = [c.top for c in chosen]
     for c in chosen:
@@ -46,12 +46,9 @@ def emit(run: RunFolder) -> None:
             note=f"Stands in for the norm {c.layer} of {run.settings.model}.\n"
             f"Its weight and bias are {affines[c.layer]}.",
         )
-    for folder in (run.path / "packages").iterdir():
+    packages = run.at(PACKAGES).parent
+    for folder in packages.iterdir():
         if folder.is_dir() and folder.name not in tops:
             shutil.rmtree(folder)
-    run.write(run.emitted, "packages", made_from, {"tops": tops}, run.emitted.parent)
-
-
-def affine_of(run: RunFolder, layer: str) -> str:
-    """Where a norm's weight and bias went, as its profile tells."""
-    return str(read_artefact(run.profile(layer), "profile").get("affine", "not known"))
+    emitted = Emitted(tops=tuple(tops), seal=packages_seal(run.path))
+    run.write(PACKAGES, emitted, made_from, beside=(packages,))

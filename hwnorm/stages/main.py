@@ -2,47 +2,105 @@
 
 from __future__ import annotations
 
-from hwnorm.files import read_artefact
-from hwnorm.network.choice import read_choice
-from hwnorm.progress import out
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnorm.network.choice import Choice
+from hwnorm.realign.realigned import Realigned
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import CHOICE, PRODUCTS, REALIGNED, VERDICTS, Product
+from hwnorm.runs.settings import target_of
 from hwnorm.stages.capture import capture
 from hwnorm.stages.choose import choose
 from hwnorm.stages.emit import emit
 from hwnorm.stages.realign import realign
 from hwnorm.stages.report import report
 from hwnorm.stages.search import search
-from hwnorm.stages.tables import accuracy_table, kernel_table, print_wide
 from hwnorm.stages.verify import verify
-from hwnorm.targets.target import load_target
 from hwnorm.verify.toolchain import find_toolchain
+from hwnorm.verify.verdict import Verdict
 
 
-def run_all(run: RunFolder, jobs: int, cluster: str | None = None) -> bool:
-    """Run every stage that is not up to date, print the tables, and say whether all kernels passed.
+@dataclass(frozen=True)
+class Work:
+    """What stages work with: the model and the images, processes, and a cluster if there is one."""
+
+    inputs: Inputs
+    jobs: int
+    cluster: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the main job: its command's name, and what does it unless it is up to date."""
+
+    name: str
+    perform: Callable[[RunFolder, Work], object]
+
+    @property
+    def writes(self) -> tuple[Product, ...]:
+        """The artefacts that it makes; what these are made from is declared with them."""
+        return tuple(product for product in PRODUCTS if product.stage == self.name)
+
+
+#: In order. What a trial of a sweep does is all but the last.
+STAGES = (
+    Stage("capture", lambda run, work: capture(run, work.inputs)),
+    Stage("search", lambda run, work: search(run, work.jobs, work.cluster)),
+    Stage("choose", lambda run, work: choose(run, work.inputs, work.jobs)),
+    Stage("realign", lambda run, work: realign(run, work.inputs)),
+    Stage("emit", lambda run, work: emit(run)),
+    Stage("verify", lambda run, work: verify(run, work.jobs)),
+    Stage("report", lambda run, work: report(run, work.jobs)),
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of every stage: its folder, and what the artefacts there say."""
+
+    folder: Path
+    choice: Choice
+    #: One a package; of a function that folds there is none.
+    verdicts: tuple[Verdict, ...]
+    realigned: Realigned
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def passed(self) -> bool:
+        """Whether every kernel passed every check."""
+        return all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Top-1 in per cent, or the cosine to the original's features, by network as in ``realign.json``.
+
+        ``layernorm`` is the original, ``realigned`` the one with functions, ``bit_true`` what the hardware
+        computes.
+        """
+        return {
+            name: found.cosine if found.top1 is None else found.top1.percent
+            for name, found in self.realigned.scores.items()
+        }
+
+
+def run_all(run: RunFolder, jobs: int, cluster: str | None = None) -> Finished:
+    """Run every stage that is not up to date.
 
     Raises:
         InputError: what any of the stages raises; a missing tool, an unknown target or unusable test
             images before the first stage.
     """
     find_toolchain()
-    load_target(run.settings.target, run.settings.cost_weights)
-    inputs = Inputs(run.settings)
-    _ = inputs.test_images
-    capture(run, inputs)
-    search(run, jobs, cluster)
-    choose(run, inputs, jobs)
-    realign(run, inputs)
-    emit(run)
-    verify(run, jobs)
-    page = report(run)
-    verdicts = read_artefact(run.verdict, "verdict")["packages"]
-    print_wide(kernel_table(read_choice(run.choice), verdicts))
-    out.print("LUT, FF and DSP are the cost model's, without the stream wrapper.", style="dim")
-    out.print(accuracy_table(read_artefact(run.realign, "realign")))
-    failed = [verdict["top"] for verdict in verdicts if not verdict["passed"]]
-    for top in failed:
-        out.print(f"FAILED: {top}; see {run.package(top) / 'verdict.json'}", style="bold red")
-    out.print(f"Run folder: {run.path}  Report: {page}", soft_wrap=True)
-    return not failed
+    target_of(run.settings)
+    work = Work(Inputs(run.settings), jobs, cluster)
+    _ = work.inputs.test_images
+    for stage in STAGES:
+        stage.perform(run, work)
+    return Finished(run.path, run.read(CHOICE), run.read(VERDICTS).packages, run.read(REALIGNED))

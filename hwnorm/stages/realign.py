@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
 from hwnorm.data.mirrored import MirroredImages
-from hwnorm.files import digest, write_whole
-from hwnorm.network.choice import functions_digest, read_choice
+from hwnorm.files import write_whole
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import functions_of, replace_norms, replaced, with_functions
@@ -18,8 +16,11 @@ from hwnorm.progress import err
 from hwnorm.realign.closed_form import realign as refit
 from hwnorm.realign.distributed import is_first, processes
 from hwnorm.realign.finetune import Epoch, Recipe, finetune
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
+from hwnorm.realign.realigned import Realigned
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import CHOICE, REALIGNED
+from hwnorm.runs.seals import weights_seal
 
 #: Images of at most this many pixels are also fitted to mirrored: there the teacher's
 #: activations are many for little work.
@@ -41,11 +42,9 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
         InputError: no choice, or a layer that the model does not have.
     """
     s, tests, model = run.settings, inputs.test_images, inputs.model
-    chosen = read_choice(run.choice)
-    options = (s.finetune, s.epochs, s.learning_rate, s.hardware_in_loop, s.seed)
-    depends = inputs.fingerprint, tests.fingerprint, options if s.finetune != "none" else None
-    made_from = digest(functions_digest(chosen), *depends)
-    if run.has(run.realign, "realign", made_from, run.realigned_weights):
+    chosen = run.read(CHOICE).layers
+    made_from = run.made_from(REALIGNED, inputs)
+    if run.has(REALIGNED, made_from, beside=(run.realigned_weights,)) and run.stale(REALIGNED) is None:
         return
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
     images = inputs.training_images
@@ -77,21 +76,29 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     if not is_first():
         return
     weights = {name: value.contiguous() for name, value in networks["realigned"].state_dict().items()}
-    write_whole(run.realigned_weights, lambda beside: save_file(weights, beside))
-    body = {
-        "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
-        "fit_images": len(fit_images) // fit_images.copies,
-        "fit_images_from": fit_images.description,
-        "test_images": len(tests),
-        "test_images_from": tests.description,
-        "test_fingerprint": tests.fingerprint,
-        "top1": {name: found.top1.to_json() for name, found in scores.items() if found.top1 is not None},
-        "scores": {name: found.to_json() for name, found in scores.items()},
-        "affines": {r.layer: r.affine for r in replaced(model, functions)},
-        "fits": [asdict(fit) for fit in fits],
-        "epochs": [asdict(epoch) for epoch in history],
-    }
-    run.write(run.realign, "realign", made_from, body, run.realigned_weights)
+    # One entry: several would be written in any order.
+    told = {"choice": made_from["choice"]}
+    write_whole(run.realigned_weights, lambda beside: save_file(weights, beside, told))
+    found = Realigned.model_validate(
+        {
+            "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
+            "fit_images": len(fit_images) // fit_images.copies,
+            "fit_images_from": fit_images.description,
+            "test_images": len(tests),
+            "test_images_from": tests.description,
+            "test_fingerprint": tests.fingerprint,
+            "seal": weights_seal(run.path),
+            "top1": {name: score.top1.to_json() for name, score in scores.items() if score.top1 is not None},
+            "paired": {
+                name: score.paired.to_json() for name, score in scores.items() if score.paired is not None
+            },
+            "scores": {name: score.to_json() for name, score in scores.items()},
+            "affines": {r.layer: r.affine for r in replaced(model, functions)},
+            "fits": fits,
+            "epochs": history,
+        }
+    )
+    run.write(REALIGNED, found, made_from, beside=(run.realigned_weights,))
     _checkpoint(run).unlink(missing_ok=True)
 
 
@@ -100,7 +107,7 @@ def _tuned(run: RunFolder, inputs: Inputs, student: nn.Module) -> list[Epoch]:
     s = run.settings
     recipe = Recipe(method=s.finetune, epochs=s.epochs, learning_rate=s.learning_rate, seed=s.seed)  # type: ignore[arg-type]
     sites = {site.name: site for site in find_norms(inputs.model)}
-    names = [chosen.layer for chosen in read_choice(run.choice)]
+    names = [chosen.layer for chosen in run.read(CHOICE).layers]
     with processes() as device:
         if is_first():
             err.print(f"fine-tune ({s.finetune}) on {device}", highlight=False)

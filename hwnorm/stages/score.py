@@ -9,17 +9,16 @@ from rich.table import Table
 
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
-from hwnorm.files import read_artefact
 from hwnorm.lowering.lower import lower
-from hwnorm.profile import read_profile
-from hwnorm.run.folder import RunFolder, layer_files
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import FRONT, PROFILE
+from hwnorm.runs.settings import target_of
 from hwnorm.search.canonical import canonical
 from hwnorm.search.fitness import Candidate, Judge
 from hwnorm.search.formats import input_format, output_format
 from hwnorm.search.front import Point
-from hwnorm.search.layer import Front, measure
+from hwnorm.search.layer import measure
 from hwnorm.stages.search import layer_settings
-from hwnorm.targets.target import load_target
 
 #: Families of a scored formula: as it was given, and with all its constants fitted to the layer.
 GIVEN, FITTED = "as given", "constants fitted"
@@ -47,13 +46,13 @@ def score(run: RunFolder, layer: str, text: str) -> Score:
     Raises:
         InputError: the layer is unknown, or the formula cannot be read, built, or computed for all codes.
     """
-    paths = {path.stem: path for path in layer_files(run.path / "profiles", "capture")}
-    if layer not in paths:
-        raise InputError(f"option --layer: {layer!r} is none of the run's; there are {', '.join(paths)}")
+    layers = run.layers(PROFILE)
+    if layer not in layers:
+        raise InputError(f"option --layer: {layer!r} is none of the run's; there are {', '.join(layers)}")
     expression = parse(text)
-    profile = read_profile(paths[layer])
+    profile = run.read(PROFILE, layer).statistics
     settings = layer_settings(run.settings, layer)
-    target = load_target(settings.target, settings.cost_weights)
+    target = target_of(run.settings)
     formats = input_format(profile, settings.input_bits), output_format(profile, settings.output_bits)
     judge = Judge(profile, formats, target, settings.clock_mhz)
     datapath = lower(expression, *formats, target, settings.clock_mhz)
@@ -65,8 +64,7 @@ def score(run: RunFolder, layer: str, text: str) -> Score:
     if fitted:
         built = lower(fitted[0].expression, *formats, target, settings.clock_mhz)
         points.append(measure(fitted[0], built, profile, target))
-    front = run.front(layer)
-    found = Front.from_json(read_artefact(front, "front")).points if front.is_file() else ()
+    found = run.read(FRONT, layer).points if run.at(FRONT, layer).is_file() else ()
     return Score(layer, profile.ceiling_r2, tuple(points), found)
 
 

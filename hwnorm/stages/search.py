@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import body, digest, read_artefact
+from hwnorm.files import digest
 from hwnorm.progress import err
-from hwnorm.run.folder import RunFolder, layer_files
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.markers import SearchStates
+from hwnorm.runs.products import FRONT, PROFILE, SEARCH
+from hwnorm.runs.settings import RunSettings, target_of
 from hwnorm.search.grammar import operators_of
 from hwnorm.search.layer import Front, SearchSettings
 from hwnorm.search.live import LiveTable
 from hwnorm.search.tasks import Executors, Job, Watcher, run_jobs
-from hwnorm.targets.target import load_target
 from hwnorm.workers import cluster_executor, workers
 
 
@@ -35,21 +36,21 @@ def search(run: RunFolder, jobs: int, cluster: str | None = None) -> None:
         InputError: no profiles, an unknown target or operator, no such scheduler, or a layer for which
             nothing can be built.
     """
-    target = load_target(run.settings.target, run.settings.cost_weights).model_dump(mode="json")
+    target_of(run.settings)
     operators_of(run.settings.operators)
-    pending: dict[str, tuple[Job, int, str]] = {}
-    for path in layer_files(run.path / "profiles", "capture"):
-        data = read_artefact(path, "profile")
-        settings = layer_settings(run.settings, data["layer"])
-        made_from = digest(body(data), asdict(settings), target)
-        if run.has(run.front(data["layer"]), "front", made_from):
-            run.search(data["layer"]).unlink(missing_ok=True)
+    pending: dict[str, _Pending] = {}
+    for layer in run.layers(PROFILE):
+        profile = run.read(PROFILE, layer)
+        settings = layer_settings(run.settings, layer)
+        made_from = run.made_from(FRONT, None, layer, warm_start=digest(settings.warm))
+        if run.has(FRONT, made_from, layer):
+            run.at(SEARCH, layer).unlink(missing_ok=True)
             continue
-        job = Job(data["layer"], data, settings, _kept(run, data["layer"], made_from))
-        pending[job.layer] = job, data["position"], made_from
+        job = Job(layer, profile.to_json(), settings, _kept(run, layer, made_from))
+        pending[job.layer] = _Pending(job, profile.position, made_from)
     if not pending:
         return
-    todo = [job for job, _, _ in pending.values()]
+    todo = [one.job for one in pending.values()]
     executors: Executors = partial(workers, min(jobs, len(todo) * run.settings.restarts))
     width = jobs
     if cluster is not None:
@@ -90,38 +91,45 @@ def _warm(folder: Path | None, layer: str) -> tuple[str, ...]:
     if not any((folder / "fronts").glob("*.json")):
         raise InputError(f"option --warm-start: {folder}: has no fronts; a run folder with some is needed")
     path = folder / "fronts" / f"{layer}.json"
-    if not path.is_file():
-        return ()
-    return tuple(point.expression for point in Front.from_json(read_artefact(path, "front")).points)
+    return tuple(point.expression for point in Front.read(path).points) if path.is_file() else ()
 
 
-def _kept(run: RunFolder, layer: str, made_from: str) -> list[dict[str, Any] | None]:
+@dataclass(frozen=True)
+class _Pending:
+    """A layer whose front is to be found."""
+
+    job: Job
+    position: int
+    made_from: dict[str, str]
+
+
+def _kept(run: RunFolder, layer: str, made_from: dict[str, str]) -> list[dict[str, Any] | None]:
     """The states of an interrupted search of the same inputs; none if there is none."""
-    path = run.search(layer)
-    if not run.is_current(path, "search", made_from):
+    if not run.is_current(SEARCH, made_from, layer):
         return []
-    return list(read_artefact(path, "search")["states"])
+    return list(run.read(SEARCH, layer).states)
 
 
 class _Keeper(Watcher):
     """Writes states and fronts into the run folder, and shows the table."""
 
-    def __init__(self, run: RunFolder, pending: dict[str, tuple[Job, int, str]], table: LiveTable) -> None:
+    def __init__(self, run: RunFolder, pending: dict[str, _Pending], table: LiveTable) -> None:
         self._run, self._pending, self._table = run, pending, table
 
     def stepped(self, job: Job) -> None:
-        _, _, made_from = self._pending[job.layer]
-        self._run.write(self._run.search(job.layer), "search", made_from, {"states": job.states})
+        made_from = self._pending[job.layer].made_from
+        self._run.write(SEARCH, SearchStates(states=tuple(job.states)), made_from, job.layer)
         self._table.refresh()
 
     def finished(self, job: Job, front: dict[str, Any]) -> None:
-        _, position, made_from = self._pending[job.layer]
-        self._run.write(self._run.front(job.layer), "front", made_from, {"position": position} | front)
-        self._run.search(job.layer).unlink(missing_ok=True)
-        folder = self._run.search(job.layer).parent
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        self._table.done(job.layer, len(front["points"]))
+        pending = self._pending[job.layer]
+        found = Front.model_validate(front | {"position": pending.position})
+        self._run.write(FRONT, found, pending.made_from, job.layer)
+        state = self._run.at(SEARCH, job.layer)
+        state.unlink(missing_ok=True)
+        if state.parent.is_dir() and not any(state.parent.iterdir()):
+            state.parent.rmdir()
+        self._table.done(job.layer, len(found.points))
 
     def said(self, text: str) -> None:
         err.print(text, style="red", markup=False, soft_wrap=True)

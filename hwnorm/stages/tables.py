@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.expression import short
-from hwnorm.network.choice import Chosen
+from hwnorm.network.choice import Choice, Chosen
+from hwnorm.network.paired import p_text
 from hwnorm.progress import out
+from hwnorm.realign.realigned import Paired, Realigned
+from hwnorm.verify.verdict import Verdict
 
 #: Pairs of fields of ``realign.json``, float and bit-true -> what the network is called for people.
 NETWORKS = {
@@ -22,9 +26,9 @@ NETWORKS = {
 }
 
 
-def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
+def kernel_table(chosen: Sequence[Chosen], verdicts: Sequence[Verdict]) -> Table:
     """One line a norm layer."""
-    found = {verdict["top"]: verdict for verdict in verdicts}
+    found = {verdict.top: verdict for verdict in verdicts}
     table = Table(title="Kernels", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
     table.add_column("expression", no_wrap=True)
@@ -50,24 +54,24 @@ def kernel_table(chosen: list[Chosen], verdicts: list[dict[str, Any]]) -> Table:
             str(used.ff),
             str(used.dsp),
             f"{path.certificate.max_error_ulp:.3f}",
-            exactness(verdict, "verilator_bit_exact"),
-            exactness(verdict, "hls_bit_exact"),
+            exactness(None if verdict is None else verdict.verilator_bit_exact),
+            exactness(None if verdict is None else verdict.hls_bit_exact),
         )
     return table
 
 
-def front_table(choices: dict[str, Any], choice: dict[str, Any]) -> Table:
+def front_table(choices: Choices, choice: Choice) -> Table:
     """The front of choices where it was measured, and the choice: a line each, smallest first."""
     table = Table(
-        title=f"Choices for the network (loss: {choices['loss']}, {choices['images']} training images)",
+        title=f"Choices for the network (loss: {choices.loss}; predicted on {choices.images} training "
+        f"images, measured on {choices.measured_images} others)",
         header_style="bold",
         box=box.SIMPLE_HEAD,
     )
     for heading in ("area", "predicted loss", "measured", "same top-1", ""):
         table.add_column(heading, justify="right")
-    names = ("area", "predicted_loss", "measured_loss", "agreement")
-    picked = tuple(choice[name] for name in names)
-    rows = {tuple(p[name] for name in names) for p in choices["front"] if p["measured_loss"] is not None}
+    picked = _row(choice)
+    rows = {_row(point) for point in choices.front if point.measured_loss is not None}
     for row in sorted(rows | {picked}, key=lambda row: row[0]):
         area, predicted, measured, agreement = row
         same = "" if agreement is None else f"{agreement:.1f} %"
@@ -76,25 +80,32 @@ def front_table(choices: dict[str, Any], choice: dict[str, Any]) -> Table:
     return table
 
 
-def exactness(verdict: dict[str, Any] | None, field: str) -> str:
-    """A verdict's field as the word in the table."""
-    if verdict is None:
-        return "not verified"
-    return "bit-exact" if verdict[field] else "DIFFERS"
+def _row(point: ChoicePoint | Choice) -> tuple[float, float, float | None, float | None]:
+    return point.area, point.predicted_loss, point.measured_loss, point.agreement
 
 
-def accuracy_table(realign: dict[str, Any]) -> Table:
-    """Two lines a network, float and bit-true: top-1 and top-5, or the cosine to the teacher's features."""
-    scores = realign["scores"]
-    classes = bool(realign["top1"])
+def exactness(bit_exact: bool | None) -> str:
+    """What a verdict says, as the word in the table."""
+    return "not verified" if bit_exact is None else "bit-exact" if bit_exact else "DIFFERS"
+
+
+def accuracy_table(realigned: Realigned) -> Table:
+    """Two lines a network, float and bit-true: top-1 and top-5, or the cosine to the teacher's features.
+
+    The difference to the original is that on the same images, with its paired 95 % interval.
+    """
+    scores = realigned.scores
+    classes = bool(realigned.top1)
     what = "Accuracy" if classes else "Cosine to the original's features"
     table = Table(
-        title=f"{what} on {realign['test_images_from']} (fingerprint {realign['test_fingerprint']})",
+        title=f"{what} on {realigned.test_images_from} (fingerprint {realigned.test_fingerprint})",
         header_style="bold",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("network")
+    table.add_column("network", no_wrap=True)
     for heading in ("top-1", "95 % interval", "top-5") if classes else ("cosine", "95 % interval", "centred"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("difference, 95 %", "McNemar p") if classes else ("difference, 95 %",):
         table.add_column(heading, justify="right", no_wrap=True)
     for fields, label in NETWORKS.items():
         if fields[0] == "realigned" and "closed_form" in scores:
@@ -103,18 +114,24 @@ def accuracy_table(realign: dict[str, Any]) -> Table:
             if field not in scores:
                 continue
             found = scores[field]
-            if classes:
-                low, high = found["top1"]["interval"]
-                cells = (
-                    f"{found['top1']['percent']:.2f} %",
-                    f"{low:.2f} to {high:.2f}",
-                    f"{found['top5']['percent']:.2f} %",
-                )
+            if found.top1 is not None and found.top5 is not None:
+                low, high = found.top1.interval
+                exact, within = f"{found.top1.percent:.2f} %", f"{low:.2f} to {high:.2f}"
+                cells = exact, within, f"{found.top5.percent:.2f} %"
             else:
-                low, high = found["cosine_interval"]
-                cells = f"{found['cosine']:.4f}", f"{low:.4f} to {high:.4f}", f"{found['cosine_centred']:.4f}"
-            table.add_row(label + kind, *cells)
+                low, high = found.cosine_interval
+                cells = f"{found.cosine:.4f}", f"{low:.4f} to {high:.4f}", f"{found.cosine_centred:.4f}"
+            table.add_row(label + kind, *cells, *_difference(realigned.paired.get(field)))
     return table
+
+
+def _difference(paired: Paired | None) -> list[str]:
+    """Cells of the difference to the original, in points or of the cosine; none of the original itself."""
+    if paired is None:
+        return []
+    (low, high), digits = paired.interval, 4 if paired.mcnemar_p is None else 2
+    text = f"{paired.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    return [text] if paired.mcnemar_p is None else [text, p_text(paired.mcnemar_p)]
 
 
 def print_wide(table: Table) -> None:

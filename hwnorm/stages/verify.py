@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact
-from hwnorm.network.choice import read_choice
-from hwnorm.run.folder import RunFolder
+from hwnorm.files import digest
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import CHOICE, PACKAGES, VERDICTS
 from hwnorm.verify.packages import verify_packages
-from hwnorm.verify.verdict import Verdict
+from hwnorm.verify.toolchain import find_toolchain
+from hwnorm.verify.verdict import Verdicts
 
 
 def verify(run: RunFolder, jobs: int, formal: bool = False) -> None:
@@ -18,30 +16,13 @@ def verify(run: RunFolder, jobs: int, formal: bool = False) -> None:
     Raises:
         InputError: a package is missing, or a tool is.
     """
-    folders = [run.package(c.top) for c in read_choice(run.choice) if not c.folded]
-    made_from = digest(*(path for folder in folders for path in _sources(folder)), run.settings.seed, formal)
-    beside = [folder / "verdict.json" for folder in folders]
-    if run.has(run.verdict, "verdict", made_from, *beside):
-        return
+    run.read(PACKAGES)
+    folders = [run.package(c.top) for c in run.read(CHOICE).layers if not c.folded]
+    beside = tuple(folder / "verdict.json" for folder in folders)
     # Where every layer folds there is nothing to ask the tools for.
+    tools = digest(find_toolchain().versions) if folders else digest()
+    made_from = run.made_from(VERDICTS, None, tools=tools, formal=str(formal))
+    if run.has(VERDICTS, made_from, beside=beside):
+        return
     verdicts = verify_packages(folders, seed=run.settings.seed, jobs=jobs, formal=formal) if folders else []
-    run.write(run.verdict, "verdict", made_from, {"packages": [v.to_json() for v in verdicts]}, *beside)
-
-
-def read_verdicts(run: RunFolder) -> list[Verdict]:
-    """The verdicts in ``verdict.json``.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    packages = read_artefact(run.verdict, "verdict")["packages"]
-    fields = Verdict.__dataclass_fields__
-    return [Verdict(**{name: data[name] for name in fields}) for data in packages]
-
-
-def _sources(folder: Path) -> list[Path]:
-    """What a verdict depends on: everything in a package but the verdict itself."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "verdict.json")
-    if not files:
-        raise InputError(f"{folder}: no package; run `hwnorm emit {folder.parents[1]}` first")
-    return files
+    run.write(VERDICTS, Verdicts(packages=tuple(verdicts)), made_from, beside=beside)

@@ -23,7 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 
 from hwnorm.errors import InputError
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
+from hwnorm.sweep.storage import masked, reason
 from hwnorm.sweep.study import SETTINGS, Parameters, Range, Study, Value
 
 #: The attribute of a trial that was added with its result: Optuna's own number is another.
@@ -132,8 +133,8 @@ def _open(study: Study, new: bool) -> optuna.Study:
         storage = optuna.storages.RDBStorage(url)
         there = study.name in optuna.get_all_study_names(storage)
     except Exception as error:  # a database's driver may raise anything
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{study.path}: study.storage: {url!r} cannot be used ({why})") from None
+        why = reason(error, url)
+        raise InputError(f"{study.path}: study.storage: {masked(url)!r} cannot be used ({why})") from None
     if there and new:
         raise InputError(
             f"{study.path}: study.storage: holds a study {study.name!r} already, of another folder; "

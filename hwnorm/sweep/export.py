@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact, write_artefact, write_text
+from hwnorm.files import digest, write_artefact, write_text
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import PRODUCTS, VERDICTS
 from hwnorm.sweep.pareto import ParetoFront
 from hwnorm.sweep.study import SETTINGS
 from hwnorm.sweep.table import column_types, write_table
 
 #: What an emitted point takes along of its run folder.
-TAKEN = ("choice.json", "realign.json", "realigned.safetensors", "verdict.json", "packages")
+TAKEN = tuple(
+    dict.fromkeys(
+        Path(place).parts[0]
+        for product in PRODUCTS
+        if product.exported
+        for place in (product.place, *product.beside)
+    )
+)
 
 
 def write_front(path: Path, found: Sequence[ParetoFront], form: Literal["csv", "json", "parquet"]) -> None:
@@ -51,7 +60,7 @@ def write_front(path: Path, found: Sequence[ParetoFront], form: Literal["csv", "
             for front in found
         ]
         body = {"fronts": heads, "points": plain}
-        write_artefact(path, "pareto", None, digest(body), body)
+        write_artefact(path, "pareto", None, {}, body)
 
 
 def emit_point(row: dict[str, Any], folder: Path) -> int:
@@ -73,8 +82,12 @@ def emit_point(row: dict[str, Any], folder: Path) -> int:
             raise InputError(
                 f"{trial / name}: not there; `hwnorm run` with the trial's settings makes it again"
             )
-    verdicts = read_artefact(trial / "verdict.json", "verdict")["packages"]
-    failed = [verdict["top"] for verdict in verdicts if not verdict["passed"]]
+    run = RunFolder.open(trial)
+    verdicts = run.read(VERDICTS).packages
+    for product in PRODUCTS:
+        if product.exported and (why := run.stale(product)) is not None:
+            raise InputError(f"{run.at(product)}: {why}")
+    failed = [verdict.top for verdict in verdicts if not verdict.passed]
     if failed:
         raise InputError(f"{trial / 'verdict.json'}: {failed[0]} did not pass; `hwnorm verify {trial}`")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -92,8 +105,8 @@ def emit_point(row: dict[str, Any], folder: Path) -> int:
             if path.is_file()
         }
         told = {name: value for name, value in row.items() if name != "folder"}
-        body = {"row": told, "kernels": [verdict["top"] for verdict in verdicts], "files": files}
-        write_artefact(beside / "manifest.json", "point", None, digest(body), body)
+        body = {"row": told, "kernels": [verdict.top for verdict in verdicts], "files": files}
+        write_artefact(beside / "manifest.json", "point", None, {"trial": digest(told)}, body)
         os.rename(beside, folder)  # an empty folder there gives way
     finally:
         shutil.rmtree(beside, ignore_errors=True)

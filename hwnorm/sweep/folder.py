@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import body, digest, read_artefact, write_artefact
+from hwnorm.files import body, read_artefact, write_artefact
 from hwnorm.sweep.study import Axes, Parameters, Study, grid, parse_study
 from hwnorm.sweep.trial import read_row
 
@@ -54,8 +54,8 @@ def begin(study: Study) -> tuple[bool, list[Axes]]:
     before = data.pop("earlier_axes", [])
     old = parse_study(data, path)
     earlier = [parse_study(data | {"axes": axes}, path).axes for axes in before]
-    for name in ("sampler", "seed", "storage"):
-        _same(study, f"study.{name}", getattr(old.study, name), getattr(study.file.study, name))
+    for name, field in (("sampler", "sampler"), ("seed", "seed"), ("storage", "told_storage")):
+        _same(study, f"study.{name}", getattr(old.study, field), getattr(study.file.study, field))
     for name in old.run.keys() | study.file.run.keys():
         _same(study, f"run.{name}", old.run.get(name), study.file.run.get(name))
     _same(study, "axes", sorted(old.axes), sorted(study.file.axes))
@@ -67,7 +67,7 @@ def begin(study: Study) -> tuple[bool, list[Axes]]:
             _same(study, f"axes.{name}", values, now)
     if old.axes != study.file.axes:
         earlier.append(old.axes)
-    if old != study.file:
+    if old.model_dump(mode="json") != study.file.told():
         _write(study, earlier)
     return False, [*earlier, study.file.axes]
 
@@ -81,11 +81,11 @@ def _same(study: Study, key: str, old: Any, new: Any) -> None:
 
 
 def _write(study: Study, earlier: list[Axes]) -> None:
-    dumped = study.file.model_dump(mode="json")
+    dumped = study.file.told()
     if earlier:
         files = [study.file.model_copy(update={"axes": axes}) for axes in earlier]
         dumped["earlier_axes"] = [file.model_dump(mode="json")["axes"] for file in files]
-    write_artefact(study.folder / "study.json", "study", study.file.study.seed, digest(dumped), dumped)
+    write_artefact(study.folder / "study.json", "study", study.file.study.seed, {}, dumped)
 
 
 def numbered(history: list[Axes]) -> list[Parameters]:

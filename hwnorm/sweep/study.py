@@ -14,7 +14,8 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnorm.errors import InputError
-from hwnorm.run.settings import RunSettings, make_settings, option_name
+from hwnorm.runs.settings import RunSettings, make_settings, option_name
+from hwnorm.sweep.storage import masked, shown
 from hwnorm.targets.target import load_target
 
 #: Name in a study file, which is the long option's -> field of RunSettings.
@@ -38,7 +39,13 @@ class Head(_Strict):
     sampler: Literal["grid", "random", "nsga2", "tpe"] = "grid"
     trials: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
-    storage: str | None = None
+    #: It may hold a password: :attr:`told_storage` is what may be shown and written.
+    storage: str | None = Field(None, repr=False)
+
+    @property
+    def told_storage(self) -> str | None:
+        """The address of the storage, masked."""
+        return None if self.storage is None else masked(self.storage)
 
     @model_validator(mode="after")
     def _trials(self) -> Self:
@@ -72,6 +79,12 @@ class StudyFile(_Strict):
     study: Head = Field(default_factory=lambda: Head.model_validate({}))
     run: dict[str, bool | int | float | str] = {}
     axes: Axes = Field(min_length=1)
+
+    def told(self) -> dict[str, Any]:
+        """As plain JSON types, for a file: the storage's address is masked."""
+        found = self.model_dump(mode="json")
+        found["study"]["storage"] = self.study.told_storage
+        return found
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,7 @@ def _message(error: ValidationError, data: dict[str, Any]) -> str:
     depth, found = 0, data
     while depth < len(where) and isinstance(found, dict) and where[depth] in found:
         found, depth = found[where[depth]], depth + 1
+    found = shown(found)
     what = first["msg"].removeprefix("Value error, ")
     if where[0] in ("axes", "run") and depth == 2:
         told = [
@@ -231,7 +245,7 @@ def _check(study: Study) -> None:
         told = [json.dumps(value, sort_keys=True) for value in values]
         twice = [text for text in told if told.count(text) > 1]
         if twice:
-            raise InputError(f"{study.path}: axes.{key}: {twice[0]} is there twice; once was expected")
+            raise InputError(f"{study.path}: axes.{key}: {shown(twice[0])} is there twice; once was expected")
         if len({isinstance(value, dict) for value in values}) > 1:
             raise InputError(f"{study.path}: axes.{key}: tables beside single values; one kind was expected")
         for value in values:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
 from hwnorm.sweep.study import SETTINGS
 from hwnorm.sweep.trial import MEASURED
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from hwnorm.errors import InputError
 from hwnorm.files import digest, read_artefact, write_artefact, write_text
 from hwnorm.progress import err
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
 from hwnorm.version import VERSION
 
 if TYPE_CHECKING:
-    from hwnorm.run.inputs import Inputs
+    from torch import nn
+
+    from hwnorm.runs.inputs import Inputs
 
 #: Makes a run in a folder and returns what :data:`MEASURED` names; the store is the study's.
 RunTrial = Callable[[Path, RunSettings, Path], dict[str, Any]]
@@ -96,7 +98,7 @@ def finish(
         "torch_version": importlib.metadata.version("torch"),
         "seconds": round(seconds, 3),
     }
-    made_from = digest(trial.settings.model_dump(mode="json"))
+    made_from = {"settings": digest(trial.settings.model_dump(mode="json"))}
     write_artefact(trial.result, "result", trial.settings.seed, made_from, row)
     return row
 
@@ -112,20 +114,26 @@ def read_row(path: Path) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in ("kind", "schema", "made_from")}
 
 
-#: The model and images of the last trial of this process, and what they are made from.
-_inputs: tuple[str, Inputs] | None = None
+#: The network of the last trial of this process, and what it is made from.
+_network: tuple[str, nn.Module] | None = None
 
 
 def _inputs_of(settings: RunSettings) -> Inputs:
-    """Loaded once for all trials of a process that have the same."""
-    from hwnorm.run.inputs import Inputs
+    """Those of a trial; the network is loaded once for all trials of a process that have the same.
 
-    global _inputs
-    names = "model", "weights", "data", "image_size", "images"
-    key = digest([str(getattr(settings, name)) for name in names])
-    if _inputs is None or _inputs[0] != key:
-        _inputs = key, Inputs(settings)
-    return _inputs[1]
+    A worker may live for days: weights are told apart by what the file holds, and images, which may change
+    as well, are opened for each trial.
+    """
+    from hwnorm.runs.inputs import Inputs
+
+    global _network
+    weights = None if settings.weights is None else digest(settings.weights)
+    key = digest(settings.model, settings.image_size, weights)
+    if _network is not None and _network[0] == key:
+        return Inputs(settings, _network[1])
+    inputs = Inputs(settings)
+    _network = key, inputs.model
+    return inputs
 
 
 def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, Any]:
@@ -136,14 +144,9 @@ def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, 
     """
     import torch
 
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.run.store import Store
-    from hwnorm.stages.capture import capture
-    from hwnorm.stages.choose import choose
-    from hwnorm.stages.emit import emit
-    from hwnorm.stages.realign import realign
-    from hwnorm.stages.search import search
-    from hwnorm.stages.verify import verify
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.store import Store
+    from hwnorm.stages.main import STAGES, Work
 
     torch.set_num_threads(1)
     err.quiet = True  # the bars of many processes on one terminal
@@ -152,15 +155,11 @@ def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, 
     run = RunFolder.create(folder, settings, force=True)
     run.store = Store(store)
     try:
-        inputs = _inputs_of(settings)
-        _ = inputs.test_images
+        work = Work(_inputs_of(settings), jobs=1)
+        _ = work.inputs.test_images
         run.start()
-        capture(run, inputs)
-        search(run, 1)
-        choose(run, inputs, 1)
-        realign(run, inputs)
-        emit(run)
-        verify(run, 1)
+        for stage in STAGES[:-1]:  # a study's page stands for the report of each
+            stage.perform(run, work)
     finally:
         run.store.release()
     return measure(folder)
@@ -177,29 +176,29 @@ def measure(folder: Path) -> dict[str, Any]:
     """
     from hwnorm.choose.offers import area_of
     from hwnorm.cost.cost import fmax_mhz
-    from hwnorm.network.choice import read_choice
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.targets.target import load_target
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.products import CHOICE, REALIGNED, VERDICTS
+    from hwnorm.runs.settings import target_of
 
     run = RunFolder.open(folder)
     lanes = run.settings.lanes
-    target = load_target(run.settings.target, run.settings.cost_weights)
-    chosen = read_choice(run.choice)
+    target = target_of(run.settings)
+    chosen = run.read(CHOICE).layers
     built = [c.datapath for c in chosen if c.datapath is not None]
     used = [c.resources for c in chosen if c.datapath is not None]
-    realigned = read_artefact(run.realign, "realign")
-    labelled = bool(realigned["top1"])
+    realigned = run.read(REALIGNED)
+    labelled = bool(realigned.top1)
     scores = {
-        name: found["top1"]["percent"] if labelled else found["cosine"]
-        for name, found in realigned["scores"].items()
+        name: found.cosine if found.top1 is None else found.top1.percent
+        for name, found in realigned.scores.items()
     }
     return {
         "accuracy_name": "top-1" if labelled else "cosine",
         "accuracy_layernorm": scores["layernorm"],
         "accuracy_float": scores["realigned"],
         "accuracy_bit_true": scores["bit_true"],
-        "test_images": realigned["test_images"],
-        "test_fingerprint": realigned["test_fingerprint"],
+        "test_images": realigned.test_images,
+        "test_fingerprint": realigned.test_fingerprint,
         "area": round(lanes * sum(area_of(c.resources, target) for c in chosen), 1),
         "unit": target.unit,
         **{name: lanes * sum(getattr(r, name) for r in used) for name in ("lut", "ff", "dsp", "bram")},
@@ -207,5 +206,5 @@ def measure(folder: Path) -> dict[str, Any]:
         "fmax_mhz": round(min(fmax_mhz(path.nodes, target) for path in built), 1) if built else None,
         "kernels": len(built),
         "folded": len(chosen) - len(built),
-        "verified": all(v["passed"] for v in read_artefact(run.verdict, "verdict")["packages"]),
+        "verified": all(verdict.passed for verdict in run.read(VERDICTS).packages),
     }

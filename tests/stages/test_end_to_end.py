@@ -24,14 +24,14 @@ from hwnorm.expression import parse
 from hwnorm.files import SCHEMA
 from hwnorm.version import VERSION
 
-LAYERS = [f"blocks.{block}.norm{i}" for block in range(6) for i in (1, 2)] + ["norm"]
+LAYERS = [f"blocks.{block}.norm{i}" for block in (0, 5) for i in (1, 2)] + ["norm"]
 TOPS = ["hwnorm_" + layer.replace(".", "_") for layer in LAYERS]
 ARTEFACTS = {
     "run.json": "run",
     "choices.json": "choices",
     "choice.json": "choice",
     "realign.json": "realign",
-    "verdict.json": "verdict",
+    "verdict.json": "verdicts",
     **{f"profiles/{layer}.json": "profile" for layer in LAYERS},
     **{f"fronts/{layer}.json": "front" for layer in LAYERS},
 }
@@ -63,7 +63,7 @@ def test_every_artefact_is_there_and_says_what_it_is(finished):
         assert list(data)[:5] == ["kind", "schema", "hwnorm_version", "seed", "made_from"], name
         assert (data["kind"], data["schema"]) == (kind, SCHEMA), name
         assert (data["hwnorm_version"], data["seed"]) == (VERSION, 0), name
-        assert data["made_from"], name
+        assert bool(data["made_from"]) == (name != "run.json"), name
     assert (finished.folder / "report.html").stat().st_size > 10_000
     assert any((finished.folder / "report").glob("*.png"))
     found = {path.name for path in finished.folder.iterdir()}
@@ -127,7 +127,8 @@ def test_realigned_weights_load_and_accuracies_are_counted(finished):
     original = build().state_dict()
     assert set(weights) == {name for name in original if name.rpartition(".")[0] not in LAYERS}
     assert all(weights[name].shape == original[name].shape for name in weights)
-    top1 = json.loads((finished.folder / "realign.json").read_text())["top1"]
+    stored = json.loads((finished.folder / "realign.json").read_text())
+    top1, paired = stored["top1"], stored["paired"]
     assert list(top1) == [
         "layernorm",
         "functions_only",
@@ -139,6 +140,11 @@ def test_realigned_weights_load_and_accuracies_are_counted(finished):
         assert measured["percent"] == pytest.approx(100 * measured["correct"] / measured["total"])
         assert measured["total"] == 40
         assert measured["interval"][0] <= measured["percent"] <= measured["interval"][1]
+    assert list(paired) == list(top1)[1:]
+    for network, beside in paired.items():
+        difference = top1[network]["percent"] - top1["layernorm"]["percent"]
+        assert beside["difference"] == pytest.approx(difference)
+        assert beside["lost"] + beside["both"] == top1["layernorm"]["correct"]
 
 
 def test_tables_are_printed(finished):
@@ -172,7 +178,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(finished, tmp_path, monke
     """
     run = tmp_path / "r"
     command = [*finished.command(run), "--jobs", "1"]
-    write = hwnorm.run.folder.RunFolder.write
+    write = hwnorm.runs.folder.RunFolder.write
 
     def one_front(self, path, *args):
         if list(run.glob("fronts/*.json")):
@@ -183,7 +189,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(finished, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(hwnorm.run.folder.RunFolder, "write", one_front)
+        patch.setattr(hwnorm.runs.folder.RunFolder, "write", one_front)
         result = CliRunner().invoke(app, command)
     assert result.exit_code == 130, result.output
     (first,) = run.glob("fronts/*.json")

@@ -8,7 +8,7 @@ import pytest
 from synthetic_trials import GRID, write_study
 
 from hwnorm.errors import InputError
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
 from hwnorm.sweep.study import SETTINGS, grid, read_study
 
 HEAD = "[axes]\ninput_bits = [8, 10]\n"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from synthetic_trials import write_study
 from typer.testing import CliRunner
 
@@ -20,8 +23,9 @@ import hwnorm.stages.verify
 from hwnorm.cli import app
 from hwnorm.network.choice import functions_digest, read_choice
 from hwnorm.network.models import load_model
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.settings import RunSettings
 from hwnorm.stages.capture import capture
 from hwnorm.stages.choose import choose
 from hwnorm.stages.emit import emit
@@ -30,7 +34,7 @@ from hwnorm.stages.search import search
 from hwnorm.stages.verify import verify
 from hwnorm.sweep.study import Study
 from hwnorm.sweep.sweep import sweep
-from hwnorm.sweep.trial import run_pipeline
+from hwnorm.sweep.trial import _inputs_of, run_pipeline
 
 #: Two norms of the built-in model; four trials with two budgets each of two widths of the output.
 STUDY = """
@@ -170,3 +174,34 @@ def test_a_tool_that_is_missing_is_told_once(study, tmp_path, few_images, monkey
     with pytest.raises(hwnorm.errors.InputError, match="not found on the PATH"):
         sweep(fresh)
     assert not list(Path(fresh.folder).glob("trials/*/result.json"))
+
+
+def test_a_worker_loads_weights_by_what_their_file_holds(tmp_path, few_images):
+    """A file of the same size and time with other weights is another network; the same one is kept."""
+    path = tmp_path / "w.safetensors"
+    state = {name: value.clone() for name, value in load_model("builtin", None).state_dict().items()}
+    save_file(state, path)
+    settings = RunSettings(weights=path, data=few_images, images=8)
+    first, stat = _inputs_of(settings), path.stat()
+    again = _inputs_of(settings)
+    assert again.model is first.model
+    assert again.digest("model") == first.digest("model")
+    state["norm.bias"][0] += 1.0
+    save_file(state, path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    other = _inputs_of(settings)
+    assert torch.equal(other.model.norm.bias[0], first.model.norm.bias[0] + 1.0)
+    assert other.digest("model") != first.digest("model")
+
+
+def test_a_worker_sees_images_that_have_changed(tmp_path):
+    """They are opened for each trial."""
+    path = tmp_path / "images.npz"
+    settings = RunSettings(data=path, images=8)
+    found = []
+    for pixel in (0, 1):
+        images, labels = np.full((8, 28, 28), pixel, np.uint8), np.arange(8)
+        np.savez(path, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+        found.append(_inputs_of(settings).digest("training_images"))
+    assert found[0] != found[1]

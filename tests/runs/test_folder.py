@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import hwnorm.runs.folder
 from hwnorm.errors import InputError
-from hwnorm.run.folder import RunFolder, layer_files
-from hwnorm.run.settings import RunSettings
+from hwnorm.files import write_artefact
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.markers import Emitted, SearchStates
+from hwnorm.runs.products import FRONT, PACKAGES, PROFILE, REPORT, SEARCH
+from hwnorm.runs.settings import RunSettings
+from hwnorm.version import library_versions
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -31,9 +36,15 @@ def run(tmp_path: Path) -> RunFolder:
         "realign.json",
         "realigned.safetensors",
         "verdict.json",
+        "compare.json",
         "report.html",
+        "search/a.json",
+        "packages/.made_from",
+        "report/.made_from",
         "notes.txt",
         "mine/data.csv",
+        "packages/mine/notes.txt",
+        "report/notes.txt",
     ):
         path = made.path / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -99,7 +110,8 @@ def test_force_removes_the_stages_artefacts_and_nothing_else(run):
     assert contents(run.path) == before
     again.start()
     left = {str(path.relative_to(run.path)) for path in contents(run.path)}
-    assert left == {"run.json", "notes.txt", "mine/data.csv"}
+    mine = {"notes.txt", "mine/data.csv", "packages/mine/notes.txt", "report/notes.txt"}
+    assert left == {"run.json"} | mine
     assert RunFolder.open(run.path).settings.seed == 5
 
 
@@ -136,22 +148,45 @@ def test_run_json_that_is_no_json_object(run, text):
 
 def test_current_means_same_origin_and_version(run):
     """Of the same inputs by this version; missing, of other inputs or of another version is not."""
-    path = run.path / "choice.json"
+    path = run.at(PACKAGES)
     path.unlink()
-    assert not run.is_current(path, "choice", "abc")
-    run.write(path, "choice", "abc", {})
-    assert run.is_current(path, "choice", "abc")
-    assert not run.is_current(path, "choice", "abd")
+    assert not run.is_current(PACKAGES, {"choice": "abc"})
+    run.write(PACKAGES, Emitted(tops=(), seal=""), {"choice": "abc"})
+    assert run.is_current(PACKAGES, {"choice": "abc"})
+    assert not run.is_current(PACKAGES, {"choice": "abd"})
+    assert not run.is_current(PACKAGES, {"choice": "abc", "target": "x"})
     path.write_text(json.dumps(json.loads(path.read_text()) | {"hwnorm_version": "0.0"}))
-    assert not run.is_current(path, "choice", "abc")
+    assert not run.is_current(PACKAGES, {"choice": "abc"})
 
 
 def test_layers_come_in_the_order_of_execution(run):
     """By position, not by name; a folder without layers names the stage that fills it."""
-    folder = run.path / "profiles"
-    (folder / "a.json").unlink()
-    with pytest.raises(InputError, match=f"run `hwnorm capture {run.path}` first"):
-        layer_files(folder, "capture")
+    for product in (PROFILE, FRONT):
+        run.at(product, "a").unlink()
+        with pytest.raises(InputError, match=f"run `hwnorm {product.stage} {run.path}` first"):
+            run.layers(product)
     for position, layer in enumerate(("z", "b", "m")):
-        run.write(folder / f"{layer}.json", "profile", "", {"position": position})
-    assert [path.stem for path in layer_files(folder, "capture")] == ["z", "b", "m"]
+        write_artefact(run.at(PROFILE, layer), "profile", 0, {}, {"layer": layer, "position": position})
+    assert run.layers(PROFILE) == ["z", "b", "m"]
+
+
+def test_a_state_of_a_search_is_read_by_its_type(run):
+    """A damaged one is one line with the file and the command."""
+    run.write(SEARCH, SearchStates(states=(None, {"generation": 2})), {}, "a")
+    data = json.loads(run.at(SEARCH, "a").read_text())
+    run.at(SEARCH, "a").write_text(json.dumps(data | {"states": 3}))
+    with pytest.raises(InputError, match=r"a\.json: ") as caught:
+        run.read(SEARCH, "a")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(library_versions()))
+def test_versions_of_libraries_count(run, monkeypatch, name):
+    """Whatever is made anew under another one is made of something else; so it is with hwnorm's own code."""
+    before = run.made_from(REPORT, None)
+    versions = library_versions() | {name: "0.0"}
+    monkeypatch.setattr(hwnorm.runs.folder, "library_versions", lambda: versions)
+    assert run.made_from(REPORT, None) != before
+    monkeypatch.undo()
+    monkeypatch.setattr(hwnorm.runs.folder, "code_digest", lambda: "another")
+    assert run.made_from(REPORT, None) != before

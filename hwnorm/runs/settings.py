@@ -9,7 +9,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwnorm.errors import InputError
-from hwnorm.targets.target import load_target
+from hwnorm.files import digest
+from hwnorm.targets.target import Target, load_target
 
 
 class Finetune(StrEnum):
@@ -51,7 +52,7 @@ class RunSettings(BaseModel):
     lanes: int = Field(1, ge=1, description="elements a beat of the stream")
     #: The tournament of NSGA-II wants a multiple of 4.
     population: int = Field(64, ge=8, multiple_of=4, description="individuals a generation")
-    generations: int = Field(16, ge=0, description="generations after the first")
+    generations: int = Field(8, ge=0, description="generations after the first")
     restarts: int = Field(1, ge=1, description="searches of each layer, each with a random stream of its own")
     max_lut: int | None = Field(None, ge=1, description="LUTs that a kernel may take at most")
     max_latency: int | None = Field(None, ge=1, description="cycles that a kernel may take at most")
@@ -71,7 +72,7 @@ class RunSettings(BaseModel):
         None, ge=0, description="the network's loss, at most: choose the least area; nats an image"
     )
     within: float = Field(
-        0.1, ge=0, description="without either: how far above the least loss a smaller choice may be"
+        0.03, ge=0, description="without either: how far above the least loss a smaller choice may be"
     )
     finetune: Finetune = Field(
         Finetune.NONE,
@@ -88,6 +89,37 @@ class RunSettings(BaseModel):
         if self.total_area is not None and self.max_loss is not None:
             raise ValueError("give --total-area or --max-loss, not both: each leaves the other free")
         return self
+
+    @property
+    def searched(self) -> dict[str, object]:
+        """What a layer's search depends on."""
+        names = (
+            *("input_bits", "output_bits", "clock_mhz", "population", "generations", "restarts"),
+            *("max_lut", "max_latency", "no_dsp", "operators", "seed"),
+        )
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def finetuning(self) -> dict[str, object] | None:
+        """How the gradient stage trains; None without one."""
+        if self.finetune is Finetune.NONE:
+            return None
+        names = ("finetune", "epochs", "learning_rate", "hardware_in_loop", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+def target_of(settings: RunSettings) -> Target:
+    """The technology of a run, with the weights that it was given.
+
+    Raises:
+        InputError: there is none of that name, or its file is damaged.
+    """
+    return load_target(settings.target, settings.cost_weights)
+
+
+def target_digest(settings: RunSettings) -> str:
+    """Hash of all that the target's file says, with the run's weights."""
+    return digest(target_of(settings).model_dump(mode="json"))
 
 
 def option_name(field: str) -> str:
@@ -108,7 +140,7 @@ def make_settings(**values: object) -> RunSettings:
     """
     given = dict(values)
     for name in ("weights", "data", "warm_start"):
-        if isinstance(given.get(name), Path):
+        if given.get(name) is not None:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):
         given["target"] = str(Path(str(given["target"])).absolute())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwnorm.errors import InputError
-from hwnorm.run.settings import RunSettings, make_settings
+from hwnorm.runs.settings import RunSettings, make_settings
 
 
 def test_options_that_are_not_given_keep_their_default():

@@ -1,0 +1,33 @@
+"""Hashes of what lies beside an artefact and belongs to it: another one tells that it was changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hwnorm.files import digest
+
+#: The weights that belong to ``realign.json``.
+WEIGHTS = "realigned.safetensors"
+
+
+def weights_seal(run: Path) -> str:
+    """Of the re-aligned weights; of none, where the file is missing."""
+    path = run / WEIGHTS
+    return digest(path) if path.is_file() else "missing"
+
+
+def packages_seal(run: Path) -> str:
+    """Of every package's manifest and of the files that it names, not of what tools have made beside."""
+    found = []
+    for manifest in sorted((run / "packages").glob("*/manifest.json")):
+        folder = manifest.parent
+        found.append([folder.name, digest(manifest)])
+        try:
+            names = sorted(json.loads(manifest.read_text(encoding="utf-8")).get("files", {}))
+        except (AttributeError, ValueError):
+            names = []  # whoever reads the manifest says what is wrong with it
+        for name in names:
+            path = folder / name
+            found.append([name, digest(path) if path.is_file() else "missing"])
+    return digest(found)

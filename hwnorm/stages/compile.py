@@ -1,0 +1,126 @@
+"""From an expression to a verified package, without a model."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnorm.cost.cost import Resources, resources
+from hwnorm.datapath.ir import Datapath
+from hwnorm.emit.package import emit_package, put_in_place
+from hwnorm.errors import InputError
+from hwnorm.expression import Expression, parse
+from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower, unfused_resources
+from hwnorm.targets.target import load_target
+from hwnorm.verify.packages import verify_packages
+from hwnorm.verify.toolchain import find_toolchain
+from hwnorm.verify.verdict import Verdict
+
+#: What the name of a package ends in that is not verified, or did not pass.
+UNVERIFIED = ".unverified"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A package and what is known of it; ``resources`` are predicted, of one lane without its stream."""
+
+    folder: Path
+    top: str
+    datapath: Datapath
+    resources: Resources
+    verdict: Verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed; if not, the name of ``folder`` ends in ``.unverified``."""
+        return self.verdict.passed
+
+
+def compile(
+    expression: str | Expression,
+    *,
+    input: str | FixedFormat,
+    output: str | FixedFormat,
+    out: str | Path,
+    target: str = "xcup",
+    cost_weights: str = "",
+    clock_mhz: float = 250.0,
+    lanes: int = 1,
+    top: str = "hwnorm_kernel",
+    error: float = 1.0,
+    fuse: bool = True,
+    jobs: int | None = None,
+    force: bool = False,
+) -> Compiled:
+    """Turn any expression into a verified package.
+
+    The package is written and verified beside ``out``, as ``out`` with ``.unverified`` behind it, and renamed
+    when every check has passed: what lies at ``out`` is verified, and an earlier package stays until then.
+
+    Args:
+        expression: in x, such as ``"2.58*tanh(x)+0.24"``.
+        input: format of x: ``"s16f11"`` is signed, 16 bits, 11 of them fractional.
+        output: format of the result.
+        out: the package's folder.
+        target: a shipped technology, or the path of a JSON file.
+        cost_weights: some of the target's weights, to be changed, such as ``"lut=1,dsp=50"``.
+        clock_mhz: the clock.
+        lanes: elements a beat of the stream.
+        top: name of the Verilog module.
+        error: bound of the error in ulp of the output: 1 is faithful, 0.5 correctly rounded.
+        fuse: build parts of the expression as one unit where that is cheaper.
+        jobs: processes at a time; None takes as many as there are cores. The results do not depend on it.
+        force: replace the package that is there.
+
+    Returns:
+        What was found; a check that failed is a verdict, not an exception.
+
+    Raises:
+        InputError: an argument is wrong, the folder is in use, a tool is missing, or the expression cannot be
+            built for this clock.
+        ToolError: a tool failed.
+    """
+    folder = Path(out)
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    beside = folder.with_name(folder.name + UNVERIFIED)
+    formats = _format(input), _format(output)
+    technology = load_target(target, cost_weights)
+    if not 0 < clock_mhz < math.inf:
+        raise InputError(f"option --clock: {clock_mhz:g} MHz; a positive number is needed")
+    if not 0 < error < math.inf:
+        raise InputError(f"option --error: {error:g} ulp; a positive number is needed, such as 1.0")
+    _check_folder(folder, force)
+    _check_folder(beside, force=True)
+    find_toolchain()
+    parsed = parse(expression) if isinstance(expression, str) else expression
+    problem = (parsed, *formats, technology, clock_mhz, error)
+    datapath = lower(*problem, fuse=fuse)
+    used = resources(datapath.nodes, datapath.latency, technology)
+    unfused = unfused_resources(*problem) if fuse else used
+    emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
+    (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+    if not verdict.passed:
+        return Compiled(beside, top, datapath, used, verdict)
+    put_in_place(beside, folder)
+    return Compiled(folder, top, datapath, used, verdict)
+
+
+def _format(given: str | FixedFormat) -> FixedFormat:
+    return FixedFormat.parse(given) if isinstance(given, str) else given
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    """Complain of a folder that is not to be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; a package is a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not force:
+            raise InputError(f"option --out: {folder} is not empty; choose another folder, or give --force")
+        if not (folder / "manifest.json").is_file():
+            raise InputError(
+                f"option --out: {folder} holds other things than a package; choose another folder"
+            )
