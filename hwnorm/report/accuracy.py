@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from hwnorm.report.artefacts import Accuracy
+from hwnorm.realign.realigned import Counted, Paired
 from hwnorm.report.style import BLACK, GREY, new_figure
 
 #: The steps of ``realign.json`` in order, as people call them.
@@ -21,11 +21,20 @@ STEPS = {
 _FACES = {"layernorm": "#bdbdbd", "functions_only": "#ffffff", "realigned": "#56B4E9", "bit_true": "#0072B2"}
 
 
-def accuracy_figure(top1: Mapping[str, Accuracy]) -> Figure:
-    """Draw a bar a step (the keys are those of :data:`STEPS`) with its 95 % interval."""
+def difference_text(paired: Paired) -> str:
+    """Points to the original and their 95 % interval: ``-0.70 (-1.40 to +0.01)``."""
+    low, high = paired.interval
+    return f"{paired.difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def accuracy_figure(top1: Mapping[str, Counted], paired: Mapping[str, Paired]) -> Figure:
+    """Draw a bar a step (the keys are those of :data:`STEPS`).
+
+    Its whiskers are the 95 % interval of its difference to LayerNorm on the same images, whose height the
+    dashed line has: a step whose whiskers leave the line out differs from it.
+    """
     figure, (axes,) = new_figure(3.2)
     for place, (step, accuracy) in enumerate(top1.items()):
-        low, high = accuracy.interval
         axes.bar(
             place,
             accuracy.percent,
@@ -34,18 +43,26 @@ def accuracy_figure(top1: Mapping[str, Accuracy]) -> Figure:
             edgecolor=BLACK,
             linewidth=0.8,
             hatch="//" if step == "functions_only" else None,
-            yerr=[[accuracy.percent - low], [high - accuracy.percent]],
-            ecolor=BLACK,
-            capsize=6,
         )
-        axes.text(place, high + 1.5, f"{accuracy.percent:.2f} %", ha="center", va="bottom", fontsize=10)
+        top, text = accuracy.percent, f"{accuracy.percent:.2f} %"
+        if step in paired:
+            found = paired[step]
+            (low, high), middle = found.interval, found.difference
+            whiskers = [[middle - low], [high - middle]]
+            axes.errorbar(place, accuracy.percent, yerr=whiskers, ecolor=BLACK, capsize=6, fmt="none")
+            top += high - middle
+            text += f"\n{difference_text(found)}"
+        # White behind it, as the dashed line may pass there.
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        axes.text(place, top + 1.5, text, ha="center", va="bottom", fontsize=9, bbox=behind)
     if "layernorm" in top1:
         axes.axhline(top1["layernorm"].percent, color=GREY, linewidth=0.8, linestyle="--", zorder=0.5)
     axes.set_xticks(range(len(top1)), [STEPS[step] for step in top1])
     axes.grid(visible=False, axis="x")
-    axes.set_ylim(0, 112)
+    axes.set_ylim(0, 118)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("top-1, %")
     total = max(accuracy.total for accuracy in top1.values())
-    axes.set_title(f"Top-1 on {total:,} test images, with 95 % intervals", loc="left", fontsize=10)
+    title = f"Top-1 on {total:,} test images; points to LayerNorm on the same images, with 95 % intervals"
+    axes.set_title(title, loc="left", fontsize=10)
     return figure

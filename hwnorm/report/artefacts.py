@@ -1,111 +1,37 @@
-"""What a run folder holds, read for the report; a part that is not there yet is None."""
+"""What a run folder holds, read for the report. What is not there, or is stale, is None and is told."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from hwnorm.cost.cost import Resources
-from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.serial import from_json
+from hwnorm.artefact import A
+from hwnorm.choose.choices import Choices
+from hwnorm.compare.comparison import Comparison
 from hwnorm.errors import InputError
-from hwnorm.files import HEAD, read_artefact
+from hwnorm.files import read_artefact
+from hwnorm.network.choice import Choice, Chosen
 from hwnorm.profile import LayerProfile
-from hwnorm.targets.target import Target, load_target
-
-T = TypeVar("T")
-
-#: What of ``realign.json`` is too long for a line of the page.
-_DETAILS = ("top1", "scores", "affines", "fits", "epochs")
-
-
-class _Shape(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class FrontPoint(_Shape):
-    """One function of a front: its family, its cost in LUT-equivalents and its R2."""
-
-    family: str
-    cost: float
-    r2: float
-
-
-class Front(_Shape):
-    """The non-dominated functions of a layer, of the formats ``input`` and ``output``."""
-
-    input: str
-    output: str
-    ceiling_r2: float
-    points: tuple[FrontPoint, ...]
-
-
-class Chosen(_Shape):
-    """The function of one layer, and its hardware."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    layer: str
-    top: str
-    expression: str
-    family: str
-    r2: float
-    ceiling_r2: float
-    resources: Resources
-    #: None where the function folds into the next linear layers: nothing is built.
-    datapath: Datapath | None
-
-
-class ChoicePoint(_Shape):
-    """One choice for the whole network: the area of its kernels, and what the network loses."""
-
-    area: float
-    predicted_loss: float
-    measured_loss: float | None
-    agreement: float | None
-
-
-class Choices(_Shape):
-    """The front of choices; ``loss`` says what is measured, ``images`` on how many."""
-
-    loss: str
-    images: int
-    front: tuple[ChoicePoint, ...]
-
-
-class Accuracy(_Shape):
-    """Top-1 of one network: ``percent`` and its 95 % ``interval`` are in per cent."""
-
-    correct: int
-    total: int
-    percent: float
-    interval: tuple[float, float]
-
-
-class Verdict(_Shape):
-    """What was found for one package; None is what was not looked at."""
-
-    top: str
-    codes: int | None = None
-    exhaustive: bool = False
-    verilator_bit_exact: bool | None = None
-    hls_bit_exact: bool | None = None
-    protocol_ok: bool | None = None
-    protocol_message: str = ""
-    torch_within_certificate: bool | None = None
-    lint_clean: bool | None = None
-    lint_message: str = ""
-    latency_measured: int | None = None
-    #: Input code, expected output code, and the one that came.
-    first_mismatch: tuple[int, int, int | None] | None = None
-    passed: bool | None = None
-    tools: dict[str, str] = {}
+from hwnorm.realign.realigned import Counted, Paired, Realigned
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import (
+    CHOICE,
+    CHOICES,
+    COMPARISON,
+    FRONT,
+    PACKAGES,
+    PROFILE,
+    REALIGNED,
+    VERDICTS,
+    Product,
+)
+from hwnorm.runs.settings import target_of
+from hwnorm.search.layer import Front
+from hwnorm.synth.package import PackageSynthesis, read_synthesis
+from hwnorm.targets.target import Target
+from hwnorm.verify.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -115,7 +41,7 @@ class Origin:
     file: str
     version: str
     seed: int | None
-    made_from: str
+    made_from: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -130,24 +56,38 @@ class Layer:
     #: Verilog of the emitted kernel by path in the run folder: what is computed, then the stream stage.
     sources: dict[str, str]
     #: What ``hwnorm synth`` found for the package, by target.
-    synthesis: dict[str, Any]
+    synthesis: dict[str, PackageSynthesis]
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that is known of a run. ``realign`` holds what ``realign.json`` tells beside top-1."""
+    """All that is known of a run. ``target`` is None where its file cannot be read any more."""
 
     settings: dict[str, Any]
+    lanes: int
+    target: Target | None
     layers: list[Layer]
     choices: Choices | None
     #: The choice that is built.
-    choice: ChoicePoint | None
-    top1: dict[str, Accuracy] | None
-    realign: dict[str, Any]
+    choice: Choice | None
+    realigned: Realigned | None
+    #: Whether there are verdicts of these packages.
     verified: bool
     origins: list[Origin]
     #: What ``hwnorm compare`` found; None if it was not run.
-    comparison: dict[str, Any] | None = None
+    comparison: Comparison | None
+    #: What is there and not shown: file, and why with the command that renews it.
+    stale: dict[str, str]
+
+    @property
+    def top1(self) -> dict[str, Counted]:
+        """Accuracies by network; empty where none were measured."""
+        return {} if self.realigned is None else self.realigned.top1
+
+    @property
+    def paired(self) -> dict[str, Paired]:
+        """Each network beside the original."""
+        return {} if self.realigned is None else self.realigned.paired
 
 
 def read_run(folder: Path) -> Run:
@@ -156,98 +96,81 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: it holds no ``run.json``, or an artefact of it is damaged (names the file).
     """
-    reader = _Reader(folder, [])
-    settings = reader.required("run.json", "run", lambda data: dict(data["settings"]))
-    profiles = reader.each("profiles", "profile", LayerProfile.from_json)
-    fronts = reader.each("fronts", "front", Front.model_validate)
-    choice = reader.optional("choice.json", "choice", _chosen) or {}
-    choices = reader.optional("choices.json", "choices", Choices.model_validate)
-    point = reader.optional("choice.json", "choice", ChoicePoint.model_validate) if choices else None
-    realign = reader.optional("realign.json", "realign", dict)
-    top1 = reader.optional("realign.json", "realign", _accuracies)
-    verdicts = reader.optional("verdict.json", "verdict", _verdicts)
-    names = [*choice, *sorted((profiles.keys() | fronts.keys()) - choice.keys(), key=_natural)]
+    run = RunFolder.open(folder)
+    reader = _Reader(run, {}, [])
+    try:
+        target = target_of(run.settings)
+    except InputError:
+        target = None
+    profiles, fronts = reader.each(PROFILE), reader.each(FRONT)
+    choice = reader.one(CHOICE)
+    chosen = {} if choice is None else {c.layer: c for c in choice.layers}
+    emitted = reader.one(PACKAGES)
+    verdicts = reader.one(VERDICTS)
+    found = {} if verdicts is None else {verdict.top: verdict for verdict in verdicts.packages}
+    names = [*chosen, *sorted((profiles.keys() | fronts.keys()) - chosen.keys(), key=_natural)]
     layers = []
     for name in names:
-        chosen = choice.get(name)
-        package = folder / "packages" / (chosen.top if chosen else name)
-        files = [package / "rtl" / f"{package.name}{part}.v" for part in ("_core", "")]
-        synthesis = f"packages/{package.name}/synthesis.json"
+        top = chosen[name].top if name in chosen else None
+        built = emitted is not None and top is not None
         layers.append(
             Layer(
                 name,
-                profiles.get(name),
+                profiles[name].statistics if name in profiles else None,
                 fronts.get(name),
-                chosen,
-                (verdicts or {}).get(chosen.top) if chosen else None,
-                {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in files if p.is_file()},
-                reader.optional(synthesis, "synthesis", lambda data: dict(data["targets"])) or {},
+                chosen.get(name),
+                found.get(top) if top is not None else None,
+                _verilog(run, top) if built and top is not None else {},
+                read_synthesis(run.package(top)) if built and top is not None else {},
             )
         )
-    others = {key: value for key, value in (realign or {}).items() if key not in (*HEAD, *_DETAILS)}
-    verified = verdicts is not None
-    comparison = reader.optional("compare.json", "compare", dict)
-    return Run(settings, layers, choices, point, top1, others, verified, reader.origins, comparison)
+    return Run(
+        run.settings.model_dump(mode="json"),
+        run.settings.lanes,
+        target,
+        layers,
+        reader.one(CHOICES),
+        choice,
+        reader.one(REALIGNED),
+        verdicts is not None,
+        reader.origins,
+        reader.one(COMPARISON),
+        reader.stale,
+    )
 
 
-def target_of(run: Run) -> Target | None:
-    """The target of a run; None if it cannot be read any more."""
-    try:
-        return load_target(str(run.settings.get("target")))
-    except InputError:
-        return None
+def _verilog(run: RunFolder, top: str) -> dict[str, str]:
+    paths = [run.package(top) / "rtl" / f"{top}{part}.v" for part in ("_core", "")]
+    return {str(p.relative_to(run.path)): p.read_text(encoding="utf-8") for p in paths if p.is_file()}
 
 
 @dataclass
 class _Reader:
-    """Reads artefacts of one folder and notes their origins."""
+    """Reads artefacts of one folder, notes their origins, and leaves out what is stale."""
 
-    folder: Path
+    run: RunFolder
+    stale: dict[str, str]
     origins: list[Origin]
 
-    def required(self, name: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> T:
-        path = self.folder / name
-        data = read_artefact(path, kind)
-        origin = Origin(name, str(data.get("hwnorm_version")), data.get("seed"), str(data.get("made_from")))
-        if origin not in self.origins:
-            self.origins.append(origin)
-        with _naming(path):
-            return convert(data)
+    def one(self, product: Product[A], layer: str | None = None) -> A | None:
+        path = self.run.at(product, layer)
+        if not path.exists():
+            return None
+        name = str(path.relative_to(self.run.path))
+        data = read_artefact(path, product.kind)
+        self.origins.append(Origin(name, data["hwnorm_version"], data["seed"], data["made_from"]))
+        why = self.run.stale(product, layer)
+        if why is not None:
+            self.stale[name] = why
+            return None
+        return self.run.read(product, layer)
 
-    def optional(self, name: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> T | None:
-        return self.required(name, kind, convert) if (self.folder / name).exists() else None
-
-    def each(self, part: str, kind: str, convert: Callable[[dict[str, Any]], T]) -> dict[str, T]:
+    def each(self, product: Product[A]) -> dict[str, A]:
         """One artefact a layer, by the layer's name."""
-        paths = sorted((self.folder / part).glob("[!.]*.json"), key=lambda path: _natural(path.stem))
-        return {path.stem: self.required(f"{part}/{path.name}", kind, convert) for path in paths}
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyError as error:
-        raise InputError(f"{path}: no field {error}; run the stage that makes it again") from None
-    except (TypeError, ValueError) as error:
-        what = " ".join(str(error).split())
-        raise InputError(f"{path}: damaged ({what}); run the stage that makes it again") from None
-
-
-def _chosen(data: dict[str, Any]) -> dict[str, Chosen]:
-    layers = (
-        layer | {"datapath": None if layer["datapath"] is None else from_json(layer["datapath"])}
-        for layer in data["layers"]
-    )
-    return {layer["layer"]: Chosen.model_validate(layer) for layer in layers}
-
-
-def _accuracies(data: dict[str, Any]) -> dict[str, Accuracy]:
-    return {step: Accuracy.model_validate(found) for step, found in data["top1"].items() if found is not None}
-
-
-def _verdicts(data: dict[str, Any]) -> dict[str, Verdict]:
-    return {package["top"]: Verdict.model_validate(package) for package in data["packages"]}
+        there = self.run.path.glob(product.place.replace("{layer}", "[!.]*"))
+        names = sorted((path.stem for path in there), key=_natural)
+        read = {name: self.one(product, name) for name in names}
+        return {name: artefact for name, artefact in read.items() if artefact is not None}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from hwnorm.report.artefacts import ChoicePoint, Choices
+from hwnorm.choose.choices import Choices
+from hwnorm.network.choice import Choice
 from hwnorm.report.style import BLACK, BLUE, VERMILLION, new_figure
 
 #: A loss below this is drawn here: the axis is logarithmic.
 _LEAST_LOSS = 1e-6
 
 
-def choices_figure(choices: Choices, chosen: ChoicePoint | None) -> Figure:
+def choices_figure(choices: Choices, chosen: Choice | None) -> Figure:
     """Draw the whole front as predicted, the choices that were measured, and the one that is built."""
     figure, (axes,) = new_figure(3.8)
     area = [point.area for point in choices.front]

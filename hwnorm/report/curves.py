@@ -9,8 +9,8 @@ import numpy as np
 
 from hwnorm.expression import parse
 from hwnorm.files import digest
+from hwnorm.network.choice import Chosen
 from hwnorm.profile import LayerProfile
-from hwnorm.report.artefacts import Chosen
 from hwnorm.report.fit import core, density
 from hwnorm.report.style import BLACK, BLUE, SKY, VERMILLION
 

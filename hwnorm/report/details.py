@@ -6,18 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwnorm.cost.cost import area_by_kind, cycles_by_kind
+from hwnorm.compare.designs import Figures
+from hwnorm.cost.cost import Resources, area_by_kind, cycles_by_kind
 from hwnorm.errors import InputError
 from hwnorm.expression import short
 from hwnorm.files import digest
-from hwnorm.fixed import FixedFormat
 from hwnorm.layernorm import LayerNormDesign
-from hwnorm.report.artefacts import Chosen, Layer, Run, target_of
+from hwnorm.network.choice import Chosen
+from hwnorm.report.artefacts import Layer, Run
 from hwnorm.report.curves import Curves
 from hwnorm.report.operators import grouped
 from hwnorm.report.pareto import accuracy_text, interval
 from hwnorm.report.study import Study, Trial
 from hwnorm.report.traffic import site_of
+from hwnorm.synth.flow import Counts
 from hwnorm.targets.target import Target
 
 #: Characters of Verilog that a page holds at most: Plotly takes 5 MB, and the page should go by mail.
@@ -109,6 +111,7 @@ def _facts(trial: Trial) -> list[list[str]]:
         ["slowest kernel", f"{counted(row.latency, 'cycle')}; {clock}"],
         ["norms", f"{counted(row.kernels, 'kernel')}, {row.folded} folded into linear layers"],
         ["verified", checked],
+        *(["not shown", f"{file}: {why}"] for file, why in (trial.run.stale if trial.run else {}).items()),
         ["made by", f"hwnorm {row.hwnorm_version}, torch {row.torch_version}, in {row.seconds or 0:.0f} s"],
     ]
 
@@ -126,8 +129,7 @@ class _Context:
 
 
 def _layers(run: Run, trial: int, sources: Sources, curves: Curves) -> list[dict[str, Any]]:
-    lanes = int(run.settings.get("lanes") or 1)
-    context = _Context(trial, run, target_of(run), lanes, sources, curves)
+    context = _Context(trial, run, run.target, run.lanes, sources, curves)
     return [_layer(context, layer, layer.chosen) for layer in run.layers if layer.chosen is not None]
 
 
@@ -190,28 +192,20 @@ def _resources(run: Run, layer: Layer, chosen: Chosen) -> list[list[str]]:
     if chosen.datapath is not None:
         cycles = str(chosen.datapath.latency)
         how = f"predicted for {chosen.datapath.target}, without the stream wrapper"
-        rows.append(["one lane of the kernel", how, *_counts(used.to_json()), "", cycles])
+        rows.append(["one lane of the kernel", how, *_counts(used), "", cycles])
     for name, found in sorted(layer.synthesis.items()):
-        what = f"its stream stage, {counted(found['lanes'], 'lane')}"
-        rows.append(
-            [
-                what,
-                f"predicted for {name}",
-                *_counts(found["predicted"]),
-                _mhz(found["predicted_fmax_mhz"]),
-                "",
-            ]
-        )
-        rows.append(
-            [what, f"synthesized for {name}", *_counts(found["measured"]), _mhz(found["fmax_mhz"]), ""]
-        )
-    comparison = run.comparison or {"rows": []}
-    for row in comparison["rows"]:
-        if row["layer"] == layer.name:
-            name = "this function" if row["design"] == "chosen" else row["design"]
-            what = f"{name}: stream stage, {counted(comparison['lanes'], 'lane')}"
-            how = f"synthesized for {comparison['target']}"
-            rows.append([what, how, *_counts(row), _mhz(row["fmax_mhz"]), str(row["latency"])])
+        what = f"its stream stage, {counted(found.lanes, 'lane')}"
+        if found.predicted is not None:
+            told = _counts(found.predicted)
+            rows.append([what, f"predicted for {name}", *told, _mhz(found.predicted_fmax_mhz), ""])
+        rows.append([what, f"synthesized for {name}", *_counts(found.measured), _mhz(found.fmax_mhz), ""])
+    comparison = run.comparison
+    for row in comparison.rows if comparison is not None else ():
+        if comparison is not None and row.layer == layer.name:
+            name = "this function" if row.design == "chosen" else row.design
+            what = f"{name}: stream stage, {counted(comparison.lanes, 'lane')}"
+            how = f"synthesized for {comparison.target}"
+            rows.append([what, how, *_counts(row), _mhz(row.fmax_mhz), str(row.latency)])
     return rows
 
 
@@ -220,8 +214,8 @@ def counted(number: int | None, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _counts(found: Mapping[str, Any]) -> list[str]:
-    return [f"{found['area'] or found['lut']:g}", *(str(found[name]) for name in ("ff", "dsp", "bram"))]
+def _counts(found: Resources | Counts | Figures) -> list[str]:
+    return [f"{found.area or found.lut:g}", *(str(getattr(found, name)) for name in ("ff", "dsp", "bram"))]
 
 
 def _mhz(value: float | None) -> str:
@@ -248,7 +242,7 @@ def _design(layer: Layer, lanes: int) -> LayerNormDesign | None:
     if layer.chosen is not None and layer.chosen.datapath is not None:
         formats = layer.chosen.datapath.input, layer.chosen.datapath.output
     elif layer.front is not None:
-        formats = FixedFormat.parse(layer.front.input), FixedFormat.parse(layer.front.output)
+        formats = layer.front.input, layer.front.output
     else:
         return None
     try:

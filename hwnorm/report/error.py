@@ -9,7 +9,16 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.expression import Expression
 from hwnorm.profile import LayerProfile
 from hwnorm.report.fit import density, draw_shares
-from hwnorm.report.style import BLACK, GREY, SKY, VERMILLION, new_figure, set_title
+from hwnorm.report.style import (
+    BLACK,
+    GREY,
+    SKY,
+    VERMILLION,
+    draw_stairs,
+    new_figure,
+    set_margins,
+    set_title,
+)
 
 #: Columns of the picture: of the codes that fall into one, the least and the greatest error are drawn.
 _COLUMNS = 512
@@ -44,12 +53,13 @@ def error_figure(
     starts = np.array([column[0] for column in columns])
     edges = np.append(codes[starts], codes[-1] + 1)
     least, most = (ufunc.reduceat(off, starts) for ufunc in (np.minimum, np.maximum))
-    axes.stairs(most, edges, baseline=least, fill=True, color=SKY, zorder=2, label="kernel less expression")
-    axes.stairs(most, edges, baseline=None, color=BLACK, linewidth=0.5, zorder=3)
-    axes.stairs(least, edges, baseline=None, color=BLACK, linewidth=0.5, zorder=3)
+    label = "kernel less expression"
+    draw_stairs(axes, most, edges, baseline=least, facecolor=SKY, linewidth=0, zorder=2, label=label)
+    for line in (most, least):
+        draw_stairs(axes, line, edges, baseline=None, fill=False, edgecolor=BLACK, linewidth=0.5, zorder=3)
     for bound in (-1.0, 1.0):
-        label = "one ulp: within it a kernel is faithful" if bound > 0 else None
-        axes.axhline(bound, color=GREY, linestyle="--", linewidth=1.0, zorder=1, label=label)
+        within = "one ulp: within it a kernel is faithful" if bound > 0 else None
+        axes.axhline(bound, color=GREY, linestyle="--", linewidth=1.0, zorder=1, label=within)
     worst = int(np.abs(off).argmax())
     axes.plot(
         codes[worst],
@@ -69,9 +79,9 @@ def error_figure(
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"input code of {datapath.input}")
     axes.set_ylabel(f"error, ulp of {datapath.output}")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     certificate = datapath.certificate
     said = "largest error" if certificate.exhaustive else "error proven below"
     figures = f"{said} {certificate.max_error_ulp:.3f} ulp over {certificate.codes:,} codes"
     set_title(figure, layer, str(expression), figures)
+    set_margins(figure, legend_columns=2)
     return figure

@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from hwnorm.datapath.ir import Datapath
 from hwnorm.expression import Expression
 from hwnorm.profile import LayerProfile
-from hwnorm.report.style import BLACK, BLUE, GREY, SKY, VERMILLION, new_figure, set_title
+from hwnorm.report.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    SKY,
+    VERMILLION,
+    draw_stairs,
+    new_figure,
+    set_margins,
+    set_title,
+)
 
 #: A bin's mean and deviation are shown from so many points on.
 _MIN_POINTS = 20
@@ -50,10 +60,10 @@ def fit_figure(
         room = 0.3 * (max(drawn) - min(drawn)) or 1.0
         axes.set_ylim(min(drawn) - room, max(drawn) + room / 3)
         axes.set_xlabel("x, input of the norm")
-        axes.set_title(heading, fontsize=9)
+        axes.set_title(heading, fontsize=9, y=1.0)
     panels[0].set_ylabel("y, normalized output")
     set_title(figure, layer, str(expression), f"R\N{SUPERSCRIPT TWO} {r2:.3f} of {ceiling_r2:.3f}")
-    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    set_margins(figure, legend_columns=4)
     return figure
 
 
@@ -82,11 +92,12 @@ def draw_shares(axes: Axes, shares: np.ndarray, edges: np.ndarray, height: float
 
     ``height`` is the share of the picture's that the greatest takes.
     """
-    axes.stairs(
+    draw_stairs(
+        axes,
         height * shares / (shares.max() or 1.0),
         edges,
-        fill=True,
-        color="#c4c4c4",
+        facecolor="#c4c4c4",
+        linewidth=0,
         transform=axes.get_xaxis_transform(),
         zorder=1,
         label=label,

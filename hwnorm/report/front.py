@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from hwnorm.report.artefacts import FrontPoint
-from hwnorm.report.style import BLACK, FAMILIES, GREY, OTHER, in_order, new_figure, set_title
+from hwnorm.report.style import BLACK, FAMILIES, GREY, OTHER, in_order, new_figure, set_margins, set_title
+from hwnorm.search.front import Point
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """One function of a front: its family, its cost in LUT-equivalents and its R2."""
+
+    family: str
+    cost: float
+    r2: float
+
 
 #: A loss below this is drawn here: the axis is logarithmic, and no R2 is known more exactly.
 _LEAST_LOSS = 1e-6
@@ -21,7 +33,11 @@ def loss(r2: float, ceiling_r2: float) -> float:
 
 
 def front_figure(
-    layer: str, points: Sequence[FrontPoint], ceiling_r2: float, chosen: FrontPoint | None, expression: str
+    layer: str,
+    points: Sequence[FrontPoint | Point],
+    ceiling_r2: float,
+    chosen: FrontPoint | None,
+    expression: str,
 ) -> Figure:
     """Draw all points by their families, the steps of the best R2 for each cost, and the chosen point.
 
@@ -49,11 +65,11 @@ def front_figure(
             label=family,
         )
     axes.set_yscale("log")
+    # More numbers than those of whole decades have room on a short axis.
+    _number(axes.yaxis, (1, 2, 5) if losses.max() < 100 * losses.min() else (1,))
     if costs.min() > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _number(axes.xaxis, (1, 2, 5))
     axes.margins(0.08, 0.15)
     if chosen is not None:
         look = FAMILIES.get(chosen.family, OTHER)
@@ -70,8 +86,15 @@ def front_figure(
             zorder=4,
             label=f"chosen: {chosen.family}, {chosen.cost:g}, {r2}",
         )
-    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
     axes.set_xlabel("cost by the model, LUT-equivalents of LUT, FF, DSP and latency")
     axes.set_ylabel("1 - R\N{SUPERSCRIPT TWO} / ceiling")
     set_title(figure, layer, expression, f"{len(points)} functions on the front")
+    set_margins(figure, legend_columns=5)
     return figure
+
+
+def _number(axis: Axis, digits: tuple[int, ...]) -> None:
+    """Plain numbers at a logarithmic axis, those that begin so; powers, set as mathematics, take long."""
+    axis.set_major_locator(LogLocator(subs=digits))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())

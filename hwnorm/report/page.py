@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ from matplotlib.figure import Figure
 
 from hwnorm.expression import parse, short
 from hwnorm.files import write_text
+from hwnorm.network.paired import p_text
 from hwnorm.progress import track
-from hwnorm.report.accuracy import STEPS, accuracy_figure
-from hwnorm.report.artefacts import FrontPoint, Run, read_run, target_of
+from hwnorm.realign.realigned import Paired
+from hwnorm.report.accuracy import STEPS, accuracy_figure, difference_text
+from hwnorm.report.artefacts import Run, read_run
 from hwnorm.report.choices import choices_figure
 from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
-from hwnorm.report.front import front_figure
+from hwnorm.report.front import FrontPoint, front_figure
 from hwnorm.report.operators import operators_figure, parts_of
-from hwnorm.report.style import save
+from hwnorm.report.style import save, warm_up
 from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
+from hwnorm.workers import workers
 
 
 @dataclass(frozen=True)
@@ -33,28 +37,35 @@ class _Picture:
     figure: Figure
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, jobs: int = 1) -> tuple[str, ...]:
     """Draw ``report/*.png`` and write ``report.html`` into a run folder, in place of earlier ones.
 
-    What an artefact that is not there yet would tell is said to be missing.
+    What an artefact that is not there yet would tell is said to be missing; one that does not belong to what
+    lies beside it is not shown, and what renews it is said.
+
+    Args:
+        run: the run folder.
+        jobs: processes that save pictures; the results do not depend on it.
 
     Returns:
-        The path of ``report.html``.
+        The names of the pictures.
 
     Raises:
         InputError: the folder holds no ``run.json``, or an artefact of it is damaged (names the file).
     """
-    found = read_run(run)
-    data_urls: dict[str, str] = {}
-    total = 4 + 3 * len(found.layers)
-    for picture in track(_pictures(found), "report", total):
-        path = run / "report" / picture.name
-        save(picture.figure, path)
-        data_urls[picture.name] = data_url(path)
+    with workers(jobs) as pool:
+        for _ in range(jobs):
+            pool.submit(warm_up)  # while this one reads
+        found = read_run(run)
+        saved: dict[str, Future[None]] = {}
+        for picture in _pictures(found):
+            saved[picture.name] = pool.submit(save, picture.figure, run / "report" / picture.name)
+        for future in track(saved.values(), "report", len(saved)):
+            future.result()
+    data_urls = {name: data_url(run / "report" / name) for name in saved}
     remove_stale(run / "report", data_urls)
-    page = run / "report.html"
-    write_text(page, _render(found, run.resolve().name, data_urls))
-    return page
+    write_text(run / "report.html", _render(found, run.resolve().name, data_urls))
+    return tuple(data_urls)
 
 
 def data_url(path: Path) -> str:
@@ -82,17 +93,17 @@ def environment() -> Environment:
 
 def _pictures(run: Run) -> Iterator[_Picture]:
     if run.top1:
-        yield _Picture("accuracy.png", accuracy_figure({s: run.top1[s] for s in STEPS if s in run.top1}))
+        steps = {step: run.top1[step] for step in STEPS if step in run.top1}
+        yield _Picture("accuracy.png", accuracy_figure(steps, run.paired))
     if run.choices:
         yield _Picture("choices.png", choices_figure(run.choices, run.choice))
-    target = target_of(run)
+    target = run.target
     built = [layer for layer in run.layers if layer.chosen]
     if target is not None and built:
         bars = [parts_of(x.name, x.chosen.datapath, x.chosen.resources, target) for x in built if x.chosen]
         title = "What the kernels are made of, one lane, without the stream wrapper"
         yield _Picture("operators.png", operators_figure(bars, target.unit, title))
-    lanes = int(run.settings.get("lanes") or 1)
-    if sites := [site for layer in run.layers if (site := site_of(layer, lanes)) is not None]:
+    if sites := [site for layer in run.layers if (site := site_of(layer, run.lanes)) is not None]:
         yield _Picture("bytes.png", traffic_figure(sites, "Bytes of one token at each norm"))
     for layer in run.layers:
         chosen = layer.chosen
@@ -123,6 +134,8 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
     templates = environment()
     templates.filters["setting"] = _setting_text
     templates.filters["short"] = short
+    templates.filters["p"] = p_text
+    templates.filters["difference"] = difference_text
     chosen = [layer.chosen for layer in run.layers if layer.chosen]
     return templates.get_template("report/report.html.j2").render(
         title=title,
@@ -131,7 +144,7 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),
         totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
-        target=target_of(run),
+        target=run.target,
         tools=next((layer.verdict.tools for layer in run.layers if layer.verdict), {}),
         pictures=data_urls,
     )
@@ -149,17 +162,19 @@ def _accuracy_sentence(run: Run) -> str:
         "bit_true": "computed with the bit-true integers of the kernels",
     }
     parts = [
-        f"{how}, {run.top1[step].percent:.2f} % ({_difference(run.top1[step].percent - before.percent)})"
+        f"{how}, {run.top1[step].percent:.2f} % ({_difference(run.paired[step])})"
         for step, how in named.items()
         if step in run.top1
     ]
     return "; ".join([text, *parts]) + "."
 
 
-def _difference(points: float) -> str:
-    if abs(points) < 0.005:
-        return "no difference"
-    return f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
+def _difference(paired: Paired) -> str:
+    points, (low, high) = paired.difference, paired.interval
+    by = f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
+    what = by if abs(points) >= 0.005 else "no difference"
+    p = "not known" if paired.mcnemar_p is None else p_text(paired.mcnemar_p)
+    return f"{what}, 95 % interval {low:+.2f} to {high:+.2f}, McNemar p {p if p[0] == '<' else f'= {p}'}"
 
 
 def _hardware_sentence(run: Run) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from hwnorm.compare.designs import CHOSEN, LAYERNORM
 from hwnorm.compare.traffic import Traffic
 from hwnorm.cost.cost import Resources
 from hwnorm.files import write_text
-from hwnorm.report.artefacts import target_of
 from hwnorm.report.curves import Curves, fit_plot
 from hwnorm.report.details import Sources, counted, setting_text, study_details
 from hwnorm.report.operators import Parts, note_of, operators_figure, parts_of
@@ -67,7 +67,7 @@ def _figures(study: Study) -> dict[str, Figure]:
 
 def _parts(trial: Trial) -> Parts | None:
     """The bar of a trial: the area of its kernels together, the latency of its slowest one."""
-    target = target_of(trial.run) if trial.run is not None else None
+    target = trial.run.target if trial.run is not None else None
     if trial.run is None or target is None:
         return None
     chosen = [layer.chosen for layer in trial.run.layers if layer.chosen]
@@ -85,8 +85,8 @@ def _site(trial: Trial) -> Site | None:
     """The bars of a trial: the sums over its norms."""
     if trial.run is None:
         return None
-    lanes = int(trial.run.settings.get("lanes") or 1)
-    sites = [site for layer in trial.run.layers if (site := site_of(layer, lanes)) is not None]
+    run = trial.run
+    sites = [site for layer in run.layers if (site := site_of(layer, run.lanes)) is not None]
     if not sites:
         return None
     before, after = (
@@ -212,14 +212,12 @@ def _synthesis_sentence(trial: Trial) -> str:
     found = None if trial.run is None else trial.run.comparison
     if found is None:
         return ""
-    field = "lut" if found["unit"] == "LUT" else "area"
-    total = {
-        design: sum(row[field] for row in found["rows"] if row["design"] == design)
-        for design in ("LayerNorm", "chosen")
-    }
+    field = "lut" if found.unit == "LUT" else "area"
+    totals = found.totals()
     return (
-        f"Synthesized for {found['target']}, the stream stages of trial {trial.number} take "
-        f"{total['chosen']:,g} {found['unit']}, the LayerNorms in their places {total['LayerNorm']:,g}."
+        f"Synthesized for {found.target}, the stream stages of trial {trial.number} take "
+        f"{totals[CHOSEN][field]:,g} {found.unit}, the LayerNorms in their places "
+        f"{totals[LAYERNORM][field]:,g}."
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from hwnorm.files import write_whole
 
@@ -24,6 +28,8 @@ PURPLE = "#CC79A7"
 GREY = "#8c8c8c"
 
 _DPI = 120
+#: Inches beside the panels of :func:`set_margins`: numbers and label, a number's half, numbers.
+_LEFT, _RIGHT, _BETWEEN = 0.85, 0.2, 0.6
 #: Characters of an expression on one line of a picture, and its most lines.
 _LINE, _MOST_LINES = 96, 2
 
@@ -74,11 +80,61 @@ def set_title(figure: Figure, layer: str, expression: str, figures: str) -> None
     """Head a picture: the layer and its figures, then the expression, broken where it is long."""
     lines = wrap(expression, _LINE, max_lines=_MOST_LINES, placeholder=" ...")
     text = "\n".join([f"{layer}:  {figures}", *lines])
-    figure.suptitle(text, x=0.01, ha="left", fontsize=9, parse_math=False)
+    top = 1 - 0.06 / figure.get_size_inches()[1]
+    figure.suptitle(text, x=0.01, y=top, va="top", ha="left", fontsize=9, parse_math=False)
+
+
+def set_margins(figure: Figure, legend_columns: int) -> None:
+    """Lay out a picture whose parts are of known size, and put its legend below it.
+
+    For pictures with a title by :func:`set_title` and numbers at their axes. Constrained layout measures
+    every text, which takes as long as drawing them.
+
+    Args:
+        figure: with panels side by side, the last of which has all that the legend names.
+        legend_columns: entries of the legend side by side.
+    """
+    panels = figure.axes
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=legend_columns, fontsize=8)
+    width, height = figure.get_size_inches()
+    rows = -(-len(labels) // legend_columns)
+    bottom = 0.62 + 0.235 + 0.16 * (rows - 1)
+    top = 0.12 + 0.155 * (figure.get_suptitle().count("\n") + 1)
+    if any(axes.get_title() for axes in panels):
+        top += 0.22
+    inside = (width - _LEFT - _RIGHT - _BETWEEN * (len(panels) - 1)) / len(panels)
+    figure.set_layout_engine(None)
+    figure.subplots_adjust(
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=_BETWEEN / inside,
+    )
+    for axes in panels:
+        # Where labels stand is known as well: otherwise the numbers at the axes are measured for it.
+        axes.xaxis.set_label_coords(0.5, -0.3 / (height - bottom - top))
+        axes.yaxis.set_label_coords(-(_LEFT - 0.25) / inside, 0.5)
+
+
+def draw_stairs(axes: Axes, values: np.ndarray, edges: np.ndarray, **looks: Any) -> None:
+    """As ``axes.stairs``, for axes whose limits are set: it looks for the limits of every single step."""
+    axes.add_artist(StepPatch(values, edges, **looks))
+
+
+def warm_up() -> None:
+    """Load the fonts and what writes a PNG, for which a process's first picture waits otherwise."""
+    figure, _ = new_figure()
+    figure.savefig(BytesIO(), format="png")
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG and, beside it, an SVG, each whole or not at all; the same figure gives the same bytes."""
+    # Laid out once, for both: otherwise each of them lays it out, and draws it once more to do so.
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     write_whole(path, lambda beside: figure.savefig(beside, format="png", metadata={"Software": None}))
     # Without a salt of its own an SVG's identifiers are drawn at random.
     with rc_context({"svg.hashsalt": "hwnorm"}):

@@ -10,7 +10,6 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from hwnorm.compare.traffic import NOTHING, Traffic, kernel_traffic, layernorm_traffic
-from hwnorm.fixed import FixedFormat
 from hwnorm.report.artefacts import Layer
 from hwnorm.report.style import BLACK, BLUE, ORANGE, new_figure
 
@@ -36,7 +35,7 @@ def site_of(layer: Layer, lanes: int) -> Site | None:
         formats = chosen.datapath.input, chosen.datapath.output
         function = kernel_traffic(profile.channels, formats, chosen.datapath.latency, lanes)
     elif layer.front is not None:
-        formats = FixedFormat.parse(layer.front.input), FixedFormat.parse(layer.front.output)
+        formats = layer.front.input, layer.front.output
         function = NOTHING
     else:
         return None

@@ -12,11 +12,11 @@ from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import lower
 from hwnorm.profile import LayerProfile
+from hwnorm.realign.realigned import Counted, Paired
 from hwnorm.report.accuracy import accuracy_figure
-from hwnorm.report.artefacts import Accuracy, FrontPoint
 from hwnorm.report.error import error_figure, errors
 from hwnorm.report.fit import density, fit_figure
-from hwnorm.report.front import front_figure, loss
+from hwnorm.report.front import FrontPoint, front_figure, loss
 from hwnorm.report.operators import grouped, operators_figure, parts_of
 from hwnorm.report.style import FAMILIES, save
 from hwnorm.report.traffic import Site, traffic_figure
@@ -99,12 +99,19 @@ def test_loss_stays_on_a_logarithmic_axis() -> None:
 
 def test_bars_are_as_high_as_the_accuracy(tmp_path: Path) -> None:
     top1 = {
-        "layernorm": Accuracy(correct=9, total=10, percent=90.0, interval=(60.0, 98.0)),
-        "bit_true": Accuracy(correct=8, total=10, percent=80.0, interval=(49.0, 94.0)),
+        "layernorm": Counted(correct=9, total=10, percent=90.0, interval=(60.0, 98.0)),
+        "bit_true": Counted(correct=8, total=10, percent=80.0, interval=(49.0, 94.0)),
     }
-    figure = accuracy_figure(top1)
+    paired = {"bit_true": Paired(lost=1, gained=0, difference=-10.0, interval=(-40.0, 18.0), mcnemar_p=1.0)}
+    figure = accuracy_figure(top1, paired)
     assert [patch.get_height() for patch in figure.axes[0].patches] == [90.0, 80.0]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["90.00 %", "80.00 %"]
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "90.00 %",
+        "80.00 %\n-10.00 (-40.00 to +18.00)",
+    ]
+    (whiskers,) = figure.axes[0].containers[-1].lines[2]
+    # From LayerNorm's height, 90 %: 40 points below to 18 above.
+    assert whiskers.get_segments()[0][:, 1].tolist() == [50.0, 108.0]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["LayerNorm", "bit-true"]
     assert drawn(figure, tmp_path / "bars.png").std() > 0.05
 

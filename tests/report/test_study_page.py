@@ -12,17 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 from page_sources import sources_of
+from run_folders import put
 from study_rows import TRIALS, row_of, write_table
 
 from hwnorm.cli import main
+from hwnorm.compare.comparison import Comparison
+from hwnorm.compare.designs import Figures
+from hwnorm.cost.cost import Resources
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
+from hwnorm.files import digest
 from hwnorm.report.artefacts import read_run
 from hwnorm.report.curves import Curves
 from hwnorm.report.details import Sources, study_details
 from hwnorm.report.pareto import pareto_plot, stairs
 from hwnorm.report.study import Study, read_study
 from hwnorm.report.study_page import write_study_report
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import COMPARISON
+from hwnorm.synth.flow import Counts
+from hwnorm.synth.package import PackageSynthesis, Synthesis
 
 
 @pytest.fixture(scope="module")
@@ -151,29 +160,54 @@ def test_the_curves_are_those_of_the_artefacts(studied: Path, page: str) -> None
 
 def test_measured_hardware_stands_beside_the_predicted(study: Path) -> None:
     """From the trial's compare.json and from the package's synthesis.json."""
-    run = study / "trials" / "0001"
-    counts = {"lut": 77, "ff": 50, "dsp": 1, "bram": 0, "area": 0.0, "cost": 1.0}
+    run = RunFolder.open(study / "trials" / "0001")
     layer, top = "blocks.0.norm1", "norm_blocks_0_norm1"
-    row = {"layer": layer, "fmax_mhz": None, "latency": 127, "expression": "", "design": "LayerNorm"}
-    row |= {"r2_bit_true": None, **counts}
-    comparison = {"target": "ecp5", "unit": "LUT", "lanes": 1, "tools": "Yosys", "rows": [row]}
-    _artefact(run / "compare.json", "compare", comparison)
-    found = {"lanes": 2, "measured": counts | {"lut": 88}, "predicted": counts | {"lut": 80}}
-    found |= {"fmax_mhz": 301.2, "predicted_fmax_mhz": 290.0}
-    _artefact(run / "packages" / top / "synthesis.json", "synthesis", {"targets": {"ice40": found}})
+    rows = [
+        Figures(
+            layer=layer,
+            design=design,
+            expression="x",
+            r2_bit_true=None,
+            lut=lut,
+            ff=50,
+            dsp=1,
+            bram=0,
+            area=0.0,
+            fmax_mhz=None,
+            latency=127,
+            cycles_per_token=64,
+            elements_per_cycle=1.0,
+            bytes_per_token=256,
+            bytes_unbuffered=384,
+            area_cycles=1.0,
+        )
+        for design, lut in (("LayerNorm", 77), ("chosen", 7))
+    ]
+    put(run, COMPARISON, Comparison(target="ecp5", unit="LUT", lanes=1, tools="Yosys", rows=tuple(rows)))
+    found = PackageSynthesis(
+        top=top,
+        target="ice40",
+        unit="LUT",
+        lanes=2,
+        measured=Counts(88, 50, 1, 0),
+        predicted=Resources(lut=80, ff=50, dsp=1, bram=0, area=0.0, cost=1.0),
+        fmax_mhz=301.2,
+        predicted_fmax_mhz=290.0,
+        tools="Yosys",
+        logs=(),
+    )
+    package = run.package(top)
+    origin = {"package": digest(package / "manifest.json")}
+    Synthesis(top=top, targets={"ice40": found}).write(package / "synthesis.json", None, origin)
     page = write_study_report(study).read_text()
-    assert "the stream stages of trial 1 take 0 LUT, the LayerNorms in their places 77." in page
+    assert "the stream stages of trial 1 take 7 LUT, the LayerNorms in their places 77." in page
     (shown, _) = embedded(page, "trials")["1"]["layers"]
     assert shown["resources"][1:] == [
         ["its stream stage, 2 lanes", "predicted for ice40", "80", "50", "1", "0", "290", ""],
         ["its stream stage, 2 lanes", "synthesized for ice40", "88", "50", "1", "0", "301", ""],
         ["LayerNorm: stream stage, 1 lane", "synthesized for ecp5", "77", "50", "1", "0", "", "127"],
+        ["this function: stream stage, 1 lane", "synthesized for ecp5", "7", "50", "1", "0", "", "127"],
     ]
-
-
-def _artefact(path: Path, kind: str, body: dict[str, Any]) -> None:
-    head = {"kind": kind, "schema": 1, "hwnorm_version": "0.1.0", "seed": None, "made_from": "m" * 16}
-    path.write_text(json.dumps(head | body))
 
 
 def test_the_plot_holds_every_trial(found: Study) -> None:
