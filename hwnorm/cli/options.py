@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from hwnorm.run.settings import RunSettings, option_name
+from hwnorm.runs.settings import RunSettings, option_name
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
 JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]

@@ -98,8 +98,8 @@ def test_activations_that_overflow_name_the_layer(tmp_path):
 def test_bad_input_spares_the_run_that_force_would_replace(tmp_path):
     """--force with bad weights: the earlier run is still whole."""
     folder = tmp_path / "r"
-    write_artefact(folder / "run.json", "run", 0, "", {"settings": {"seed": 3}})
-    write_artefact(folder / "choice.json", "choice", 0, "", {"layers": []})
+    write_artefact(folder / "run.json", "run", 0, {}, {"settings": {"seed": 3}})
+    write_artefact(folder / "choice.json", "choice", 0, {}, {"layers": []})
     (tmp_path / "w.pth").write_bytes(b"no weights")
     for command in (["run", "--out"], ["capture"]):
         line = one_line(tmp_path, *command, folder, "--weights", tmp_path / "w.pth", "--force")
@@ -193,7 +193,7 @@ def test_bad_format(tmp_path, given, words, option):
 def test_run_folder_of_another_version(tmp_path, command):
     """Every stage names run.json, the version that wrote it and this one."""
     run = tmp_path / "r"
-    write_artefact(run / "run.json", "run", 0, "", {"settings": {}})
+    write_artefact(run / "run.json", "run", 0, {}, {"settings": {}})
     data = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(data | {"schema": 99, "hwnorm_version": "9.9"}))
     line = one_line(tmp_path, command, *(["--out"] if command == "run" else []), run)
@@ -267,7 +267,7 @@ def test_verify_of_a_folder_that_is_neither(tmp_path):
 @pytest.mark.parametrize("command", ["search", "choose", "realign", "emit", "verify"])
 def test_stage_before_its_time(tmp_path, command):
     """A stage whose inputs are not there names the file or folder that it misses."""
-    write_artefact(tmp_path / "run.json", "run", 0, "", {"settings": {}})
+    write_artefact(tmp_path / "run.json", "run", 0, {}, {"settings": {}})
     assert str(tmp_path) in one_line(tmp_path, command, tmp_path)
 
 
