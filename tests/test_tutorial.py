@@ -10,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 #: A file that the reader is told to save, or commands.
 BLOCK = re.compile(r"(?:[Ss]ave (?:it|this) as `([^`]+)`:\n\n)?```(\w+)\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tutorial_does_what_it_says(tmp_path):
     """Every file saved, every command run in turn; each succeeds, and what the page promises is there."""
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))

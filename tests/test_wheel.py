@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnorm.version import code_digest
+
 CHECKOUT = Path(__file__).parents[1]
 SMALL = ["--images", "40", "--population", "8", "--generations", "1", "--input-bits", "12"]
 
@@ -54,6 +56,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     return commands
 
 
+def test_the_wheel_has_the_digest_of_its_code(installed, tmp_path):
+    """Artefacts that a checkout made are those of the wheel that was built of it."""
+    text = "from hwnorm.version import code_digest; print(code_digest())"
+    assert run(installed / "python", "-c", text, cwd=tmp_path).strip() == code_digest()
+
+
 def test_the_wheel_carries_what_is_no_python(wheel):
     """Every template, Verilog file and testbench of the checkout; the model, its card and images."""
     carried = {info.filename: info for info in zipfile.ZipFile(wheel).infolist()}
@@ -89,6 +97,7 @@ def test_compile_from_another_folder(installed, tmp_path):
     assert json.loads((tmp_path / "kernel" / "verdict.json").read_text())["passed"]
 
 
+@pytest.mark.slow
 def test_main_job_from_another_folder(installed, tmp_path):
     """A small run on the model and the images in the wheel: every kernel that is built passes."""
     printed = run(installed / "hwnorm", "run", "--out", "small", *SMALL, "--jobs", "2", cwd=tmp_path)
