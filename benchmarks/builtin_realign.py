@@ -21,20 +21,17 @@ from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.data.mirrored import MirroredImages
 from hwnorm.expression import parse
-from hwnorm.files import read_artefact
 from hwnorm.lowering.lower import lower
-from hwnorm.network.choice import read_choice
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import functions_of, replace_norms, with_functions
-from hwnorm.profile import read_profile
 from hwnorm.progress import err, out
 from hwnorm.realign.closed_form import realign
 from hwnorm.realign.distributed import own_device
 from hwnorm.realign.finetune import Recipe, finetune
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
-from hwnorm.search.layer import Front
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import CHOICE, FRONT, PROFILE
 from hwnorm.targets.target import load_target
 
 Functions = dict[str, nn.Module]
@@ -46,17 +43,15 @@ def candidates(
     run: RunFolder, names: list[str], bit_true: bool
 ) -> Iterator[tuple[str, Functions, Functions]]:
     """Name, float and bit-true functions, in the formats of the run's kernels."""
-    chosen = read_choice(run.choice)
+    chosen = run.read(CHOICE).layers
     target = load_target(run.settings.target, run.settings.cost_weights)
     for name in names:
         if name == OWN:
             yield name, functions_of(chosen, False), functions_of(chosen, True) if bit_true else {}
             continue
         fit = CONTROLS[name]
-        texts = {c.layer: fit(read_profile(run.profile(c.layer))) for c in chosen}
-        fronts = {
-            c.layer: Front.from_json(read_artefact(run.front(c.layer), "front")) for c in chosen if bit_true
-        }
+        texts = {c.layer: fit(run.read(PROFILE, c.layer).statistics) for c in chosen}
+        fronts = {c.layer: run.read(FRONT, c.layer) for c in chosen if bit_true}
         paths = {
             layer: lower(parse(texts[layer]), front.input, front.output, target, run.settings.clock_mhz)
             for layer, front in fronts.items()
@@ -66,7 +61,7 @@ def candidates(
 
 def stored(run: RunFolder, teacher: nn.Module, tests: ImageSet) -> Table:
     """Scores of the network that the run re-aligned itself."""
-    functions, integers = (functions_of(read_choice(run.choice), fixed) for fixed in (False, True))
+    functions, integers = (functions_of(run.read(CHOICE).layers, fixed) for fixed in (False, True))
     student = replace_norms(teacher, functions)
     student.load_state_dict(load_file(run.realigned_weights))
     networks = {

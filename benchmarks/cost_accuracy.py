@@ -28,8 +28,8 @@ from hwnorm.characterize.characterize import FIT_SEED
 from hwnorm.characterize.measure import Measured, Work, lowered, measure_clocks, measure_kernels
 from hwnorm.cost.cost import fmax_mhz, price, resources
 from hwnorm.cost.structure import structure
-from hwnorm.synth.tools import YOSYS
 from hwnorm.targets.target import Target, load_target
+from hwnorm.tools import YOSYS
 
 HELD_OUT_SEED = 7
 assert HELD_OUT_SEED != FIT_SEED

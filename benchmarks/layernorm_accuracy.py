@@ -19,10 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from hwnorm.data.images import load_images
+from hwnorm.emit import emit_kernel
 from hwnorm.fixed import FixedFormat
-from hwnorm.layernorm import LayerNormDesign, Tokens, evaluate, simulate
-from hwnorm.layernorm.accuracy import hard_tokens, norm_inputs, torch_layer_norm, within
+from hwnorm.kernel.package import load_package
+from hwnorm.layernorm import LayerNormDesign, LayerNormKernel, evaluate
+from hwnorm.layernorm.accuracy import norm_inputs, torch_layer_norm, within
+from hwnorm.layernorm.tokens import hard_tokens
 from hwnorm.network.models import load_model
+from hwnorm.verify.kernel import Kernel
+from hwnorm.verify.packages import judge
+from hwnorm.verify.toolchain import find_toolchain
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -80,10 +86,12 @@ def measure(design: LayerNormDesign, kind: str, cases: list[Case]) -> None:
     """Compare all cases with PyTorch; run the first one's tokens, up to 24, in Verilator; print."""
     errors = [evaluate(design, *case) - torch_layer_norm(design, *case) for case in cases]
     x, gamma, beta = cases[0]
-    sent = Tokens(x[:24], evaluate(design, x[:24], gamma, beta), gamma, beta)
     with tempfile.TemporaryDirectory() as folder:
-        faults = simulate(design, sent, Path(folder))
-    assert not any(faults), faults
+        package = Path(folder) / "package"
+        emit_kernel(LayerNormKernel(design, gamma, beta), package)
+        sent = Kernel(load_package(package), x[:24].reshape(-1, design.lanes))
+        (verdict,) = judge([sent], find_toolchain(), seed=0, jobs=2)
+    assert verdict.passed, verdict.problems()
     joined = np.concatenate([np.abs(e).ravel() for e in errors])
     print(
         f"{design.channels} | {design.lanes} | {design.input} -> {design.output} | "

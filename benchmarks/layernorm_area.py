@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,13 @@ import numpy as np
 from hwnorm.emit.package import emit_package
 from hwnorm.expression import parse, short
 from hwnorm.fixed import FixedFormat
-from hwnorm.layernorm import LayerNormDesign, Tokens
-from hwnorm.layernorm.simulate import write_affine
+from hwnorm.layernorm import LayerNormDesign, LayerNormKernel
 from hwnorm.lowering.lower import lower
 from hwnorm.network.choice import read_choice
 from hwnorm.synth.flow import design_counts, technology
 from hwnorm.synth.synthesize import stage_sources
-from hwnorm.synth.tools import YOSYS, call, versions_of
 from hwnorm.targets.target import load_target
-from hwnorm.tools import find_tool
+from hwnorm.tools import YOSYS, call, find_tool, versions_of
 
 FORMAT, AFFINE = FixedFormat(16, 10), FixedFormat(16, 12)
 KERNELS = ("2.58*tanh(x)+0.24", "-0.522*x+2.11*clip(x,5)")
@@ -96,11 +93,10 @@ def layernorms(folder: Path) -> list[Design]:
                 design = LayerNormDesign(channels, lanes, FORMAT, FORMAT, affine, affine)
                 place = folder / f"norm{len(found)}"
                 place.mkdir()
-                for source in design.sources:
-                    shutil.copy(source, place)
                 gamma, beta = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, size=(2, channels))
-                nothing = np.zeros((0, channels), dtype=np.int64)
-                write_affine(design, Tokens(nothing, nothing, gamma, beta), place)
+                kernel = LayerNormKernel(design, *((gamma, beta) if affine else ()))
+                for file, text in (kernel.sources() | kernel.memories()).items():
+                    (place / file).write_text(text, encoding="utf-8")
                 name = f"LayerNorm D = {channels}" + ("" if affine else ", no affine")
                 sources = sorted(place.glob("*.v"))
                 found.append(

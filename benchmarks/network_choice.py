@@ -5,7 +5,7 @@ On a run folder whose layers are searched (``hwnorm run``, or ``capture`` and ``
 1. the function of best bit-true R2 for every layer, against the choice at half of that area: both networks
    re-aligned as ``hwnorm realign`` does, with the integers of the hardware, top-1 on the test images;
 2. random choices, a candidate a layer: rank correlation of the predicted loss, the sum of what single
-   exchanges lose, with that measured on the whole network.
+   functions lose to first order, with that measured on the whole network, on other images.
 """
 
 from __future__ import annotations
@@ -19,20 +19,18 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from hwnorm.choose import knapsack
-from hwnorm.choose.network import NetworkLoss, calibration
+from hwnorm.choose.network import Calibration, NetworkLoss
 from hwnorm.choose.offers import area_of, build
 from hwnorm.choose.survey import Survey, module
 from hwnorm.data.images import ImageSet, load_images
 from hwnorm.data.mirrored import MirroredImages
-from hwnorm.files import read_artefact
 from hwnorm.network.evaluate import top1
-from hwnorm.profile import read_profile
 from hwnorm.realign.closed_form import realign
-from hwnorm.run.folder import RunFolder
-from hwnorm.run.inputs import Inputs
-from hwnorm.search.layer import Front
-from hwnorm.stages.choose import choose, read_survey
-from hwnorm.targets.target import load_target
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import CHOICES, FRONT, PROFILE
+from hwnorm.runs.settings import target_of
+from hwnorm.stages.choose import choose
 
 
 def random_choices(found: Survey, network: NetworkLoss, count: int, seed: int) -> None:
@@ -43,7 +41,7 @@ def random_choices(found: Survey, network: NetworkLoss, count: int, seed: int) -
         picks = [rng.randrange(len(offers)) for offers in found.offers.values()]
         selection = knapsack.total(found.areas, found.losses, picks)
         predicted.append(found.loss(selection))
-        measured.append(network.measure(found.functions(picks)).loss)
+        measured.append(network.measure(found.functions(picks), network.images.measure).loss)
         figures = f"area {selection.area:5g}, predicted {predicted[-1]:.4f}, measured {measured[-1]:.4f}"
         print(f"  random choice: {figures}", flush=True)
     found_rank = spearmanr(predicted, measured).statistic
@@ -54,13 +52,13 @@ def half_the_area(
     run: RunFolder, inputs: Inputs, found: Survey, network: NetworkLoss, tests: ImageSet
 ) -> None:
     """Print the accuracies of both networks."""
-    target = load_target(run.settings.target, run.settings.cost_weights)
+    target = target_of(run.settings)
     best: dict[str, nn.Module] = {}
     area = 0.0
     for layer in found.offers:
-        front = Front.from_json(read_artefact(run.front(layer), "front"))
+        front = run.read(FRONT, layer)
         point = max(front.points, key=lambda p: p.r2_bit_true)
-        profile = read_profile(run.profile(layer))
+        profile = run.read(PROFILE, layer).statistics
         offer = build(point.expression, "", front, profile, target, run.settings.clock_mhz)
         assert offer is not None  # it was built for the front
         area += area_of(offer.resources, target)
@@ -73,7 +71,7 @@ def half_the_area(
         ("best R2 everywhere", area, best),
         ("choice at half of it", half.area, found.functions(half.picks)),
     ):
-        loss = network.measure(functions).loss
+        loss = network.measure(functions, network.images.measure).loss
         student, _ = realign(inputs.model, functions, images)
         accuracy = top1(student, tests)
         percent.append(accuracy.percent)
@@ -100,9 +98,9 @@ def main() -> None:
     choose(run, inputs, args.jobs)
     took = f"{time.perf_counter() - began:.0f} s, {time.process_time() - cpu:.0f} s of CPU in this process"
     print(f"choose: {took}", flush=True)
-    found = read_survey(read_artefact(run.choices, "choices"))
-    pixels = calibration(inputs.model, inputs.training_images)
-    network = NetworkLoss(inputs.model, pixels, list(found.offers))
+    found = run.read(CHOICES).survey
+    images = Calibration.of(inputs.model, inputs.training_images)
+    network = NetworkLoss(inputs.model, images, list(found.offers))
     if args.only != "half":
         random_choices(found, network, args.random, args.seed)
     if args.only != "random":

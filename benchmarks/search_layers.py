@@ -25,8 +25,9 @@ from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.network.models import load_model
 from hwnorm.network.norms import find_norms
-from hwnorm.profile import LayerProfile, read_profile
-from hwnorm.run.folder import layer_files
+from hwnorm.profile import LayerProfile
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import PROFILE
 from hwnorm.search.fitness import Candidate
 from hwnorm.search.front import Point, hypervolume
 from hwnorm.search.layer import Front, LayerSearch, SearchSettings
@@ -44,7 +45,7 @@ class _Fronts(Watcher):
         self.found: dict[str, Front] = {}
 
     def finished(self, job: Job, front: dict[str, Any]) -> None:
-        self.found[job.layer] = Front.from_json(front)
+        self.found[job.layer] = Front.model_validate(front)
         print(f"  {job.layer}: {len(front['points'])} functions", flush=True)
 
     def said(self, text: str) -> None:
@@ -118,7 +119,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = SearchSettings(16, 8, args.target, args.clock, 64, args.generations, 0)
     if args.run:
-        profiles = {path.stem: read_profile(path) for path in layer_files(args.run / "profiles", "capture")}
+        run = RunFolder.open(args.run)
+        profiles = {layer: run.read(PROFILE, layer).statistics for layer in run.layers(PROFILE)}
     else:
         profiles = vit_profiles(args.weights, args.data, args.images)
     profiles = dict(list(profiles.items())[: args.layers])

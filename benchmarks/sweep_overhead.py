@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hwnorm.run.settings import RunSettings
+from hwnorm.runs.settings import RunSettings
 from hwnorm.sweep.study import read_study
 from hwnorm.sweep.sweep import sweep
 
