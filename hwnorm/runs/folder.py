@@ -273,14 +273,15 @@ class RunFolder:
         told = read_artefact(path, product.kind)["made_from"]
         for name, now in self._inside(product, layer):
             if told.get(name) != now:
-                return f"stale: made from another {name}; `{self._command(product)}` renews it"
+                what = "with other settings" if name == "settings" else f"from another {name}"
+                return f"stale: made {what}; `{self._command(product)}` renews it"
         if product.seal is not None and self._raw(product, layer).get("seal") != product.seal(self.path):
             beside = " and ".join(product.beside)
             return f"stale: {beside} changed since it was written; `{self._command(product)}` renews it"
         for source in product.reads:
             why = self.stale(source.product, layer if product.by_layer else None)
             if why is not None:
-                return f"stale, as the {source.name} is that it was made from ({why})"
+                return f"stale, for what it was made from is ({source.name}: {why})"
         return None
 
     def _inside(self, product: Product[Any], layer: str | None) -> Iterator[tuple[str, str]]:

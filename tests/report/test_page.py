@@ -168,7 +168,7 @@ def test_what_is_stale_is_not_shown(run: Path) -> None:
         assert (
             f"<code>{file}</code>: stale: made from another choice; `hwnorm {stage} {run}` renews it" in page
         )
-    assert "<code>verdict.json</code>: stale, as the packages is that it was made from" in page
+    assert "<code>verdict.json</code>: stale, for what it was made from is (packages: stale" in page
     assert "accuracy is not measured" in page
     assert "2 kernels are not verified" in page
     assert "accuracy.png" not in {path.name for path in (run / "report").iterdir()}
