@@ -81,7 +81,10 @@ def test_a_wrong_cell_is_found_shrunk_kept_and_replayed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("tool", "name", "old", "new"),
-    [("Verilator", "_core.v", " + ", " - "), ("HLS", "[0-9].cpp", " + ", " - ")],
+    [
+        ("Verilator", "_core.v", " + ", " - "),
+        pytest.param("HLS", "[0-9].cpp", " + ", " - ", marks=pytest.mark.slow),
+    ],
 )
 def test_a_wrong_rendering_is_found_and_shrunk(tool, name, old, new, tmp_path, monkeypatch):
     """Sums emitted as differences, in Verilog and in C++: only that tool's results differ."""

@@ -172,6 +172,7 @@ def test_second_run_does_nothing_again(finished):
     assert result.stdout == finished.printed
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_finds_the_same(finished, tmp_path, monkeypatch):
     """Ctrl-C in the search and in the re-alignment: finished layers stay, and with one process and
     two stops the fronts and the choice are those of the run with two processes, byte for byte.

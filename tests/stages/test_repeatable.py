@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 #: What the instruction sets of this processor are called, beyond those that NumPy is built for.
 EXTENSIONS = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
@@ -46,6 +47,7 @@ def searched(run: Path, environment: dict[str, str]) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*.json")}
 
 
+@pytest.mark.slow
 def test_profiles_and_fronts_are_the_same_on_every_machine(tmp_path):
     found = {name: searched(tmp_path / name, environment) for name, environment in MACHINES.items()}
     expected = found["as it is"]

@@ -15,6 +15,7 @@ import pytest
 from synthetic_trials import GRID, dying, failing, measured, quick, runs, wait_for, write_study
 
 from hwnorm.errors import InputError
+from hwnorm.runs.settings import RunSettings
 from hwnorm.sweep.folder import locked
 from hwnorm.sweep.live import View
 from hwnorm.sweep.study import grid
@@ -210,7 +211,7 @@ def test_settings_vary_together_in_a_table(tmp_path):
     study = write_study(tmp_path, text)
     summary = sweep(study, run_trial=quick)
     found = [(row["within"], row["total_area"], row["lanes"]) for row in summary.rows]
-    assert found == [(0.5, None, 1), (0.1, 300.0, 2)]
+    assert found == [(0.5, None, 1), (RunSettings().within, 300.0, 2)]
 
 
 def test_one_process_at_a_time(tmp_path):
