@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from hwnorm.errors import InputError
-from hwnorm.files import SCHEMA, body, digest, read_artefact, write_artefact
+from hwnorm.files import SCHEMA, body, read_artefact, write_artefact
 
 A = TypeVar("A", bound="Artefact")
 
@@ -68,11 +68,6 @@ class Artefact(Part):
     def write(self, path: Path, seed: int | None, made_from: dict[str, str]) -> None:
         """Write the file, whole or not at all."""
         write_artefact(path, self.KIND, seed, made_from, self.to_json())
-
-    @property
-    def digest(self) -> str:
-        """Hash of what it holds, whoever made it and from what."""
-        return digest(self.to_json())
 
 
 def first_fault(error: ValidationError) -> str:

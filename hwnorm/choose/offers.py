@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
 from hwnorm.cost.cost import Resources, resources
 from hwnorm.datapath.ir import Datapath
-from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, X, apply, constant, parse
 from hwnorm.lowering.lower import lower
@@ -62,18 +60,6 @@ class Offer:
     r2_bit_true: float
     resources: Resources
     datapath: Datapath | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        path = None if self.datapath is None else to_json(self.datapath)
-        return vars(self) | {"resources": self.resources.to_json(), "datapath": path}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Offer:
-        """Rebuild an offer from :meth:`to_json`'s result."""
-        path = None if data["datapath"] is None else from_json(data["datapath"])
-        known = {field.name: data[field.name] for field in fields(cls)}
-        return cls(**known | {"resources": Resources(**data["resources"]), "datapath": path})
 
 
 def area_of(used: Resources | Point, target: Target) -> float:

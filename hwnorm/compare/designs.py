@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from hwnorm.compare.traffic import NOTHING, stream_traffic
 from hwnorm.datapath.ir import Datapath
@@ -52,10 +51,6 @@ class Figures:
     bytes_per_token: int
     bytes_unbuffered: int
     area_cycles: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return asdict(self)
 
 
 def scalar_designs(

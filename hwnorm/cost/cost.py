@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from hwnorm.cost.structure import Structure, Table, structure, whole_table
 from hwnorm.cost.tables import table_parts
@@ -38,10 +38,6 @@ class Resources:
     area: float
     #: One figure of all that and of the latency, by the target's weights.
     cost: float
-
-    def to_json(self) -> dict[str, float]:
-        """As plain JSON types."""
-        return asdict(self)
 
 
 def resources(nodes: Sequence[Node], latency: int, target: Target) -> Resources:

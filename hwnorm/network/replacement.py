@@ -22,6 +22,9 @@ from hwnorm.network.choice import Chosen, functions_digest, read_choice
 from hwnorm.network.fold import fold_affine, line_of
 from hwnorm.network.norms import ExampleInputs, NormSite, device_of, find_norms, norm_affine, per_channel
 
+#: The file of the re-aligned weights, beside the choice that they belong to.
+WEIGHTS = "realigned.safetensors"
+
 #: What a choice may be: a run folder or its ``choice.json``, what is in that, or a function for each
 #: norm by its name: text, an expression, a datapath, or any elementwise module.
 Choice = Path | str | Sequence[Chosen] | Mapping[str, "str | Expression | Datapath | nn.Module"]
@@ -107,7 +110,7 @@ def realigned(
             model.
     """
     chosen = read_choice(Path(folder) / "choice.json")
-    path = Path(folder) / "realigned.safetensors"
+    path = Path(folder) / WEIGHTS
     again = f"`hwnorm realign {folder}` makes them anew"
     try:
         with safe_open(path, "pt") as file:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hwnorm.artefact import A, Artefact
 from hwnorm.errors import InputError
 from hwnorm.files import body, digest, read_artefact
+from hwnorm.network.replacement import WEIGHTS
 from hwnorm.runs.products import PRODUCTS, Need, Product, Source
 from hwnorm.runs.settings import RunSettings, target_digest
 from hwnorm.runs.store import Store
@@ -121,7 +122,7 @@ class RunFolder:
 
     @property
     def realigned_weights(self) -> Path:
-        return self.path / "realigned.safetensors"
+        return self.path / WEIGHTS
 
     def layers(self, product: Product[Any]) -> list[str]:
         """The layers that have the artefact, in the order of execution.

@@ -15,6 +15,7 @@ from hwnorm.artefact import A
 from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
 from hwnorm.network.choice import Choice, functions_digest
+from hwnorm.network.replacement import WEIGHTS
 from hwnorm.profile import Profile
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.markers import Emitted, Pages, SearchStates
@@ -135,7 +136,7 @@ REALIGNED = Product(
     reads=(Source(CHOICE, lambda choice: functions_digest(choice.layers)),),
     settings=("finetuning",),
     needs=("model", "training_images", "test_images"),
-    beside=("realigned.safetensors",),
+    beside=(WEIGHTS,),
     seal=weights_seal,
     exported=True,
 )

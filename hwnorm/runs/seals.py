@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 from hwnorm.files import digest
-
-#: The weights that belong to ``realign.json``.
-WEIGHTS = "realigned.safetensors"
+from hwnorm.network.replacement import WEIGHTS
 
 
 def weights_seal(run: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -30,10 +30,6 @@ class Point:
     max_error_ulp: float
     cost: float
     family: str = "evolved"
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return asdict(self)
 
 
 def non_dominated(items: Iterable[tuple[float, float, T]]) -> list[T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,6 @@ class Counts:
     def in_unit(self, unit: str) -> float:
         """The area in a target's unit: LUTs, or what the liberty file says."""
         return float(self.lut) if unit == "LUT" else self.area
-
-    def to_json(self) -> dict[str, float]:
-        """As plain JSON types."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

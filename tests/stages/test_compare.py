@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -135,7 +136,7 @@ def test_the_artefact_and_the_report_hold_the_rows(compared):
     folder, rows = compared
     data = json.loads((folder / "compare.json").read_text())
     assert data["kind"] == "compare"
-    assert data["rows"] == [row.to_json() for row in rows]
+    assert data["rows"] == [asdict(row) for row in rows]
     write_report(folder)
     page = (folder / "report.html").read_text()
     assert "LayerNorm and what replaces it" in page

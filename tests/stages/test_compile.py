@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_result_is_what_lies_there(compiled):
     assert compiled.passed
     assert manifest["top"] == compiled.top == "hwnorm_kernel"
     assert manifest["lanes"] == 2
-    assert manifest["resources"] == compiled.resources.to_json()
+    assert manifest["resources"] == asdict(compiled.resources)
     assert manifest["latency"] == compiled.datapath.latency
     assert json.loads((compiled.folder / "verdict.json").read_text())["passed"]
     assert [path.name for path in compiled.folder.parent.iterdir()] == ["k"]
