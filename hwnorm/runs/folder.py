@@ -43,6 +43,8 @@ class RunFolder:
         self.store = store
         #: Whether ``run.json`` holds these settings; :meth:`start` writes it.
         self.started = started
+        #: Of each file the state that it was read in, and what it held then.
+        self._files: dict[Path, tuple[Hashable, dict[str, Any]]] = {}
         self._digests: dict[Hashable, str] = {}
 
     @classmethod
@@ -162,7 +164,9 @@ class RunFolder:
             raise InputError(f"{path}: not there; run `{self._command(product)}` first")
         if (why := self.stale(product, layer)) is not None:
             raise InputError(f"{path}: {why}")
-        found = product.model.read(path, f"`{self._command(product)}` makes it again")
+        found = product.model.of(
+            self._raw(product, layer), path, f"`{self._command(product)}` makes it again"
+        )
         if layer is not None and getattr(found, "layer", layer) != layer:
             raise InputError(
                 f"{path}: layer: {getattr(found, 'layer', None)!r}; {layer!r} was expected, as the file is "
@@ -228,7 +232,7 @@ class RunFolder:
         path = self.at(product, layer)
         if not path.is_file():
             return False
-        data = read_artefact(path, product.kind)
+        data = self._file(path, product)
         return bool(data["made_from"] == made_from and data["hwnorm_version"] == VERSION)
 
     # --- what belongs together -----------------------------------------------------------------------
@@ -271,7 +275,7 @@ class RunFolder:
         path = self.at(product, layer)
         if not path.is_file():
             return None
-        told = read_artefact(path, product.kind)["made_from"]
+        told = self._file(path, product)["made_from"]
         for name, now in self._inside(product, layer):
             if told.get(name) != now:
                 what = "with other settings" if name == "settings" else f"from another {name}"
@@ -309,8 +313,7 @@ class RunFolder:
 
     def _part(self, source: Source, layer: str | None) -> str:
         path = self.at(source.product, layer)
-        state = path.stat() if path.is_file() else None
-        key = (path, source.part, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+        key = (path, source.part, _state(path))
         if key not in self._digests:
             data: Any = self._raw(source.product, layer)
             if source.part is not None:
@@ -322,4 +325,19 @@ class RunFolder:
         path = self.at(product, layer)
         if not path.is_file():
             raise InputError(f"{path}: not there; run `{self._command(product)}` first")
-        return body(read_artefact(path, product.kind))
+        return body(self._file(path, product))
+
+    def _file(self, path: Path, product: Product[Any]) -> dict[str, Any]:
+        """A file that is there, head and body; parsed once as long as it stays what it is."""
+        state = _state(path)
+        if path not in self._files or self._files[path][0] != state:
+            self._files[path] = state, read_artefact(path, product.kind)
+        return self._files[path][1]
+
+
+def _state(path: Path) -> Hashable:
+    """What tells that a file is not the one from before; None where there is none."""
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
