@@ -98,9 +98,11 @@ def _ended(pool: Executor) -> Iterator[Executor]:
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # The processes first: then the pool's own thread can be waited for, and is not left to race with
+            # the end of the interpreter, which would print what it says of a closed pipe.
             for process in multiprocessing.active_children():
                 process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
