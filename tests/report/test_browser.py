@@ -196,7 +196,8 @@ def test_without_javascript_picture_and_tables_stay(browser: Any, address: str) 
 
 def test_the_page_of_a_run_sorts_too(browser: Any, run: Path) -> None:
     """By the cost of the kernels; a link opens its layer."""
-    with watched(browser, write_report(run).as_uri()) as opened:
+    write_report(run)
+    with watched(browser, (run / "report.html").as_uri()) as opened:
         head = opened.locator("table.sortable >> nth=0").locator("thead th", has_text="LUT")
         head.locator("button").click()
         names = opened.locator("td.name")
