@@ -1,0 +1,1 @@
+"""A vision transformer as operations over tensors, in order of execution."""
