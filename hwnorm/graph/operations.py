@@ -32,7 +32,7 @@ class Operation(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Patches(Operation):
-    """Cut images (n, C, H, W) into patches (n, tokens, C * height * width), as a convolution's weight lies."""
+    """Cut images (n, C, H, W) into patches (n, tokens, C * height * width), in the order of a convolution."""
 
     x: str
     height: int
