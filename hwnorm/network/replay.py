@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnorm.network.norms import device_of, example_images, first_tensor
+from hwnorm.network.norms import (
+    ExampleInputs,
+    device_of,
+    example_arguments,
+    first_tensor,
+    in_precision,
+    traced,
+)
 
 
 class _Seen(Exception):
@@ -39,13 +46,25 @@ class Replay:
 
     Args:
         model: in evaluation mode; its weights may change behind the layer that was reached.
-        batches: images, (n, C, H, W) each; are gone through anew until none is needed any more.
+        batches: images, (n, C, H, W) each, or what else the model takes, (n, ...); are gone through anew
+            until none is needed any more.
         layers: names of modules that are called once, to which the images may be carried.
+        example_inputs: as for :func:`hwnorm.network.norms.find_norms`.
+
+    Raises:
+        InputError: nothing tells what the model takes.
     """
 
-    def __init__(self, model: nn.Module, batches: Iterable[Tensor], layers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Iterable[Tensor],
+        layers: Iterable[str],
+        *,
+        example_inputs: ExampleInputs | None = None,
+    ) -> None:
         self.model, self._batches = model, batches
-        self._places = _places(model, set(layers))
+        self._places = _places(model, set(layers), example_arguments(model, example_inputs))
         self._place = _Place({}, True)
         self._kept: list[dict[str, Any]] = []
         self._shapes: list[torch.Size] = []
@@ -172,8 +191,8 @@ def _kept(output: Any, needed: bool) -> Any:
     return output if needed or not isinstance(output, Tensor) else output.new_zeros(()).expand(output.shape)
 
 
-def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
-    """By layer what is done when it begins, from noise that is traced through the model."""
+def _places(model: nn.Module, layers: set[str], arguments: tuple[Tensor, ...]) -> dict[str, _Place]:
+    """By layer what is done when it begins, from inputs that are traced through the model."""
     done: dict[str, int] = {}
     before: dict[str, dict[str, int]] = {}
     steps: dict[str, Any] = {}
@@ -197,10 +216,13 @@ def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
     handles = [model.get_submodule(layer).register_forward_pre_hook(on_start(layer)) for layer in layers]
     handles += [m.register_forward_hook(on_end(name)) for name, m in model.named_modules() if name]
     # In the model's own precision.
-    images = example_images(model).to(next(model.parameters()).dtype).requires_grad_()
+    dtype = next(model.parameters()).dtype
     try:
-        with torch.enable_grad():
-            result = first_tensor(model(images))
+        with (
+            torch.enable_grad(),
+            traced(model, tuple(in_precision(x, dtype) for x in arguments)) as leaves,
+        ):
+            result = first_tensor(model(*leaves))
     finally:
         for handle in handles:
             handle.remove()
@@ -209,20 +231,22 @@ def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
         once = {name for name, count in ended.items() if count == 1 == done[name]}
         outermost = [n for n in ended if n in once and not any(n.startswith(f"{outer}.") for outer in once)]
         ends = {steps[name] for name in outermost if name not in passed} - {None}
-        read, pixels = _read(result.grad_fn, ends, images)
+        read, pixels = _read(result.grad_fn, ends, leaves)
         found[layer] = _Place({n: steps[n] is None or steps[n] in read for n in outermost}, pixels)
     return found
 
 
-def _read(root: Any, ends: set[Any], images: Tensor) -> tuple[set[Any], bool]:
-    """The steps that ``root`` is computed from, looking no further than ``ends``, and if by images."""
-    pixels = False
+def _read(root: Any, ends: set[Any], leaves: tuple[Tensor, ...]) -> tuple[set[Any], bool]:
+    """The steps that ``root`` is computed from, looking no further than ``ends``, and if by the inputs."""
+    # Who reads numbers, of tokens, is not in the graph.
+    pixels = not all(leaf.requires_grad for leaf in leaves)
     seen, stack = {root}, [root]
     while stack:
         node = stack.pop()
         if node in ends:
             continue
-        pixels |= getattr(node, "variable", None) is images
+        variable = getattr(node, "variable", None)
+        pixels |= any(variable is leaf for leaf in leaves)
         for parent, _ in node.next_functions:
             if parent is not None and parent not in seen:
                 seen.add(parent)

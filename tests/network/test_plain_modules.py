@@ -13,6 +13,7 @@ import hwnorm
 from hwnorm.capture.hooks import capture
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
+from hwnorm.network.cuts import find_cuts
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import ChannelAffine, replace_norms, replaced
 
@@ -143,20 +144,21 @@ class _Inputs(ImageSet):
     """Features or token numbers in the place of images."""
 
     description = preparation = fingerprint = "of the test"
-    labelled = False
 
-    def __init__(self, inputs: Tensor) -> None:
+    def __init__(self, inputs: Tensor, labels: Tensor | None = None) -> None:
+        self.labelled = labels is not None
         self._inputs = inputs
+        self._labels = torch.zeros(len(inputs), dtype=torch.int64) if labels is None else labels
 
     def __len__(self) -> int:
         return len(self._inputs)
 
     def subset(self, indices: np.ndarray) -> ImageSet:
-        return _Inputs(self._inputs[torch.from_numpy(indices)])
+        at = torch.from_numpy(indices)
+        return _Inputs(self._inputs[at], self._labels[at] if self.labelled else None)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for part in self._inputs.split(size):
-            yield part, torch.zeros(len(part), dtype=torch.int64)
+        yield from zip(self._inputs.split(size), self._labels.split(size), strict=True)
 
 
 @pytest.mark.parametrize("case", ["features", "token numbers"])
@@ -168,3 +170,13 @@ def test_capture_profiles_what_is_no_image(case):
     profiles = capture(model, _Inputs(example), sites, example_inputs=example)
     assert {profile.images for profile in profiles.values()} == {len(example)}
     assert {profile.tokens for profile in profiles.values()} == {len(example) * TOKENS}
+
+
+#: Networks of one input, which stages after capture can be given images of.
+SINGLE = ["features", "token numbers", "frozen token numbers"]
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_cuts_are_found_behind_what_embeds(case):
+    build, example = CASES[case]
+    assert find_cuts(build(), example_inputs=example) == ["embedding", "norm", "head"]
