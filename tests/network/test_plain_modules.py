@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 import hwnorm
 from hwnorm.capture.hooks import capture
+from hwnorm.choose.consumers import readings
+from hwnorm.choose.effect import effects, gradients_of
+from hwnorm.choose.network import Calibration, NetworkLoss
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
 from hwnorm.network.cuts import find_cuts
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import ChannelAffine, replace_norms, replaced
+from hwnorm.realign.closed_form import realign
 
 WIDTH, TOKENS, KINDS = 16, 7, 11
 
@@ -174,6 +178,90 @@ def test_capture_profiles_what_is_no_image(case):
 
 #: Networks of one input, which stages after capture can be given images of.
 SINGLE = ["features", "token numbers", "frozen token numbers"]
+LAYERS = ["norm1", "norm2", "norm"]
+
+
+def many(case: str, count: int = 240) -> Tensor:
+    """Inputs as the network of a case takes them; features of tokens differ in scale, so that norms act."""
+    draw = torch.Generator().manual_seed(1)
+    if case != "features":
+        return torch.randint(KINDS, (count, TOKENS), generator=draw)
+    return torch.randn(count, TOKENS, 4, generator=draw) * (
+        0.5 + torch.rand(count, TOKENS, 1, generator=draw)
+    )
+
+
+def stand_ins() -> dict[str, nn.Module]:
+    return {name: hwnorm.expression.parse("2*tanh(0.4*x)").to_module() for name in LAYERS}
+
+
+def norms_themselves() -> dict[str, nn.Module]:
+    return {name: nn.LayerNorm(WIDTH, elementwise_affine=False) for name in LAYERS}
+
+
+@torch.no_grad()
+def divergence(student: nn.Module, teacher: nn.Module, inputs: Tensor) -> float:
+    """Mean KL divergence of the class probabilities from the teacher's."""
+    found, wanted = (model(inputs).log_softmax(1) for model in (student, teacher))
+    return float(nn.functional.kl_div(found, wanted, log_target=True, reduction="batchmean"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", SINGLE)
+def test_a_choice_costs_nothing_where_norms_stay_and_less_refitted_than_not(case, dtype):
+    model = CASES[case][0]()
+    network = NetworkLoss(model, Calibration.of(model, _Inputs(many(case))), LAYERS)
+    unseen = network.images.measure
+    assert len(unseen) == 120
+    own = network.measure(norms_themselves(), unseen, dtype)
+    assert own.loss < 1e-6
+    assert own.agreement == 100.0
+    plain = divergence(replace_norms(model, stand_ins(), example_inputs=unseen), model, unseen)
+    assert 1e-6 < network.measure(stand_ins(), unseen, dtype).loss < 0.3 * plain
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_what_functions_do_to_the_output_and_what_consumers_read_is_found(case):
+    model = CASES[case][0]()
+    network = NetworkLoss(model, Calibration.of(model, _Inputs(many(case))), LAYERS)
+    tried = [nn.LayerNorm(WIDTH, elementwise_affine=False).double(), stand_ins()["norm"]]
+    found = effects(network, gradients_of(network), dict.fromkeys(LAYERS, tried))
+    assert list(found) == LAYERS
+    for moves in found.values():
+        none, bent = network.loss_of(moves).tolist()
+        assert none < 1e-6
+        assert bent > 100 * none
+    # The head reads the mean of tokens, not them.
+    assert {name: reading.x.shape for name, reading in readings(network).items()} == {
+        name: (len(network.images.fit) * TOKENS, WIDTH) for name in ("norm1", "norm2")
+    }
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_closed_form_brings_a_plain_module_back(case):
+    """On inputs that no fit has seen; the head too, where ``num_classes`` tells of one."""
+    model = CASES[case][0]()
+    fit, unseen = many(case).split([180, 60])
+    student, fits = realign(model, stand_ins(), _Inputs(fit), batch=30)
+    refitted = ["attention.qkv", "attention.out", "mlp.0", "mlp.2", "head"]
+    assert [found.layer for found in fits] == refitted
+    plain = replace_norms(model, stand_ins(), example_inputs=fit)
+    assert divergence(student, model, unseen) < 0.1 * divergence(plain, model, unseen)
+    model.num_classes = 5
+    student, fits = realign(model, stand_ins(), _Inputs(fit), batch=30)
+    assert [found.layer for found in fits] == [*refitted, "head"]
+    assert divergence(student, model, unseen) < 0.1 * divergence(plain, model, unseen)
+
+
+def test_closed_form_brings_torchs_encoder_layer_back():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(WIDTH, 2, 32, batch_first=True, norm_first=True)
+    model = nn.Sequential(nn.Linear(4, WIDTH), layer, nn.LayerNorm(WIDTH), nn.Flatten(), nn.Linear(7 * 16, 5))
+    fit, unseen = many("features").split([180, 60])
+    functions = dict(zip(["1.norm1", "1.norm2", "2"], stand_ins().values(), strict=True))
+    student, _ = realign(model.eval(), functions, _Inputs(fit), batch=30)
+    plain = replace_norms(model, functions, example_inputs=fit)
+    assert divergence(student, model, unseen) < 0.5 * divergence(plain, model, unseen)
 
 
 @pytest.mark.parametrize("case", SINGLE)
