@@ -20,6 +20,7 @@ from hwnorm.network.cuts import find_cuts
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import ChannelAffine, replace_norms, replaced
 from hwnorm.realign.closed_form import realign
+from hwnorm.realign.finetune import Recipe, finetune, mirror
 
 WIDTH, TOKENS, KINDS = 16, 7, 11
 
@@ -264,7 +265,26 @@ def test_closed_form_brings_torchs_encoder_layer_back():
     assert divergence(student, model, unseen) < 0.5 * divergence(plain, model, unseen)
 
 
+@pytest.mark.parametrize("method", ["D", "features"])
+@pytest.mark.parametrize("case", ["features", "token numbers"])
+def test_an_epoch_of_fine_tuning_lessens_the_loss(case, method):
+    build, example = CASES[case]
+    model, inputs = build(), many(case)
+    sites = {site.name: site for site in find_norms(model, example_inputs=example)}
+    student = replace_norms(model, stand_ins(), example_inputs=example)
+    with torch.no_grad():
+        images = _Inputs(inputs, model(inputs).argmax(1))
+    before, after = finetune(student, model, sites, images, Recipe(method, 1, 20, 3e-3, amp=False))
+    assert after.loss < 0.9 * before.loss
+
+
 @pytest.mark.parametrize("case", SINGLE)
 def test_cuts_are_found_behind_what_embeds(case):
     build, example = CASES[case]
     assert find_cuts(build(), example_inputs=example) == ["embedding", "norm", "head"]
+
+
+def test_what_is_no_image_is_not_mirrored():
+    rng = np.random.default_rng(0)
+    assert torch.equal(mirror(features(), rng), features())
+    assert torch.equal(mirror(numbers(), rng), numbers())
