@@ -66,6 +66,18 @@ class _Encoder(nn.Module):
         return out
 
 
+class _Padded(_Encoder):
+    """Tokens of zeros are padding, left out of the mean: a mask that autograd's graph does not have."""
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        kept = (x.abs().sum(-1) if x.is_floating_point() else torch.arange(KINDS)[x]).ne(0)[..., None]
+        x = self.embedding(x)
+        x = x + self.attention(self.norm1(x))
+        x = x + self.mlp(self.norm2(x))
+        out: Tensor = self.head((self.norm(x) * kept).sum(1) / kept.sum(1))
+        return out
+
+
 def features() -> Tensor:
     return torch.randn(3, TOKENS, 4, generator=torch.Generator().manual_seed(0))
 
@@ -74,9 +86,11 @@ def numbers() -> Tensor:
     return torch.arange(3 * TOKENS).view(3, TOKENS) % KINDS
 
 
-def encoder(embedding: nn.Module, attention: type[nn.Module] = _Attention) -> nn.Module:
+def encoder(
+    embedding: nn.Module, attention: type[nn.Module] = _Attention, of: type[_Encoder] = _Encoder
+) -> nn.Module:
     torch.manual_seed(0)
-    model = _Encoder(embedding, attention()).eval()
+    model = of(embedding, attention()).eval()
     for name in ("norm1", "norm2", "norm"):
         norm = model.get_submodule(name)
         for parameter in norm.parameters():
@@ -219,6 +233,16 @@ def test_a_choice_costs_nothing_where_norms_stay_and_less_refitted_than_not(case
     assert own.agreement == 100.0
     plain = divergence(replace_norms(model, stand_ins(), example_inputs=unseen), model, unseen)
     assert 1e-6 < network.measure(stand_ins(), unseen, dtype).loss < 0.3 * plain
+
+
+@pytest.mark.parametrize("case", ["features", "token numbers"])
+def test_masks_of_the_input_are_seen_to_the_end(case):
+    """Nothing is lost where norms stay, though the mask is read behind the last of them."""
+    inputs = many(case)
+    inputs[::2, -2:] = 0
+    model = encoder(nn.Linear(4, WIDTH) if case == "features" else nn.Embedding(KINDS, WIDTH), of=_Padded)
+    network = NetworkLoss(model, Calibration.of(model, _Inputs(inputs)), LAYERS)
+    assert network.measure(norms_themselves(), network.images.measure).loss < 1e-6
 
 
 @pytest.mark.parametrize("case", SINGLE)
