@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.choose.network import NetworkLoss
+from hwnorm.network.norms import in_precision
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
 from hwnorm.profile import LayerProfile
 
@@ -109,7 +110,7 @@ def readings(network: NetworkLoss) -> dict[str, Reading]:
             handles.append(model.get_submodule(site.name).register_forward_pre_hook(on_input(site.name)))
             handles += [consumer.register_forward_hook(on_output(site.name)) for consumer in consumers]
     try:
-        model(network.images.fit.double())
+        model(in_precision(network.images.fit, torch.float64))
     finally:
         for handle in handles:
             handle.remove()

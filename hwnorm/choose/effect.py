@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.choose.network import NetworkLoss
-from hwnorm.network.norms import NormSite, first_tensor, norm_affine, tapped
+from hwnorm.network.norms import NormSite, first_tensor, in_precision, norm_affine, tapped
 from hwnorm.network.refit import Student
 from hwnorm.network.replacement import ChannelAffine, replace_norms
 
@@ -40,9 +40,10 @@ def effects(
     """
     model = copy.deepcopy(network.exact)
     # Gamma and beta are in the weights that a fit begins with.
-    folded = replace_norms(network.model, {name: nn.Tanh() for name in network.layers}).double()
+    plain: dict[str, nn.Module] = {name: nn.Tanh() for name in network.layers}
+    folded = replace_norms(network.model, plain, example_inputs=network.around.example).double()
     teacher, weighing = network.recorded(torch.float64), network.weighing(torch.float64)
-    batches = [network.images.fit.double(), network.images.predict.double()]
+    batches = [in_precision(p, torch.float64) for p in (network.images.fit, network.images.predict)]
     student = Student(model, batches, network.around, fitted=1)
     found = {}
     for site in network.around.sites:
@@ -75,7 +76,7 @@ def gradients_of(network: NetworkLoss) -> dict[str, list[Tensor]]:
     names = [name for site in network.around.sites for name in (site.consumers or (site.name,))]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     with torch.enable_grad(), tapped(network.exact, names) as taps:
-        output = first_tensor(network.exact(network.images.predict.double().requires_grad_()))
+        output = first_tensor(network.exact(in_precision(network.images.predict, torch.float64)))
         for direction in network.directions(output.detach(), DIRECTIONS):
             total = (output * direction).sum()
             of = torch.autograd.grad(total, [taps[n] for n in names], retain_graph=True, allow_unused=True)

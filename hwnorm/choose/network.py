@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hwnorm.data.imageset import ImageSet
 from hwnorm.expression import ExpressionModule
 from hwnorm.network.fold import line_of
-from hwnorm.network.norms import NormSite, find_norms, first_tensor, observe
+from hwnorm.network.norms import NormSite, find_norms, first_tensor, in_precision, observe
 from hwnorm.network.refit import Around, Student, Weighing
 from hwnorm.network.replacement import replace_norms, with_functions
 from hwnorm.network.residual import Projection
@@ -42,7 +42,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Training images, float32 (n, C, H, W): to refit layers, to predict losses, and to measure choices."""
+    """Training images: to refit layers, to predict losses, and to measure choices.
+
+    Float32 (n, C, H, W) each, or what else the network takes, (n, ...), numbers of tokens int64.
+    """
 
     fit: Tensor
     predict: Tensor
@@ -53,8 +56,11 @@ class Calibration:
         """The first images, as many as make :data:`TOKENS`, and as many others again.
 
         Where there are too few images, a quarter each and the rest; of one or two what there is, again.
+
+        Raises:
+            InputError: the model has no norm.
         """
-        wanted = max(4, TOKENS // _tokens(model))
+        wanted = max(4, TOKENS // _tokens(model, images.example()))
         count = min(wanted // 2, max(1, len(images) // 4))
         pixels = torch.cat([part for part, _ in images.limited(4 * count).batches(100)])
         fit, predict, measure = pixels[:count], pixels[count : 2 * count], pixels[2 * count :]
@@ -66,9 +72,9 @@ class Calibration:
         return 0 if self.measure is self.fit else len(self.measure)
 
 
-def _tokens(model: nn.Module) -> int:
+def _tokens(model: nn.Module, example: Tensor) -> int:
     """Of one image, at the norm that sees most."""
-    sites, tokens = find_norms(model), 1
+    sites, tokens = find_norms(model, example_inputs=example), 1
 
     def count(site: NormSite) -> Any:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -78,7 +84,7 @@ def _tokens(model: nn.Module) -> int:
         return hook
 
     handles = [model.get_submodule(site.name).register_forward_pre_hook(count(site)) for site in sites]
-    observe(model, handles)
+    observe(model, handles, example_inputs=example)
     return tokens
 
 
@@ -124,18 +130,22 @@ class NetworkLoss:
 
     Args:
         model: the original, in evaluation mode; stays as it is.
-        images: the calibration images.
+        images: the calibration images; the first of them trace the network.
         layers: the norms that functions stand in for.
+
+    Raises:
+        InputError: the model has no norm.
     """
 
     def __init__(self, model: nn.Module, images: Calibration, layers: Sequence[str]) -> None:
         self.model, self.images = model, images
         self.exact = copy.deepcopy(model).double().requires_grad_(False)
-        self.around = Around.of(model, find_norms(model), layers)
+        self.around = Around.of(model, layers, images.fit[:2])
         linears = [name for site in self.around.sites for name in site.consumers]
         linears += [projection.name for projection in self.around.projections.values()]
         #: What the tokens of a refitted layer weigh; those that are not there weigh alike.
-        self.weights = refit_weights(self.exact, images.fit[:WEIGHED].double(), linears)
+        pixels = in_precision(images.fit[:WEIGHED], torch.float64)
+        self.weights = refit_weights(self.exact, pixels, linears)
         self._recorded: dict[torch.dtype, Recorded] = {}
 
     def coarse(self) -> NetworkLoss:
@@ -155,7 +165,7 @@ class NetworkLoss:
     def recorded(self, dtype: torch.dtype) -> Recorded:
         """What the original has on the images of the fits."""
         if dtype not in self._recorded:
-            pixels = self.images.fit.to(dtype)
+            pixels = in_precision(self.images.fit, dtype)
             self._recorded[dtype] = Recorded(self.original(dtype), pixels, self.around)
         return self._recorded[dtype]
 
@@ -179,14 +189,15 @@ class NetworkLoss:
         """The network with these functions, nothing refitted: norm -> elementwise module."""
         # A line folds; others keep their own precision, which is none of the network's.
         folded = {name: function if _is_line(function) else nn.Tanh() for name, function in functions.items()}
-        return with_functions(replace_norms(self.model, folded).to(dtype), functions).requires_grad_(False)
+        replaced = replace_norms(self.model, folded, example_inputs=self.around.example)
+        return with_functions(replaced.to(dtype), functions).requires_grad_(False)
 
     @torch.no_grad()
     def measure(
         self, functions: Mapping[str, nn.Module], unseen: Tensor, dtype: torch.dtype = torch.float32
     ) -> Measured:
-        """Refit every layer, and measure on images that no fit has seen, (n, C, H, W)."""
-        batches = [self.images.fit.to(dtype), unseen.to(dtype)]
+        """Refit every layer, and measure on images that no fit has seen, like the calibration's."""
+        batches = [in_precision(pixels, dtype) for pixels in (self.images.fit, unseen)]
         student = Student(self.student(functions, dtype), batches, self.around, fitted=1)
         for site in self.around.sites:
             student.refit(site, self.recorded(dtype), self.weighing(dtype))

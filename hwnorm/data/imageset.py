@@ -34,6 +34,11 @@ class ImageSet(ABC):
         """The first ``count`` images, or all where there are fewer."""
         return self.subset(np.arange(min(count, len(self))))
 
+    def example(self) -> Tensor:
+        """The first images, at most two, as :meth:`batches` gives them: what a network is traced by."""
+        pixels, _ = next(self.limited(2).batches(2))
+        return pixels
+
     @property
     @abstractmethod
     def preparation(self) -> str:
@@ -46,4 +51,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield normalized images, float32 (n, C, H, W), and labels, int64 (n,), with n <= ``size``."""
+        """Yield normalized images, float32 (n, C, H, W), and labels, int64 (n,), with n <= ``size``.
+
+        For a network that takes no images what it does take: (n, ...), of numbers of tokens int64.
+        """

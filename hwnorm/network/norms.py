@@ -103,6 +103,11 @@ def example_arguments(model: nn.Module, example_inputs: ExampleInputs | None) ->
     return tuple(argument.to(device_of(model)) for argument in given)
 
 
+def in_precision(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """What a model of a precision takes; numbers of tokens stay what they are."""
+    return inputs.to(dtype) if inputs.is_floating_point() else inputs
+
+
 @torch.no_grad()
 def observe(
     model: nn.Module, handles: Iterable[RemovableHandle], *, example_inputs: ExampleInputs | None = None
@@ -117,13 +122,21 @@ def observe(
 
 @contextmanager
 def tapped(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """What the named modules put out in the last forward pass, where that is one tensor."""
+    """What the named modules put out in the last forward pass, where that is one tensor.
+
+    Where gradients are on, there is one with respect to each, also if weights and inputs have none.
+    """
     taps: dict[str, Tensor] = {}
 
     def on_output(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if isinstance(output, Tensor):
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            if not isinstance(output, Tensor):
+                return None
+            if output.requires_grad or not torch.is_grad_enabled():
                 taps[name] = output
+                return None
+            taps[name] = output.detach().requires_grad_()
+            return taps[name].clone()  # no leaf: what comes next may write into it
 
         return hook
 
@@ -201,8 +214,8 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
                 handles.append(module.register_forward_pre_hook(on_reader(name)))
             elif _may_be_norm(module):
                 handles.append(module.register_forward_hook(on_norm(name)))
-        with torch.enable_grad(), _traced(model, arguments) as traced:
-            output = first_tensor(model(*traced))
+        with torch.enable_grad(), traced(model, arguments) as leaves:
+            output = first_tensor(model(*leaves))
     finally:
         for handle in handles:
             handle.remove()
@@ -231,7 +244,7 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
 
 
 @contextmanager
-def _traced(model: nn.Module, arguments: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+def traced(model: nn.Module, arguments: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """The arguments with gradients; numbers of tokens can have none, so that the parameters have some too."""
     frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
     for parameter in frozen:

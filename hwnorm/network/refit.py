@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from hwnorm.network.norms import NormSite
+from hwnorm.network.norms import NormSite, find_norms
 from hwnorm.network.refine import Rows, refine
 from hwnorm.network.replacement import ChannelAffine
 from hwnorm.network.replay import Replay
@@ -48,8 +48,9 @@ class Teacher(Protocol):
 class Walk:
     """A teacher that is carried along with its student: the memory is that of one place."""
 
-    def __init__(self, model: nn.Module, batches: Iterable[Tensor], layers: Sequence[str]) -> None:
-        self.model, self._replay = model, Replay(model, batches, layers)
+    def __init__(self, model: nn.Module, batches: Iterable[Tensor], around: Around) -> None:
+        self.model = model
+        self._replay = Replay(model, batches, around.layers, example_inputs=around.example)
 
     def reads(self, names: Sequence[str]) -> Iterator[Mapping[str, Tensor]]:
         return self._replay.advancing(names[0], names)
@@ -76,21 +77,29 @@ class Weighing:
 
 @dataclass(frozen=True)
 class Around:
-    """The norms of a network that are replaced, and by each the projection that is refitted after it."""
+    """The norms of a network that are replaced, and by each the projection that is refitted after it.
+
+    ``example`` is what the network was traced by: some of its inputs, (n, ...).
+    """
 
     sites: tuple[NormSite, ...]
     projections: Mapping[str, Projection]
+    example: Tensor
 
     @classmethod
-    def of(cls, model: nn.Module, found: Sequence[NormSite], layers: Iterable[str]) -> Around:
-        """Of all norms of the model those in ``layers``."""
-        wanted = set(layers)
+    def of(cls, model: nn.Module, layers: Iterable[str], example: Tensor) -> Around:
+        """Of all norms of the model those in ``layers``.
+
+        Raises:
+            InputError: the model has no norm.
+        """
+        found, wanted = find_norms(model, example_inputs=example), set(layers)
         # Where the norms of queries and keys stay, the one before them is the last that is replaced.
         projections = {
             name if name in wanted else projection.before: projection
-            for name, projection in find_projections(model, found).items()
+            for name, projection in find_projections(model, found, example_inputs=example).items()
         }
-        return cls(tuple(site for site in found if site.name in wanted), projections)
+        return cls(tuple(site for site in found if site.name in wanted), projections, example)
 
     @property
     def layers(self) -> list[str]:
@@ -111,7 +120,7 @@ class Student:
         self, model: nn.Module, batches: Iterable[Tensor], around: Around, fitted: int | None = None
     ) -> None:
         self.model, self.around, self._fitted = model, around, fitted
-        self.replay = Replay(model, batches, around.layers)
+        self.replay = Replay(model, batches, around.layers, example_inputs=around.example)
 
     def refit(self, site: NormSite, teacher: Teacher, weighing: Weighing) -> list[Refit]:
         """Carry the images on to the layers around a norm, and refit these in the order of execution.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hwnorm.network.norms import device_of, example_images, first_tensor
+from hwnorm.network.norms import (
+    device_of,
+    example_arguments,
+    first_tensor,
+    in_precision,
+    traced,
+)
 
 
 class _Seen(Exception):
@@ -39,16 +45,33 @@ class Replay:
 
     Args:
         model: in evaluation mode; its weights may change behind the layer that was reached.
-        batches: images, (n, C, H, W) each; are gone through anew until none is needed any more.
+        batches: images, (n, C, H, W) each, or what else the model takes, (n, ...); are gone through anew
+            until none is needed any more.
         layers: names of modules that are called once, to which the images may be carried.
+        example_inputs: some of such a batch, where timm's data config does not tell what the model takes.
+
+    Raises:
+        InputError: nothing tells what the model takes.
     """
 
-    def __init__(self, model: nn.Module, batches: Iterable[Tensor], layers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Iterable[Tensor],
+        layers: Iterable[str],
+        *,
+        example_inputs: Tensor | None = None,
+    ) -> None:
         self.model, self._batches = model, batches
-        self._places = _places(model, set(layers))
+        (example,) = example_arguments(model, example_inputs)
+        # In the model's own precision.
+        example = in_precision(example, next(model.parameters()).dtype)
+        self._places = _places(model, set(layers), example)
         self._place = _Place({}, True)
         self._kept: list[dict[str, Any]] = []
         self._shapes: list[torch.Size] = []
+        if not self._does_without(example):
+            self._places = {name: replace(place, pixels=True) for name, place in self._places.items()}
 
     def fork(self) -> Replay:
         """Another one at the same layer, which can be carried on by itself."""
@@ -96,6 +119,18 @@ class Replay:
             for pixels, kept in self._states():
                 returned |= kept
                 yield first_tensor(self.model(pixels))
+
+    @torch.no_grad()
+    def _does_without(self, example: Tensor) -> bool:
+        """Whether the images are read no more where the graph says so: a mask made of them is not in it."""
+        layer = next((name for name, place in self._places.items() if not place.pixels), None)
+        if layer is None:
+            return True
+        trial = self.fork()
+        trial._batches = [example]
+        trial.advance(layer)
+        (found,) = trial.outputs()
+        return torch.allclose(found, first_tensor(self.model(example)), 1e-3, 1e-5, equal_nan=True)
 
     def _runs(
         self, inputs: Sequence[str], outputs: Sequence[str], count: int | None = None
@@ -145,8 +180,9 @@ class Replay:
             for pixels, kept in zip(self._batches, self._kept, strict=True):
                 yield pixels.to(device), kept
         else:
+            blank = next(self.model.parameters()).new_zeros(())
             for shape, kept in zip(self._shapes, self._kept, strict=True):
-                yield torch.zeros((), device=device).expand(shape), kept
+                yield blank.expand(shape), kept
 
     @contextmanager
     def _standing_in(self) -> Iterator[dict[str, Any]]:
@@ -172,8 +208,8 @@ def _kept(output: Any, needed: bool) -> Any:
     return output if needed or not isinstance(output, Tensor) else output.new_zeros(()).expand(output.shape)
 
 
-def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
-    """By layer what is done when it begins, from noise that is traced through the model."""
+def _places(model: nn.Module, layers: set[str], example: Tensor) -> dict[str, _Place]:
+    """By layer what is done when it begins, from some images that are traced through the model."""
     done: dict[str, int] = {}
     before: dict[str, dict[str, int]] = {}
     steps: dict[str, Any] = {}
@@ -196,11 +232,9 @@ def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
 
     handles = [model.get_submodule(layer).register_forward_pre_hook(on_start(layer)) for layer in layers]
     handles += [m.register_forward_hook(on_end(name)) for name, m in model.named_modules() if name]
-    # In the model's own precision.
-    images = example_images(model).to(next(model.parameters()).dtype).requires_grad_()
     try:
-        with torch.enable_grad():
-            result = first_tensor(model(images))
+        with torch.enable_grad(), traced(model, (example,)) as (leaf,):
+            result = first_tensor(model(leaf))
     finally:
         for handle in handles:
             handle.remove()
@@ -209,14 +243,15 @@ def _places(model: nn.Module, layers: set[str]) -> dict[str, _Place]:
         once = {name for name, count in ended.items() if count == 1 == done[name]}
         outermost = [n for n in ended if n in once and not any(n.startswith(f"{outer}.") for outer in once)]
         ends = {steps[name] for name in outermost if name not in passed} - {None}
-        read, pixels = _read(result.grad_fn, ends, images)
+        read, pixels = _read(result.grad_fn, ends, leaf)
         found[layer] = _Place({n: steps[n] is None or steps[n] in read for n in outermost}, pixels)
     return found
 
 
 def _read(root: Any, ends: set[Any], images: Tensor) -> tuple[set[Any], bool]:
     """The steps that ``root`` is computed from, looking no further than ``ends``, and if by images."""
-    pixels = False
+    # Who reads numbers, of tokens, is not in the graph.
+    pixels = not images.requires_grad
     seen, stack = {root}, [root]
     while stack:
         node = stack.pop()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnorm.network.norms import NormSite, observe
+from hwnorm.network.norms import ExampleInputs, NormSite, observe
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,21 @@ class Projection:
     scale: Tensor
 
 
-def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, Projection]:
-    """Return the output projections by the name of the last norm before each, by tracing noise.
+def find_projections(
+    model: nn.Module, sites: Sequence[NormSite], *, example_inputs: ExampleInputs | None = None
+) -> dict[str, Projection]:
+    """Return the output projections by the name of the last norm before each, by tracing one forward pass.
 
     Between two successive norms of the stream it gains x_after - x_before; the projection is the layer
     whose output equals that, up to one factor a channel. Where there is none (parallel branches,
     norms that are not on the stream, windows) there is no entry.
+
+    Args:
+        sites: the norms that :func:`~hwnorm.network.norms.find_norms` has found.
+        example_inputs: as for it.
+
+    Raises:
+        InputError: nothing tells what the model takes.
     """
     streams: dict[str, Tensor] = {}
     outputs: dict[str, list[tuple[str, Tensor]]] = {}
@@ -59,7 +68,7 @@ def find_projections(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, P
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             handles.append(module.register_forward_hook(on_linear(name)))
-    observe(model, handles)
+    observe(model, handles, example_inputs=example_inputs)
 
     found = {}
     for before, after in pairwise(name for name in names if calls[name] == 1):

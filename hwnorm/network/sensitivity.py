@@ -33,10 +33,10 @@ def token_weights(model: nn.Module, pixels: Tensor, names: Iterable[str]) -> dic
     behind the last attention. A module whose output is not (n, tokens, channels) has no entry.
 
     Args:
-        pixels: images, (n, C, H, W).
+        pixels: images, (n, C, H, W), or what else the model takes, (n, ...).
     """
     with tapped(model, names) as taps:
-        output = first_tensor(model(_leaf(model, pixels)))
+        output = first_tensor(model(pixels.to(device_of(model))))
     taps = {name: tap for name, tap in taps.items() if tap.ndim == 3}
     weights = {}
     for name, gradient in _gradients(output, taps, torch.Generator().manual_seed(0)).items():
@@ -92,7 +92,7 @@ def sensitivity(
         found: dict[str, list[Tensor]] = {}
         for part in torch.split(pixels, _TOGETHER):
             with tapped(model, names) as taps:
-                output = first_tensor(model(_leaf(model, part)))
+                output = first_tensor(model(part.to(device_of(model))))
             taps = {name: tap for name, tap in taps.items() if tap.ndim > 2}
             for name, gradient in _gradients(output, taps, generator).items():
                 if gradient is not None:
@@ -119,11 +119,6 @@ def _softened(squares: list[Tensor]) -> list[Tensor]:
     whole /= whole.mean(0).clamp(min=1e-30)
     whole = whole.clamp_(min=_LEAST_SHARE).to(squares[0].dtype)
     return list(torch.split(whole, [len(square) for square in squares]))
-
-
-def _leaf(model: nn.Module, pixels: Tensor) -> Tensor:
-    leaf = pixels.to(device_of(model), copy=True)
-    return leaf.requires_grad_(leaf.is_floating_point())  # numbers of tokens have no gradient
 
 
 def _gradients(

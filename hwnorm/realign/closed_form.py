@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
-from hwnorm.network.norms import find_norms
 from hwnorm.network.refit import Around, Refit, Student, Walk, Weighing
 from hwnorm.network.replacement import replace_norms
 from hwnorm.network.sensitivity import sensitivity
@@ -53,8 +52,9 @@ def realign(
     The activations of teacher and student are carried forward together: each layer is computed once.
 
     Args:
-        model: the teacher, in evaluation mode; stays as it is.
+        model: the teacher, in evaluation mode, any that takes what the images give; stays as it is.
         functions: norm name -> elementwise function.
+        images: what is fitted to, of any shape (n, ...); the first of them trace the network.
         batch: images a forward pass.
         progress: label of the progress bar; None shows none.
 
@@ -64,8 +64,9 @@ def realign(
     Raises:
         InputError: a name is no norm of the model.
     """
-    replaced = replace_norms(model, functions)
-    around = Around.of(model, find_norms(model), functions)
+    example = images.example()
+    replaced = replace_norms(model, functions, example_inputs=example)
+    around = Around.of(model, functions, example)
     readers = [name for site in around.sites for name in site.consumers if _is_linear(model, name)]
     others = [site.name for site in around.sites if not site.consumers and site.axis == -1]
     others += [projection.name for projection in around.projections.values()]
@@ -82,12 +83,12 @@ def realign(
         lambda name, i: found.tokens[name][i] if name in found.tokens else None,
         lambda name, i: found.values.get(name, {}).pop(i, None),
     )
-    teacher = Walk(model, _Batches(images, batch), around.layers)
+    teacher = Walk(model, _Batches(images, batch), around)
     student = Student(replaced, _Batches(images, batch), around)
     fits = []
     for site in track(around.sites, progress, len(around.sites)) if progress else around.sites:
         fits += student.refit(site, teacher, weighing)
-    head = head_of(model)
+    head = head_of(model, example_inputs=example)
     if head in readers:
         layer, original = (m.get_submodule(head) for m in (replaced, model))
         assert isinstance(layer, nn.Linear)

@@ -94,7 +94,7 @@ def finetune(
     Args:
         student: from :func:`hwnorm.network.replacement.replace`, float or bit-true.
         sites: the replaced norms by their names.
-        images: training images; a part is held out (:func:`split`).
+        images: training images, or what else the networks take, (n, ...); a part is held out (:func:`split`).
         checkpoint: file that is written after each epoch, and gone on from if it is there and is of the same
             networks, images and recipe.
 
@@ -110,7 +110,7 @@ def finetune(
     with _trainable(student, sites, recipe.method) as parameters:
         optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         identity = digest(asdict(recipe), images.fingerprint, _weights(student), _weights(teacher))
-        objective = _Objective(student, teacher, recipe)
+        objective = _Objective(student, teacher, recipe, images.example())
         best, history = _state(student), [_measure(objective, held, recipe, device)]
         done = 0
         if checkpoint is not None and checkpoint.is_file():
@@ -213,11 +213,13 @@ def _rate(step: int, total: int) -> float:
 
 
 def mirror(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirror half of the images (n, C, H, W).
+    """Mirror half of the images (n, C, H, W); what has another shape is no image, and stays as it is.
 
     No more than that: in the few epochs that there are, a student learns its teacher's answers best on images
     like those that it will see.
     """
+    if pixels.ndim != 4:
+        return pixels
     mirrored = torch.from_numpy(rng.random(len(pixels)) < 0.5).view(-1, 1, 1, 1)
     return torch.where(mirrored, pixels.flip(-1), pixels)
 
@@ -235,11 +237,11 @@ def _measure(objective: _Objective, held: ImageSet, recipe: Recipe, device: torc
 class _Objective:
     """The loss of a batch, and how many of it the student gets right."""
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, student: nn.Module, teacher: nn.Module, recipe: Recipe, example: Tensor) -> None:
         self.student, self.teacher, self.recipe = student, teacher, recipe
         self._cuts: list[str] = []
         if recipe.method == "features":
-            self._cuts = find_cuts(teacher)
+            self._cuts = find_cuts(teacher, example_inputs=example)
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, int]:
         if self.recipe.method == "features":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnorm.network.norms import example_images, first_tensor, tapped
+from hwnorm.network.norms import ExampleInputs, example_arguments, first_tensor, tapped
 from hwnorm.network.ridge import STRENGTHS, USUAL_STRENGTH, give_weights, weights_of, with_ones
 
 #: Steps of L-BFGS for each strength, each from the solution of the one before.
@@ -16,12 +16,19 @@ STEPS = 50
 
 
 @torch.no_grad()
-def head_of(model: nn.Module) -> str | None:
-    """The linear layer that puts out the logits of a model with ``num_classes``; None without."""
+def head_of(model: nn.Module, *, example_inputs: ExampleInputs | None = None) -> str | None:
+    """The linear layer that puts out the logits of a model with ``num_classes``; None without.
+
+    Args:
+        example_inputs: as for :func:`hwnorm.network.norms.find_norms`.
+
+    Raises:
+        InputError: nothing tells what the model takes.
+    """
     classes = getattr(model, "num_classes", 0)
     layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes]
     with tapped(model, layers) as taps:
-        output = first_tensor(model(example_images(model)))
+        output = first_tensor(model(*example_arguments(model, example_inputs)))
     return next((name for name, tap in taps.items() if tap is output), None)
 
 

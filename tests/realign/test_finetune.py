@@ -33,7 +33,7 @@ def test_the_best_epoch_is_kept(teacher, images, method):
     assert len(history) == 3
     assert min(epoch.loss for epoch in history[1:]) < history[0].loss
     best = max(history, key=lambda epoch: epoch.rank)
-    objective = stage._Objective(student, teacher, recipe)
+    objective = stage._Objective(student, teacher, recipe, images.example())
     _, held = split(images, recipe.seed)
     again = stage._measure(objective, held, recipe, torch.device("cpu"))
     assert again.loss == pytest.approx(best.loss, rel=1e-4)
