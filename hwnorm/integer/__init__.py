@@ -1,0 +1,1 @@
+"""A graph as integers: every tensor a fixed-point format, every step exact."""

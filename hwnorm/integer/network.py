@@ -1,0 +1,134 @@
+"""A network as integers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnorm.errors import InputError
+from hwnorm.fixed import MAX_WIDTH, FixedFormat
+from hwnorm.integer.operations import (
+    ACCUMULATOR_BITS,
+    MULTIPLIER_BITS,
+    Codes,
+    IntegerLinear,
+    IntegerOperation,
+)
+
+#: The tensor that a network begins with, and its codes: a pixel's byte less 128.
+IMAGES, PIXELS = "images", FixedFormat(8, 7)
+#: Images that are worked on together: their tensors stay near a core.
+_TOGETHER = 20
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How normalized pixels become codes: bytes again, and 128 less.
+
+    ``mean`` and ``std`` (channels,) are of pixels from 0 to 1.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def codes(self, images: npt.NDArray[np.floating]) -> Codes:
+        """Of normalized images, float (n, C, H, W): int32, rounded half up and saturated."""
+        mean, std = (np.asarray(of, dtype=np.float64)[:, None, None] for of in (self.mean, self.std))
+        pixels = np.floor((images.astype(np.float64) * std + mean) * 255 + 0.5)
+        return (np.clip(pixels, 0, 255) - 128).astype(np.int32)
+
+    @property
+    def scale(self) -> npt.NDArray[np.float64]:
+        """The normalized value of a step of 1 / 128 of a code's value, by channel."""
+        return np.asarray(128 / 255 / np.asarray(self.std))
+
+    @property
+    def zero(self) -> npt.NDArray[np.float64]:
+        """The normalized value of code 0, by channel."""
+        return np.asarray((128 / 255 - np.asarray(self.mean)) / np.asarray(self.std))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Integer operations in order of execution; the last one makes the logits, or features.
+
+    Raises:
+        InputError: an accumulator may grow wider than :data:`ACCUMULATOR_BITS`, or a multiplier than
+            :data:`MULTIPLIER_BITS`.
+    """
+
+    pixels: Pixels
+    operations: tuple[IntegerOperation, ...]
+
+    def __post_init__(self) -> None:
+        formats = self.formats
+        for op in self.operations:
+            if not isinstance(op, IntegerLinear):
+                continue
+            wide = op.accumulator(formats[op.x]).width
+            if wide > ACCUMULATOR_BITS:
+                raise InputError(
+                    f"layer {op.out!r}: its accumulator may need {wide} bits; at most {ACCUMULATOR_BITS} are "
+                    "built"
+                )
+            most = int(op.multiplier.max())
+            if wide + most.bit_length() > MAX_WIDTH:
+                raise InputError(
+                    f"layer {op.out!r}: an accumulator of {wide} bits times a multiplier of {most.bit_length()}; "
+                    f"at most {MAX_WIDTH} bits are computed"
+                )
+            if most.bit_length() >= MULTIPLIER_BITS:
+                raise InputError(
+                    f"layer {op.out!r}: a multiplier is {most}; at most {MULTIPLIER_BITS - 1} bits can be"
+                )
+
+    @property
+    def formats(self) -> dict[str, FixedFormat]:
+        """What the codes of each tensor mean."""
+        return {IMAGES: PIXELS} | {op.out: op.format for op in self.operations}
+
+    @property
+    def linears(self) -> tuple[IntegerLinear, ...]:
+        return tuple(op for op in self.operations if isinstance(op, IntegerLinear))
+
+    @property
+    def output(self) -> FixedFormat:
+        """The format of the logits."""
+        return self.operations[-1].format
+
+    def evaluate(self, images: npt.NDArray[np.floating]) -> Codes:
+        """The codes of the logits for normalized images (n, C, H, W): int32 (n, classes). The definition."""
+
+        def part(some: npt.NDArray[np.floating]) -> Codes:
+            for op, values in self._steps(some):
+                found = values[op.out]
+            return found.reshape(len(some), -1)
+
+        parts = [images[i : i + _TOGETHER] for i in range(0, len(images), _TOGETHER)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate(list(pool.map(part, parts)))
+
+    def trace(self, images: npt.NDArray[np.floating]) -> dict[str, Codes]:
+        """The codes of every tensor, by name."""
+        found = {}
+        for _, values in self._steps(images, keep=True):
+            found = values
+        return found
+
+    def _steps(
+        self, images: npt.NDArray[np.floating], keep: bool = False
+    ) -> Iterator[tuple[IntegerOperation, dict[str, Codes]]]:
+        last = {name: i for i, op in enumerate(self.operations) for name in op.reads}
+        values = {IMAGES: self.pixels.codes(images)}
+        for i, op in enumerate(self.operations):
+            values[op.out] = op(*(values[name] for name in op.reads))
+            if not keep:
+                for name in set(op.reads):
+                    if last[name] == i:
+                        del values[name]
+            yield op, values

@@ -1,0 +1,526 @@
+"""From a network of real numbers to one of integers, in closed form and in sequence."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.module import FixedPointFunction
+from hwnorm.errors import InputError
+from hwnorm.expression import ExpressionModule, parse
+from hwnorm.fixed import FixedFormat
+from hwnorm.graph.graph import Graph
+from hwnorm.graph.operations import (
+    Add,
+    Affine,
+    Context,
+    Embed,
+    Function,
+    Linear,
+    Norm,
+    Operation,
+    Patches,
+    Pool,
+    Scores,
+    Softmax,
+)
+from hwnorm.integer import rows
+from hwnorm.integer.formats import Directions, Findings, find_formats, holding
+from hwnorm.integer.network import IMAGES, PIXELS, IntegerNetwork, Pixels
+from hwnorm.integer.operations import (
+    Codes,
+    Exponentials,
+    IntegerAffine,
+    IntegerContext,
+    IntegerFunction,
+    IntegerLinear,
+    IntegerNorm,
+    IntegerOperation,
+    IntegerPatches,
+    IntegerPool,
+    IntegerScores,
+    Table,
+)
+from hwnorm.integer.prepare import Prepared, is_stream, powers_of_two, prepare
+from hwnorm.layernorm.design import LayerNormDesign
+from hwnorm.lowering.lower import lower
+from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
+from hwnorm.targets.target import Target
+
+#: Bits of the residual stream, of scores and of what a function in an MLP reads.
+STREAM_BITS, SCORE_BITS, PRE_BITS = 16, 12, 12
+#: 2^x of a score less the largest.
+PROBABILITY = FixedFormat(8, 7)
+#: A stream is given so much more room than the calibration images take.
+HEADROOM = 1.1
+#: Images that are worked on together.
+_TOGETHER = 50
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network becomes integers.
+
+    Attributes:
+        ratio8: share of the weights' rows that get 8 bits; the others get 4.
+        per_layer: the same share of each layer, instead of where the network gains most.
+        row_step: 8-bit rows of a layer come in multiples of it.
+        activation_bits: of what linear layers and both attention products read.
+    """
+
+    ratio8: float = 0.25
+    per_layer: bool = False
+    row_step: int = 4
+    activation_bits: int = 8
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An integer network, and what each linear layer's fit left over of its targets' variance."""
+
+    network: IntegerNetwork
+    left: Mapping[str, float]
+    findings: Findings
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network in real numbers, and what is known of it.
+
+    Attributes:
+        graph: with the functions that are to be integers, in floating point.
+        teacher: of the original, whose tensors have the same names.
+        datapaths: of the functions in the places of norms, by module.
+        weights: of the tokens that a layer reads, (tokens,), by module; others weigh alike.
+        directions, loss_of: as :func:`hwnorm.integer.formats.find_formats` takes them.
+    """
+
+    graph: Graph
+    teacher: Graph
+    datapaths: Mapping[str, Datapath]
+    weights: Mapping[str, Tensor]
+    directions: Directions
+    loss_of: Callable[[Tensor], Tensor]
+
+
+def quantize(
+    source: Source,
+    pixels: Pixels,
+    images: Tensor,
+    recipe: Recipe,
+    target: Target,
+    clock_mhz: float,
+    *,
+    looked_at: int = 256,
+    step: Callable[[], None] = lambda: None,
+) -> Quantized:
+    """Make integers of a network.
+
+    First every tensor gets a format, and every row its bits. Then, layer by layer in the order of execution:
+    the layer is refitted by ridge regression so that, from the codes that it will read, its output (or the
+    residual stream behind it) comes back to the teacher's; its rows are rounded on the Gram matrix of these
+    codes, and its bias takes up what is left on average. No labels and no gradient steps.
+
+    Args:
+        images: training images, float32 (n, C, H, W), normalized.
+        looked_at: so many of them decide formats and bits.
+        step: is called after each linear layer.
+    """
+    prepared = prepare(source.graph, images[:looked_at])
+    widths = _widths(prepared.graph, recipe, source.datapaths)
+    some = images[:looked_at]
+    findings = find_formats(prepared.graph, some, widths, source.directions, source.loss_of)
+    builder = _Builder(source, prepared, pixels, recipe, findings, target, clock_mhz)
+    builder.choose_rows(some)
+    left = builder.run(images, step)
+    return Quantized(IntegerNetwork(pixels, tuple(builder.done)), left, findings)
+
+
+def _widths(graph: Graph, recipe: Recipe, datapaths: Mapping[str, Datapath]) -> dict[str, int]:
+    """Bits of each tensor whose format is to be found."""
+    found: dict[str, int] = {}
+    for op in graph.operations:
+        readers = graph.consumers(op.out)
+        if is_stream(op) or isinstance(op, Patches | Softmax) or op.out == graph.output:
+            continue
+        if isinstance(op, Scores):
+            found[op.out] = SCORE_BITS
+        elif any(isinstance(reader, Add | Embed) for reader in readers):
+            continue  # joins the stream before it is rounded
+        elif any(isinstance(reader, Function | Norm | Affine) for reader in readers):
+            found[op.out] = PRE_BITS
+        elif not (
+            isinstance(op, Function)
+            and op.layer in datapaths
+            and datapaths[op.layer].output.width == recipe.activation_bits
+        ):
+            found[op.out] = recipe.activation_bits
+    return found
+
+
+class _Builder:
+    """Makes the operations of an integer network, and carries images through those that are made."""
+
+    def __init__(
+        self,
+        source: Source,
+        prepared: Prepared,
+        pixels: Pixels,
+        recipe: Recipe,
+        findings: Findings,
+        target: Target,
+        clock_mhz: float,
+    ) -> None:
+        self.source, self.prepared, self.graph = source, prepared, prepared.graph
+        self.pixels, self.recipe, self.findings = pixels, recipe, findings
+        self.target, self.clock_mhz = target, clock_mhz
+        self.done: list[IntegerOperation] = []
+        self.formats: dict[str, FixedFormat] = {IMAGES: PIXELS}
+        self.bits: dict[str, npt.NDArray[np.uint8]] = {}
+        self.made = {op.out: op for op in self.graph.operations}
+
+    # Which rows are wide.
+
+    def choose_rows(self, images: Tensor) -> None:
+        """Give each row its bits, by what the output loses if it has the narrow ones."""
+        grams = self._float_grams(images)
+        orders, gains = {}, []
+        for op in self.graph.linears:
+            weight, gram = op.weight.double().numpy(), grams[op.out]
+            lost = []
+            for width in (rows.NARROW, rows.WIDE):
+                bits = np.full(len(weight), width, dtype=np.uint8)
+                scale = rows.scales(weight, gram, bits)
+                lost.append(rows.errors(weight, gram, rows.rounded(weight, gram, scale, bits), scale))
+            gain = (lost[0] - lost[1]) * self.findings.rows[op.out].double().numpy()
+            orders[op.out] = np.argsort(-gain, kind="stable")
+            gains.append(np.maximum(gain[orders[op.out]], 0.0))
+        recipe = self.recipe
+        if recipe.per_layer:
+            wide = tuple(
+                rows.layer_count(len(op.weight), recipe.ratio8, recipe.row_step) for op in self.graph.linears
+            )
+        else:
+            costs = [op.weight.shape[1] * (rows.WIDE - rows.NARROW) for op in self.graph.linears]
+            wide = rows.network_counts(gains, costs, recipe.ratio8, recipe.row_step)
+        for op, count in zip(self.graph.linears, wide, strict=True):
+            bits = np.full(len(op.weight), rows.NARROW, dtype=np.uint8)
+            bits[orders[op.out][:count]] = rows.WIDE
+            self.bits[op.out] = bits
+
+    @torch.no_grad()
+    def _float_grams(self, images: Tensor) -> dict[str, npt.NDArray[np.float64]]:
+        """The Gram matrix of what each linear layer reads, a token's mean taken off."""
+        sums: dict[str, Sums] = {}
+        for part in torch.split(images, _TOGETHER):
+            values = powers_of_two(self.graph, part)
+            for op in self.graph.linears:
+                x = values[op.x]
+                found = sums.setdefault(op.out, Sums(x.shape[-1] + 1, 1, x.device))
+                flat = with_ones(x.flatten(0, 1))
+                found.add(flat, flat[:, -1:], self._token_weights(op, x))
+        return {name: _centred(found)[0] / found.total for name, found in sums.items()}
+
+    def _token_weights(self, op: Linear, x: Tensor) -> Tensor | None:
+        weight = self.source.weights.get(op.layer)
+        return None if weight is None or len(weight) != x.shape[1] else weight.to(x).repeat(len(x))
+
+    # Layer by layer.
+
+    def run(self, images: Tensor, step: Callable[[], None]) -> dict[str, float]:
+        """Make every operation; returns what each fit left over."""
+        student: dict[str, Codes] = {IMAGES: self.pixels.codes(images.numpy())}
+        teacher = _Teacher(self.source.teacher, images)
+        left: dict[str, float] = {}
+        waiting: list[IntegerOperation] = []
+        for op, ended in self.graph.steps():
+            if isinstance(op, Linear):
+                self._carry(waiting, student)
+                waiting = []
+                made, left[op.out] = self._linear(op, student, teacher)
+                for new in made:
+                    self._make(new)
+                    waiting.append(new)
+                step()
+            elif isinstance(op, Add | Embed):
+                pass  # is part of the layer before it
+            else:
+                new = self._operation(op)
+                self._make(new)
+                waiting.append(new)
+            del ended
+        return left
+
+    def _make(self, op: IntegerOperation) -> None:
+        self.done.append(op)
+        self.formats[op.out] = op.format
+
+    def _carry(self, operations: Sequence[IntegerOperation], student: dict[str, Codes]) -> None:
+        """Compute some operations, a part of the images at a time; keep what others will read."""
+        if not operations:
+            return
+        inside = {op.out for op in operations}
+        made = {op.out for op in self.done}
+        kept = [op.out for op in operations if self._is_read_later(op.out, made)]
+        count = len(student[IMAGES])
+        needed = {name for op in operations for name in op.reads} - inside
+
+        def part(start: int) -> list[Codes]:
+            values = {name: _images(student[name], start) for name in needed}
+            for op in operations:
+                values[op.out] = op(*(values[name] for name in op.reads))
+            return [values[name] for name in kept]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = list(pool.map(part, range(0, count, _TOGETHER)))
+        for i, name in enumerate(kept):
+            student[name] = np.concatenate([found[i] for found in parts])
+        for name in list(student):
+            if name != IMAGES and not self._is_read_later(name, made):
+                del student[name]
+
+    def _is_read_later(self, name: str, made: set[str]) -> bool:
+        """Whether an operation of the graph that is not made yet reads a tensor."""
+        for reader in self.graph.consumers(name):
+            if reader.out in made:
+                continue
+            return True
+        return False
+
+    def _operation(self, op: Operation) -> IntegerOperation:
+        formats, findings = self.formats, self.findings.formats
+        if isinstance(op, Patches):
+            return IntegerPatches(op.out, PIXELS, op.x, op.height, op.width)
+        if isinstance(op, Function):
+            return self._function(op)
+        if isinstance(op, Norm):
+            return self._norm(op)
+        if isinstance(op, Affine):
+            return self._affine(op)
+        if isinstance(op, Scores):
+            fmt = findings[op.out]
+            shift = formats[op.q].frac + formats[op.k].frac - fmt.frac
+            if shift < 0:
+                fmt = FixedFormat(fmt.width, fmt.frac + shift)
+                shift = 0
+            return IntegerScores(op.out, fmt, op.q, op.k, op.heads, shift)
+        if isinstance(op, Softmax):
+            path = self._lowered("exp2(x)", formats[op.x], PROBABILITY)
+            return Exponentials(op.out, PROBABILITY, op.x, path)
+        if isinstance(op, Context):
+            fmt = findings[op.out]
+            # The largest probability of a row is the largest code, and so the least sum.
+            digits = (PROBABILITY.max_code << 17).bit_length() - 1
+            shift = digits + formats[op.v].frac - fmt.frac
+            return IntegerContext(op.out, fmt, op.p, op.v, op.heads, digits, shift)
+        if isinstance(op, Pool):
+            fmt = findings[op.out]
+            tokens = op.end - op.first
+            shift = 16 + math.ceil(math.log2(tokens))
+            multiplier = round(2.0 ** (shift + fmt.frac - formats[op.x].frac) / tokens)
+            return IntegerPool(op.out, fmt, op.x, op.first, op.end, multiplier, shift)
+        raise InputError(f"operation {op.out!r}: {type(op).__name__} has no integers")
+
+    def _function(self, op: Function) -> IntegerFunction:
+        known = self.source.datapaths.get(op.layer)
+        fmt = self.formats[op.x]
+        if known is not None and known.input == fmt and known.output.width == self.recipe.activation_bits:
+            return IntegerFunction(op.out, known.output, op.x, known, op.layer)
+        text = known.expression if known is not None else _expression(op.function)
+        output = self.findings.formats.get(op.out) or (known.output if known is not None else None)
+        assert output is not None
+        return IntegerFunction(op.out, output, op.x, self._lowered(text, fmt, output), op.layer)
+
+    def _lowered(self, text: str, input: FixedFormat, output: FixedFormat) -> Datapath:
+        return lower(parse(text), input, output, self.target, self.clock_mhz)
+
+    def _norm(self, op: Norm) -> IntegerNorm:
+        gamma, beta = (p.double().numpy() for p in (op.weight, op.bias))
+        fmt = self.findings.formats[op.out]
+        formats = [holding(16, float(np.abs(p).max()) or 1.0) for p in (gamma, beta)]
+        formats = [FixedFormat(f.width, max(0, min(f.frac, 14))) for f in formats]
+        stream = self.formats[op.x]
+        design = LayerNormDesign(len(gamma), 1, stream, fmt, formats[0], formats[1], op.eps)
+        codes = [f.quantize(p) for f, p in zip(formats, (gamma, beta), strict=True)]
+        return IntegerNorm(op.out, fmt, op.x, design, codes[0], codes[1], op.heads, op.layer)
+
+    def _affine(self, op: Affine) -> IntegerAffine:
+        fmt = self.findings.formats.get(op.out) or self._stream_format(op.out)
+        before = self.formats[op.x]
+        weight, bias = (p.double().numpy() for p in (op.weight, op.bias))
+        ratio = weight * 2.0 ** (fmt.frac - before.frac)
+        shift = max(0, math.floor(math.log2(((1 << 17) - 1) / max(float(np.abs(ratio).max()), 1e-30))))
+        multiplier = np.round(ratio * 2.0**shift).astype(np.int32)
+        added = np.round(bias * 2.0 ** (fmt.frac + shift)).astype(np.int64)
+        return IntegerAffine(op.out, fmt, op.x, multiplier, added, shift)
+
+    def _stream_format(self, name: str) -> FixedFormat:
+        """That of the kernel which reads a stream, or what holds it."""
+        for reader in self.graph.consumers(name):
+            if isinstance(reader, Function) and reader.layer in self.source.datapaths:
+                return self.source.datapaths[reader.layer].input
+        return holding(STREAM_BITS, HEADROOM * self.findings.reach[name])
+
+    def _linear(
+        self, op: Linear, student: dict[str, Codes], teacher: _Teacher
+    ) -> tuple[list[IntegerOperation], float]:
+        (reader,) = self.graph.consumers(op.out) or (None,)
+        joins = reader if isinstance(reader, Add | Embed) else None
+        x = torch.from_numpy(student[op.x])
+        weight, bias = op.weight.double(), op.bias.double()
+        unit_in = self.formats[op.x].ulp
+        if isinstance(self.made[op.x], Patches):
+            size = weight.shape[1] // len(self.pixels.scale)
+            zero = torch.from_numpy(np.repeat(self.pixels.zero, size))
+            bias = bias + weight @ zero
+            weight = weight * torch.from_numpy(np.repeat(self.pixels.scale, size))
+        sums = Sums(x.shape[-1] + 1, len(weight), torch.device("cpu"))
+        gain = self.prepared.gains.get(op.out)
+        for start in range(0, len(x), _TOGETHER):
+            part = x[start : start + _TOGETHER]
+            wanted = self._wanted(op, joins, student, teacher, start)
+            if gain is not None:
+                wanted = wanted * gain
+            read = with_ones(part.flatten(0, 1).float() * unit_in)
+            sums.add(read, wanted.flatten(0, 1).to(read), self._token_weights(op, part))
+        fitted = sums.solve(USUAL_STRENGTH, torch.cat([weight.T, bias[None]]))
+        gram, mean = _centred(sums)
+        aim = fitted[:-1].T.numpy()
+        fmt, residual, table = self._joined(op, joins)
+        bits = self.bits[op.out]
+        unit = fmt.ulp / unit_in
+        scale = rows.Multipliers.of(rows.scales(aim, gram, bits), unit)
+        codes = rows.rounded(aim, gram, scale.scales, bits)
+        better = rows.Multipliers.of(rows.refitted_scales(aim, gram, codes, scale.scales), unit)
+        codes = rows.rounded(aim, gram, better.scales, bits)
+        kept = codes * better.scales[:, None]
+        offset = fitted[-1].numpy() + (aim - kept) @ mean
+        step = better.scales * unit_in
+        error = sums.error(torch.from_numpy(np.concatenate([kept, offset[:, None]], axis=1).T))
+        linear = IntegerLinear(
+            op.out if joins is None else joins.out,
+            fmt,
+            op.x,
+            codes.astype(np.int8),
+            bits,
+            np.round(offset / step).astype(np.int64),
+            better.multiplier.astype(np.int32),
+            better.shift,
+            op.layer,
+        )
+        made: list[IntegerOperation] = [linear]
+        if joins is not None:
+            before = table.format if table is not None else self.formats[residual]
+            lift = fmt.frac + linear.shift - before.frac
+            if lift < 0:
+                raise InputError(f"layer {op.out!r}: its stream {before} is finer than its rescaling")
+            first = joins.prefix if isinstance(joins, Embed) else 0
+            linear = replace(linear, residual=residual, lift=lift, first=first)
+            made = [linear] if table is None else [table, linear]
+        return made, error / max(sums.variance, 1e-30)
+
+    def _joined(self, op: Linear, joins: Operation | None) -> tuple[FixedFormat, str, Table | None]:
+        """The format of what a layer makes, the stream that it joins, and the table if that is one."""
+        if isinstance(joins, Add):
+            return self._stream_format(joins.out), joins.stream, None
+        if isinstance(joins, Embed):
+            fmt = self._stream_format(joins.out)
+            codes = fmt.quantize(joins.table.double().numpy()).astype(np.int32)
+            table = Table(f"{joins.out}.table", fmt, codes)
+            return fmt, table.out, table
+        if op.out == self.graph.output:
+            return holding(STREAM_BITS, HEADROOM * self.findings.reach[op.out]), "", None
+        return self.findings.formats[op.out], "", None
+
+    def _wanted(
+        self,
+        op: Linear,
+        joins: Operation | None,
+        student: dict[str, Codes],
+        teacher: _Teacher,
+        start: int,
+    ) -> Tensor:
+        """What a layer should put out for some images."""
+        if not isinstance(joins, Add):
+            return teacher.at(op.out, start)
+        stream = _images(student[joins.stream], start) * self.formats[joins.stream].ulp
+        return teacher.at(joins.out, start) - torch.from_numpy(stream).float()
+
+
+class _Teacher:
+    """The original's tensors at places that are asked for in order, all images of one at a time."""
+
+    def __init__(self, graph: Graph, images: Tensor) -> None:
+        self.graph, self.values = graph, {IMAGES: images}
+        self.position = 0
+
+    @torch.no_grad()
+    def at(self, name: str, start: int) -> Tensor:
+        """Some images' tensor; those that only earlier operations read are forgotten."""
+        while name not in self.values:
+            self._advance(name)
+        return self.values[name][start : start + _TOGETHER]
+
+    def _advance(self, name: str) -> None:
+        """Compute up to a tensor."""
+        names = [op.out for op in self.graph.operations]
+        end = names.index(name) + 1
+        todo = self.graph.operations[self.position : end]
+        later = {read for op in self.graph.operations[end:] for read in op.reads} | {name}
+        # A layer that joins the stream is asked for together with the stream.
+        kept = [op.out for op in todo if op.out in later]
+        count = len(self.values[IMAGES])
+        parts = []
+        for start in range(0, count, _TOGETHER):
+            values = {n: v[start : start + _TOGETHER] for n, v in self.values.items()}
+            for op in todo:
+                values[op.out] = op(*(values[n] for n in op.reads))
+            parts.append([values[n] for n in kept])
+        for i, n in enumerate(kept):
+            self.values[n] = torch.cat([part[i] for part in parts])
+        self.position = end
+        for n in list(self.values):
+            if n not in later and n != IMAGES:
+                del self.values[n]
+
+
+def _images(codes: Codes, start: int) -> Codes:
+    """Some images' codes; of a table, which is all images', the table."""
+    return codes if len(codes) == 1 else codes[start : start + _TOGETHER]
+
+
+def _centred(sums: Sums) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The Gram matrix of inputs less their mean, and the mean; the last input is a one."""
+    gram = sums.gram.numpy()
+    mean = gram[-1, :-1] / sums.total
+    return gram[:-1, :-1] - sums.total * np.outer(mean, mean), mean
+
+
+def _expression(function: nn.Module) -> str:
+    """An elementwise module as text."""
+    if isinstance(function, nn.Identity):
+        return "x"
+    if isinstance(function, ExpressionModule):
+        return str(function.expression)
+    if isinstance(function, FixedPointFunction):
+        return function.expression
+    name = type(function).__name__
+    if name == "GELU" and getattr(function, "approximate", "none") == "none":
+        return "0.5*x*(1+erf(0.7071067811865476*x))"
+    known = {
+        "GELU": "0.5*x*(1+tanh(0.7978845608028654*x*(1+0.044715*x*x)))",
+        "GELUTanh": "0.5*x*(1+tanh(0.7978845608028654*x*(1+0.044715*x*x)))",
+        "QuickGELU": "x*sigmoid(1.702*x)",
+        "SiLU": "x*sigmoid(x)",
+        "ReLU": "relu(x)",
+    }
+    return known[name]
