@@ -79,8 +79,8 @@ class IntegerNetwork:
             most = int(op.multiplier.max())
             if wide + most.bit_length() > MAX_WIDTH:
                 raise InputError(
-                    f"layer {op.out!r}: an accumulator of {wide} bits times a multiplier of {most.bit_length()}; "
-                    f"at most {MAX_WIDTH} bits are computed"
+                    f"layer {op.out!r}: an accumulator of {wide} bits times a multiplier of "
+                    f"{most.bit_length()}; at most {MAX_WIDTH} bits are computed"
                 )
             if most.bit_length() >= MULTIPLIER_BITS:
                 raise InputError(
