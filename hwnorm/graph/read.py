@@ -66,8 +66,15 @@ def read_graph(model: nn.Module) -> Graph:
 class _Reader:
     def __init__(self, model: nn.Module) -> None:
         import_timm()
-        from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
-        from timm.models.vision_transformer import Block, VisionTransformer
+        # As the model's own file names them: timm 1.0.19 has a second LayerScale in timm.layers.
+        from timm.models.vision_transformer import (
+            Attention,
+            Block,
+            LayerScale,
+            Mlp,
+            PatchEmbed,
+            VisionTransformer,
+        )
 
         self.model: Any = model
         self.VisionTransformer, self.Block, self.Attention = VisionTransformer, Block, Attention
