@@ -23,7 +23,7 @@ from hwnorm.graph.operations import (
     Scores,
     Softmax,
 )
-from hwnorm.network.norms import device_of, example_images, first_tensor
+from hwnorm.network.norms import example_images, first_tensor
 from hwnorm.network.replacement import ChannelAffine
 from hwnorm.timm_compat import import_timm
 
@@ -113,16 +113,13 @@ class _Reader:
             self._refuse("patch_embed.proj", conv, "patches side by side")
         height, width = conv.kernel_size
         x = self._add(Patches("patches", IMAGES, height, width))
-        bias = torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias.detach()
-        x = self._add(Linear("patch_embed", x, conv.weight.detach().flatten(1), bias, "patch_embed.proj"))
+        weight, bias = _weights(conv)
+        x = self._add(Linear("patch_embed", x, weight.flatten(1), bias, "patch_embed.proj"))
         x = self._norm("patch_embed.norm", x)
         for name in ("patch_drop", "pos_drop"):
             self._pass(name, getattr(model, name))
         prefix = [token for token in (model.cls_token, model.reg_token) if token is not None]
-        own = (
-            torch.cat([token.detach()[0] for token in prefix]) if prefix else torch.zeros(0, model.embed_dim)
-        )
-        own = own.to(conv.weight)
+        own = torch.cat([weight.new_zeros(0, model.embed_dim), *(token.detach()[0] for token in prefix)])
         if model.pos_embed is None:
             table = torch.cat([own, own.new_zeros(patches.num_patches, model.embed_dim)])
         elif model.no_embed_class:
@@ -201,9 +198,8 @@ class _Reader:
             return x
         if isinstance(module, nn.LayerNorm):
             size = module.normalized_shape[-1]
-            device = device_of(self.model)
-            weight = torch.ones(size, device=device) if module.weight is None else module.weight.detach()
-            bias = torch.zeros(size, device=device) if module.bias is None else module.bias.detach()
+            weight = self._full(size, 1.0) if module.weight is None else module.weight.detach()
+            bias = self._full(size, 0.0) if module.bias is None else module.bias.detach()
             return self._add(Norm(name, x, weight * scale, bias * scale, module.eps, heads, name))
         if isinstance(module, ChannelAffine):
             weight, bias = (p.detach() * scale for p in (module.weight, module.bias))
@@ -214,8 +210,15 @@ class _Reader:
         y = self._add(Function(name, x, module, name))
         if scale == 1.0:
             return y
-        ones = torch.ones(1, device=device_of(self.model))
-        return self._add(Affine(f"{name}.scaled", y, ones * scale, ones * 0))
+        channels = heads * self.model.get_submodule(name.rpartition(".")[0]).head_dim
+        return self._add(
+            Affine(f"{name}.scaled", y, self._full(channels, scale), self._full(channels, 0.0))
+        )
+
+    def _full(self, channels: int, value: float) -> Tensor:
+        """A value a channel, of the model's type and on its device."""
+        weight: Tensor = self.model.patch_embed.proj.weight
+        return weight.new_full((channels,), value)
 
     def _pool(self, x: str) -> str:
         model = self.model
@@ -247,7 +250,7 @@ class _Reader:
         raise InputError(f"{place}: is a {type(module).__name__}; a graph covers {covered}")
 
 
-def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+def _weights(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:
     weight = layer.weight.detach()
     return weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
 
