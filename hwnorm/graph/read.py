@@ -24,7 +24,7 @@ from hwnorm.graph.operations import (
     Scores,
     Softmax,
 )
-from hwnorm.network.norms import example_images, first_tensor
+from hwnorm.network.norms import example_images, first_tensor, tapped
 from hwnorm.network.replacement import ChannelAffine
 from hwnorm.timm_compat import import_timm
 
@@ -51,19 +51,36 @@ def read_graph(model: nn.Module) -> Graph:
     # In float32 the two round differently, and where a function is a table that is a whole step.
     exact = copy.deepcopy(model).double()
     images = example_images(model).double()
-    wanted, found = first_tensor(exact(images)), Graph(tuple(_Reader(exact).read()))(images)
+    reader = _Reader(exact)
+    doubles = Graph(tuple(reader.read()))
+    wanted, found = first_tensor(exact(images)), doubles(images)
     if found.shape != wanted.shape:
         raise InputError(
             f"model: puts out {tuple(wanted.shape)}, its graph {tuple(found.shape)}; "
             "a vector an image is covered, no feature map"
         )
-    error = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+    error = _difference(found, wanted)
     if not error <= AGREEMENT:
+        with tapped(exact, reader.places) as taps:
+            exact(images)
+        values = doubles.trace(images)
+        apart = [
+            name for name in taps if not _difference(values[reader.places[name]], taps[name]) <= AGREEMENT
+        ]
         raise InputError(
-            f"model: its graph is off by {error:.2g} of the largest output; a module computes something else "
-            "than its class says"
+            f"module {apart[0] if apart else 'head'!r}: it, or what runs before it, computes something else "
+            f"than its class says; a graph is covered whose output is the module's, this one's is off by "
+            f"{error:.2g} of the largest value"
         )
     return graph
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference as a share of the largest value."""
+    found, wanted = found.flatten(1), wanted.flatten(1)
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
 
 
 class _Reader:
@@ -83,6 +100,8 @@ class _Reader:
         self.VisionTransformer, self.Block, self.Attention = VisionTransformer, Block, Attention
         self.Mlp, self.PatchEmbed, self.LayerScale = Mlp, PatchEmbed, LayerScale
         self.ops: list[Operation] = []
+        #: Modules in order of execution, and the tensor that is the output of each.
+        self.places: dict[str, str] = {}
 
     def read(self) -> list[Operation]:
         model = self.model
@@ -90,15 +109,15 @@ class _Reader:
         if model.training:
             raise InputError("model: is in training mode; evaluation mode is what a graph is read in")
         self._embed()
-        x = self._norm("norm_pre", "embed")
+        x = self.places["norm_pre"] = self._norm("norm_pre", "embed")
         for name, block in model.blocks.named_children():
             x = self._block(f"blocks.{name}", block, x)
-        x = self._norm("norm", x)
+        x = self.places["norm"] = self._norm("norm", x)
         x = self._pool(x)
-        x = self._norm("fc_norm", x)
+        x = self.places["fc_norm"] = self._norm("fc_norm", x)
         self._pass("head_drop", model.head_drop)
         if isinstance(model.head, nn.Linear):
-            self._linear("head", "head", model.head, x)
+            self.places["head"] = self._linear("head", "head", model.head, x)
         elif not isinstance(model.head, nn.Identity):
             self._refuse("head", model.head, "a linear layer or none")
         return self.ops
@@ -118,7 +137,7 @@ class _Reader:
         x = self._add(Patches("patches", IMAGES, height, width))
         weight, bias = _weights(conv)
         x = self._add(Linear("patch_embed", x, weight.flatten(1), bias, "patch_embed.proj"))
-        x = self._norm("patch_embed.norm", x)
+        x = self.places["patch_embed"] = self._norm("patch_embed.norm", x)
         for name in ("patch_drop", "pos_drop"):
             self._pass(name, getattr(model, name))
         prefix = [token for token in (model.cls_token, model.reg_token) if token is not None]
@@ -138,12 +157,15 @@ class _Reader:
         self._is(f"{name}.mlp", block.mlp, self.Mlp)
         for drop in ("drop_path1", "drop_path2"):
             self._pass(f"{name}.{drop}", getattr(block, drop), also=("DropPath",))
-        y = self._attention(
-            f"{name}.attn", block.attn, self._norm(f"{name}.norm1", x), block.ls1, f"{name}.ls1"
-        )
+        y = self.places[f"{name}.norm1"] = self._norm(f"{name}.norm1", x)
+        y = self._attention(f"{name}.attn", block.attn, y, block.ls1, f"{name}.ls1")
+        self.places[f"{name}.ls1"] = y
         x = self._add(Add(f"{name}.stream1", x, y))
-        y = self._mlp(f"{name}.mlp", block.mlp, self._norm(f"{name}.norm2", x), block.ls2, f"{name}.ls2")
-        return self._add(Add(f"{name}.stream2", x, y))
+        y = self.places[f"{name}.norm2"] = self._norm(f"{name}.norm2", x)
+        y = self._mlp(f"{name}.mlp", block.mlp, y, block.ls2, f"{name}.ls2")
+        self.places[f"{name}.ls2"] = y
+        x = self.places[name] = self._add(Add(f"{name}.stream2", x, y))
+        return x
 
     def _attention(self, name: str, attn: Any, x: str, scale: nn.Module, scale_name: str) -> str:
         if getattr(attn, "gate", None) is not None:
@@ -169,12 +191,12 @@ class _Reader:
         return self._linear(f"{name}.proj", f"{name}.proj", attn.proj, y, self._scale(scale_name, scale))
 
     def _mlp(self, name: str, mlp: Any, x: str, scale: nn.Module, scale_name: str) -> str:
-        y = self._linear(f"{name}.fc1", f"{name}.fc1", mlp.fc1, x)
+        y = self.places[f"{name}.fc1"] = self._linear(f"{name}.fc1", f"{name}.fc1", mlp.fc1, x)
         self._pass(f"{name}.drop1", mlp.drop1)
         self._pass(f"{name}.drop2", mlp.drop2)
         if not _is_elementwise(mlp.act):
             self._refuse(f"{name}.act", mlp.act, "an elementwise function")
-        y = self._add(Function(f"{name}.act", y, mlp.act, f"{name}.act"))
+        y = self.places[f"{name}.act"] = self._add(Function(f"{name}.act", y, mlp.act, f"{name}.act"))
         y = self._norm(f"{name}.norm", y)
         return self._linear(f"{name}.fc2", f"{name}.fc2", mlp.fc2, y, self._scale(scale_name, scale))
 
@@ -214,9 +236,7 @@ class _Reader:
         if scale == 1.0:
             return y
         channels = heads * self.model.get_submodule(name.rpartition(".")[0]).head_dim
-        return self._add(
-            Affine(f"{name}.scaled", y, self._full(channels, scale), self._full(channels, 0.0))
-        )
+        return self._add(Affine(f"{name}.scaled", y, self._full(channels, scale), self._full(channels, 0.0)))
 
     def _full(self, channels: int, value: float) -> Tensor:
         """A value a channel, of the model's type and on its device."""
