@@ -196,7 +196,12 @@ class _Reader:
         self._pass(f"{name}.drop2", mlp.drop2)
         if not _is_elementwise(mlp.act):
             self._refuse(f"{name}.act", mlp.act, "an elementwise function")
-        y = self.places[f"{name}.act"] = self._add(Function(f"{name}.act", y, mlp.act, f"{name}.act"))
+        act = mlp.act
+        if getattr(act, "inplace", False):
+            # It would write over fc1's output, which a trace keeps.
+            act = copy.copy(act)
+            act.inplace = False
+        y = self.places[f"{name}.act"] = self._add(Function(f"{name}.act", y, act, f"{name}.act"))
         y = self._norm(f"{name}.norm", y)
         return self._linear(f"{name}.fc2", f"{name}.fc2", mlp.fc2, y, self._scale(scale_name, scale))
 
