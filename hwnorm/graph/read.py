@@ -131,15 +131,16 @@ class _Reader:
         self._is("patch_embed", patches, self.PatchEmbed)
         self._is("patch_embed.proj", patches.proj, nn.Conv2d)
         conv: nn.Conv2d = patches.proj
-        if conv.stride != conv.kernel_size or conv.padding not in ((0, 0), "valid") or conv.groups != 1:
+        side_by_side = conv.stride == conv.kernel_size and conv.padding in ((0, 0), "valid")
+        if not side_by_side or conv.groups != 1 or conv.dilation != (1, 1):
             self._refuse("patch_embed.proj", conv, "patches side by side")
         height, width = conv.kernel_size
         x = self._add(Patches("patches", IMAGES, height, width))
         weight, bias = _weights(conv)
         x = self._add(Linear("patch_embed", x, weight.flatten(1), bias, "patch_embed.proj"))
         x = self.places["patch_embed"] = self._norm("patch_embed.norm", x)
-        for name in ("patch_drop", "pos_drop"):
-            self._pass(name, getattr(model, name))
+        self._pass("patch_drop", model.patch_drop, also=("PatchDropout",))
+        self._pass("pos_drop", model.pos_drop)
         prefix = [token for token in (model.cls_token, model.reg_token) if token is not None]
         own = torch.cat([weight.new_zeros(0, model.embed_dim), *(token.detach()[0] for token in prefix)])
         if model.pos_embed is None:
