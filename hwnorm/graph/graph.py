@@ -49,7 +49,7 @@ class Graph:
         """Each operation with the tensors that nothing reads after it."""
         last = {name: i for i, op in enumerate(self.operations) for name in op.reads}
         for i, op in enumerate(self.operations):
-            yield op, tuple(name for name in op.reads if last[name] == i)
+            yield op, tuple(name for name in dict.fromkeys(op.reads) if last[name] == i)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -57,12 +57,12 @@ class Graph:
         values = {IMAGES: images}
         for op, done in self.steps():
             values[op.out] = op(*(values[name] for name in op.reads))
-            for name in set(done):
+            for name in done:
                 del values[name]
         return values[self.output].flatten(1)
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
-        """Every tensor that an operation makes, by name; gradients flow."""
+        """The images and every tensor that an operation makes, by name; gradients flow."""
         values = {IMAGES: images}
         for op in self.operations:
             values[op.out] = op(*(values[name] for name in op.reads))

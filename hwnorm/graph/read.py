@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NoReturn
 
 import torch
@@ -23,7 +24,7 @@ from hwnorm.graph.operations import (
     Scores,
     Softmax,
 )
-from hwnorm.network.norms import device_of, example_images, first_tensor
+from hwnorm.network.norms import example_images, first_tensor, tapped
 from hwnorm.network.replacement import ChannelAffine
 from hwnorm.timm_compat import import_timm
 
@@ -35,7 +36,7 @@ _PASSED = (nn.Identity, nn.Dropout)
 
 @torch.no_grad()
 def read_graph(model: nn.Module) -> Graph:
-    """The operations of a vision transformer of timm in evaluation mode, checked by running both.
+    """The operations of a vision transformer of timm in evaluation mode, checked by running both in float64.
 
     Covered are ``timm.models.VisionTransformer`` and its blocks: class and register tokens, positions,
     pre-norm, q and k norms, norms before proj and fc2, LayerScale, GELU, QuickGELU, SiLU and ReLU, pooling
@@ -47,32 +48,60 @@ def read_graph(model: nn.Module) -> Graph:
             module's.
     """
     graph = Graph(tuple(_Reader(model).read()))
-    images = example_images(model)
-    wanted, found = first_tensor(model(images)), graph(images)
+    # In float32 the two round differently, and where a function is a table that is a whole step.
+    exact = copy.deepcopy(model).double()
+    images = example_images(model).double()
+    reader = _Reader(exact)
+    doubles = Graph(tuple(reader.read()))
+    wanted, found = first_tensor(exact(images)), doubles(images)
     if found.shape != wanted.shape:
         raise InputError(
             f"model: puts out {tuple(wanted.shape)}, its graph {tuple(found.shape)}; "
             "a vector an image is covered, no feature map"
         )
-    error = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+    error = _difference(found, wanted)
     if not error <= AGREEMENT:
+        with tapped(exact, reader.places) as taps:
+            exact(images)
+        values = doubles.trace(images)
+        apart = [
+            name for name in taps if not _difference(values[reader.places[name]], taps[name]) <= AGREEMENT
+        ]
         raise InputError(
-            f"model: its graph is off by {error:.2g} of the largest output; a module computes something else "
-            "than its class says"
+            f"module {apart[0] if apart else 'head'!r}: it, or what runs before it, computes something else "
+            f"than its class says; a graph is covered whose output is the module's, this one's is off by "
+            f"{error:.2g} of the largest value"
         )
     return graph
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference as a share of the largest value."""
+    found, wanted = found.flatten(1), wanted.flatten(1)
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
 
 
 class _Reader:
     def __init__(self, model: nn.Module) -> None:
         import_timm()
-        from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
-        from timm.models.vision_transformer import Block, VisionTransformer
+        # As the model's own file names them: timm 1.0.19 has a second LayerScale in timm.layers.
+        from timm.models.vision_transformer import (
+            Attention,
+            Block,
+            LayerScale,
+            Mlp,
+            PatchEmbed,
+            VisionTransformer,
+        )
 
         self.model: Any = model
         self.VisionTransformer, self.Block, self.Attention = VisionTransformer, Block, Attention
         self.Mlp, self.PatchEmbed, self.LayerScale = Mlp, PatchEmbed, LayerScale
         self.ops: list[Operation] = []
+        #: Modules in order of execution, and the tensor that is the output of each.
+        self.places: dict[str, str] = {}
 
     def read(self) -> list[Operation]:
         model = self.model
@@ -80,15 +109,15 @@ class _Reader:
         if model.training:
             raise InputError("model: is in training mode; evaluation mode is what a graph is read in")
         self._embed()
-        x = self._norm("norm_pre", "embed")
+        x = self.places["norm_pre"] = self._norm("norm_pre", "embed")
         for name, block in model.blocks.named_children():
             x = self._block(f"blocks.{name}", block, x)
-        x = self._norm("norm", x)
+        x = self.places["norm"] = self._norm("norm", x)
         x = self._pool(x)
-        x = self._norm("fc_norm", x)
+        x = self.places["fc_norm"] = self._norm("fc_norm", x)
         self._pass("head_drop", model.head_drop)
         if isinstance(model.head, nn.Linear):
-            self._linear("head", "head", model.head, x)
+            self.places["head"] = self._linear("head", "head", model.head, x)
         elif not isinstance(model.head, nn.Identity):
             self._refuse("head", model.head, "a linear layer or none")
         return self.ops
@@ -102,20 +131,18 @@ class _Reader:
         self._is("patch_embed", patches, self.PatchEmbed)
         self._is("patch_embed.proj", patches.proj, nn.Conv2d)
         conv: nn.Conv2d = patches.proj
-        if conv.stride != conv.kernel_size or conv.padding not in ((0, 0), "valid") or conv.groups != 1:
+        side_by_side = conv.stride == conv.kernel_size and conv.padding in ((0, 0), "valid")
+        if not side_by_side or conv.groups != 1 or conv.dilation != (1, 1):
             self._refuse("patch_embed.proj", conv, "patches side by side")
         height, width = conv.kernel_size
         x = self._add(Patches("patches", IMAGES, height, width))
-        bias = torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias.detach()
-        x = self._add(Linear("patch_embed", x, conv.weight.detach().flatten(1), bias, "patch_embed.proj"))
-        x = self._norm("patch_embed.norm", x)
-        for name in ("patch_drop", "pos_drop"):
-            self._pass(name, getattr(model, name))
+        weight, bias = _weights(conv)
+        x = self._add(Linear("patch_embed", x, weight.flatten(1), bias, "patch_embed.proj"))
+        x = self.places["patch_embed"] = self._norm("patch_embed.norm", x)
+        self._pass("patch_drop", model.patch_drop, also=("PatchDropout",))
+        self._pass("pos_drop", model.pos_drop)
         prefix = [token for token in (model.cls_token, model.reg_token) if token is not None]
-        own = (
-            torch.cat([token.detach()[0] for token in prefix]) if prefix else torch.zeros(0, model.embed_dim)
-        )
-        own = own.to(conv.weight)
+        own = torch.cat([weight.new_zeros(0, model.embed_dim), *(token.detach()[0] for token in prefix)])
         if model.pos_embed is None:
             table = torch.cat([own, own.new_zeros(patches.num_patches, model.embed_dim)])
         elif model.no_embed_class:
@@ -131,12 +158,15 @@ class _Reader:
         self._is(f"{name}.mlp", block.mlp, self.Mlp)
         for drop in ("drop_path1", "drop_path2"):
             self._pass(f"{name}.{drop}", getattr(block, drop), also=("DropPath",))
-        y = self._attention(
-            f"{name}.attn", block.attn, self._norm(f"{name}.norm1", x), block.ls1, f"{name}.ls1"
-        )
+        y = self.places[f"{name}.norm1"] = self._norm(f"{name}.norm1", x)
+        y = self._attention(f"{name}.attn", block.attn, y, block.ls1, f"{name}.ls1")
+        self.places[f"{name}.ls1"] = y
         x = self._add(Add(f"{name}.stream1", x, y))
-        y = self._mlp(f"{name}.mlp", block.mlp, self._norm(f"{name}.norm2", x), block.ls2, f"{name}.ls2")
-        return self._add(Add(f"{name}.stream2", x, y))
+        y = self.places[f"{name}.norm2"] = self._norm(f"{name}.norm2", x)
+        y = self._mlp(f"{name}.mlp", block.mlp, y, block.ls2, f"{name}.ls2")
+        self.places[f"{name}.ls2"] = y
+        x = self.places[name] = self._add(Add(f"{name}.stream2", x, y))
+        return x
 
     def _attention(self, name: str, attn: Any, x: str, scale: nn.Module, scale_name: str) -> str:
         if getattr(attn, "gate", None) is not None:
@@ -162,12 +192,17 @@ class _Reader:
         return self._linear(f"{name}.proj", f"{name}.proj", attn.proj, y, self._scale(scale_name, scale))
 
     def _mlp(self, name: str, mlp: Any, x: str, scale: nn.Module, scale_name: str) -> str:
-        y = self._linear(f"{name}.fc1", f"{name}.fc1", mlp.fc1, x)
+        y = self.places[f"{name}.fc1"] = self._linear(f"{name}.fc1", f"{name}.fc1", mlp.fc1, x)
         self._pass(f"{name}.drop1", mlp.drop1)
         self._pass(f"{name}.drop2", mlp.drop2)
         if not _is_elementwise(mlp.act):
             self._refuse(f"{name}.act", mlp.act, "an elementwise function")
-        y = self._add(Function(f"{name}.act", y, mlp.act, f"{name}.act"))
+        act = mlp.act
+        if getattr(act, "inplace", False):
+            # It would write over fc1's output, which a trace keeps.
+            act = copy.copy(act)
+            act.inplace = False
+        y = self.places[f"{name}.act"] = self._add(Function(f"{name}.act", y, act, f"{name}.act"))
         y = self._norm(f"{name}.norm", y)
         return self._linear(f"{name}.fc2", f"{name}.fc2", mlp.fc2, y, self._scale(scale_name, scale))
 
@@ -194,9 +229,8 @@ class _Reader:
             return x
         if isinstance(module, nn.LayerNorm):
             size = module.normalized_shape[-1]
-            device = device_of(self.model)
-            weight = torch.ones(size, device=device) if module.weight is None else module.weight.detach()
-            bias = torch.zeros(size, device=device) if module.bias is None else module.bias.detach()
+            weight = self._full(size, 1.0) if module.weight is None else module.weight.detach()
+            bias = self._full(size, 0.0) if module.bias is None else module.bias.detach()
             return self._add(Norm(name, x, weight * scale, bias * scale, module.eps, heads, name))
         if isinstance(module, ChannelAffine):
             weight, bias = (p.detach() * scale for p in (module.weight, module.bias))
@@ -207,8 +241,13 @@ class _Reader:
         y = self._add(Function(name, x, module, name))
         if scale == 1.0:
             return y
-        ones = torch.ones(1, device=device_of(self.model))
-        return self._add(Affine(f"{name}.scaled", y, ones * scale, ones * 0))
+        channels = heads * self.model.get_submodule(name.rpartition(".")[0]).head_dim
+        return self._add(Affine(f"{name}.scaled", y, self._full(channels, scale), self._full(channels, 0.0)))
+
+    def _full(self, channels: int, value: float) -> Tensor:
+        """A value a channel, of the model's type and on its device."""
+        weight: Tensor = self.model.patch_embed.proj.weight
+        return weight.new_full((channels,), value)
 
     def _pool(self, x: str) -> str:
         model = self.model
@@ -240,7 +279,7 @@ class _Reader:
         raise InputError(f"{place}: is a {type(module).__name__}; a graph covers {covered}")
 
 
-def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+def _weights(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:
     weight = layer.weight.detach()
     return weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
 
