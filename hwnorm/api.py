@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hwnorm.integer.network import IntegerNetwork
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import Finished, run_all
+from hwnorm.stages.quantize import integer_network
 
 
 def run(
@@ -39,3 +41,12 @@ def run(
     """
     folder = RunFolder.create(Path(out), make_settings(**settings), force)
     return run_all(folder, jobs or os.cpu_count() or 1, cluster)
+
+
+def integer(run: str | Path) -> IntegerNetwork:
+    """The integer network of a run folder, as ``hwnorm quantize`` has made it.
+
+    Raises:
+        InputError: there is none, it is damaged, or it does not belong to what lies beside it.
+    """
+    return integer_network(RunFolder.open(Path(run)))

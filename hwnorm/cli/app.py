@@ -12,7 +12,7 @@ from hwnorm.cli.group import Commands
 from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
 from hwnorm.errors import InputError
 from hwnorm.progress import out
-from hwnorm.runs.settings import Finetune
+from hwnorm.runs.settings import Finetune, Norms
 from hwnorm.version import VERSION
 
 app = typer.Typer(
@@ -180,6 +180,45 @@ def realign(
         if given:
             opened.write_settings()  # so that what lies there says what it was made with
         print_wide(accuracy_table(opened.read(REALIGNED)))
+
+
+@app.command()
+def quantize(
+    run_folder: RunArgument,
+    ratio8: Annotated[
+        float | None, typer.Option(min=0, max=1, help="as the run's setting of that name, which it becomes")
+    ] = None,
+    per_layer: Annotated[bool | None, typer.Option(help="likewise")] = None,
+    row_step: Annotated[int | None, typer.Option(min=1, help="likewise")] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=4, max=8, help="likewise")] = None,
+    norms: Annotated[Norms | None, typer.Option(help="likewise")] = None,
+    keep_norms: Annotated[str | None, typer.Option(help="likewise")] = None,
+) -> None:
+    """Make integers of the whole network: row-wise 4 and 8-bit weights, a format a tensor; and measure."""
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.runs.products import INTEGER
+    from hwnorm.runs.settings import make_settings
+    from hwnorm.stages.quantize import quantize as stage
+    from hwnorm.stages.tables import integer_table, print_wide, rows_table
+
+    opened = RunFolder.open(run_folder)
+    given = {
+        "ratio8": ratio8,
+        "per_layer": per_layer,
+        "row_step": row_step,
+        "activation_bits": activation_bits,
+        "norms": norms,
+        "keep_norms": keep_norms,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    opened.settings = make_settings(**opened.settings.model_dump() | given)
+    stage(opened, Inputs(opened.settings))
+    if given:
+        opened.write_settings()
+    found = opened.read(INTEGER)
+    print_wide(rows_table(found))
+    print_wide(integer_table(found))
 
 
 @app.command()

@@ -85,11 +85,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Quantized:
-    """An integer network, and what each linear layer's fit left over of its targets' variance."""
+    """An integer network and what it was made from.
+
+    ``left`` says what share of each linear layer's targets' variance its codes leave over, ``weights`` what
+    weights and bias they stand for in the prepared graph, and ``made`` which operation each has become.
+    """
 
     network: IntegerNetwork
-    left: Mapping[str, float]
+    prepared: Prepared
     findings: Findings
+    left: Mapping[str, float]
+    weights: Mapping[str, tuple[Tensor, Tensor]]
+    made: Mapping[str, IntegerLinear]
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,8 @@ def quantize(
     builder = _Builder(source, prepared, pixels, recipe, findings, target, clock_mhz)
     builder.choose_rows(some)
     left = builder.run(images, step)
-    return Quantized(IntegerNetwork(pixels, tuple(builder.done)), left, findings)
+    network = IntegerNetwork(pixels, tuple(builder.done))
+    return Quantized(network, prepared, findings, left, builder.weights, builder.linears)
 
 
 def _widths(graph: Graph, recipe: Recipe, datapaths: Mapping[str, Datapath]) -> dict[str, int]:
@@ -186,6 +194,8 @@ class _Builder:
         self.done: list[IntegerOperation] = []
         self.formats: dict[str, FixedFormat] = {IMAGES: PIXELS}
         self.bits: dict[str, npt.NDArray[np.uint8]] = {}
+        self.weights: dict[str, tuple[Tensor, Tensor]] = {}
+        self.linears: dict[str, IntegerLinear] = {}
         self.made = {op.out: op for op in self.graph.operations}
 
     # Which rows are wide.
@@ -378,11 +388,13 @@ class _Builder:
         x = torch.from_numpy(student[op.x])
         weight, bias = op.weight.double(), op.bias.double()
         unit_in = self.formats[op.x].ulp
+        # Of the values that a layer reads, as its codes have them, and as the graph has them.
+        scale_in, zero_in = torch.ones(weight.shape[1]).double(), torch.zeros(weight.shape[1]).double()
         if isinstance(self.made[op.x], Patches):
             size = weight.shape[1] // len(self.pixels.scale)
-            zero = torch.from_numpy(np.repeat(self.pixels.zero, size))
-            bias = bias + weight @ zero
-            weight = weight * torch.from_numpy(np.repeat(self.pixels.scale, size))
+            scale_in = torch.from_numpy(np.repeat(self.pixels.scale, size))
+            zero_in = torch.from_numpy(np.repeat(self.pixels.zero, size))
+            bias, weight = bias + weight @ zero_in, weight * scale_in
         sums = Sums(x.shape[-1] + 1, len(weight), torch.device("cpu"))
         gain = self.prepared.gains.get(op.out)
         for start in range(0, len(x), _TOGETHER):
@@ -426,6 +438,10 @@ class _Builder:
             first = joins.prefix if isinstance(joins, Embed) else 0
             linear = replace(linear, residual=residual, lift=lift, first=first)
             made = [linear] if table is None else [table, linear]
+        real = torch.from_numpy(kept) / scale_in
+        added = torch.from_numpy(linear.bias * step) - real @ zero_in
+        self.weights[op.out] = (real.float(), added.float())
+        self.linears[op.out] = linear
         return made, error / max(sums.variance, 1e-30)
 
     def _joined(self, op: Linear, joins: Operation | None) -> tuple[FixedFormat, str, Table | None]:

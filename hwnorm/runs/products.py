@@ -14,12 +14,13 @@ from typing import Any, Generic, Literal
 from hwnorm.artefact import A
 from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
+from hwnorm.integer.stored import CODES, StoredNetwork
 from hwnorm.network.choice import Choice, functions_digest
 from hwnorm.network.replacement import WEIGHTS
 from hwnorm.profile import Profile
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.markers import Emitted, Pages, SearchStates
-from hwnorm.runs.seals import packages_seal, weights_seal
+from hwnorm.runs.seals import codes_seal, packages_seal, weights_seal
 from hwnorm.search.layer import Front
 from hwnorm.verify.verdict import Verdicts
 
@@ -140,6 +141,21 @@ REALIGNED = Product(
     seal=weights_seal,
     exported=True,
 )
+INTEGER = Product(
+    StoredNetwork,
+    "integer.json",
+    "quantize",
+    "the network in integers: every operation, format and row, and its scores on the test images",
+    reads=(
+        Source(CHOICE, lambda choice: functions_digest(choice.layers)),
+        Source(REALIGNED, lambda realigned: realigned.seal),
+    ),
+    settings=("quantizing",),
+    needs=("model", "training_images", "test_images", "target"),
+    beside=(CODES,),
+    seal=codes_seal,
+    exported=True,
+)
 PACKAGES = Product(
     Emitted,
     "packages/.made_from",
@@ -188,6 +204,7 @@ PRODUCTS: tuple[Product[Any], ...] = (
     CHOICES,
     CHOICE,
     REALIGNED,
+    INTEGER,
     PACKAGES,
     VERDICTS,
     COMPARISON,

@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 
 from hwnorm.files import digest
+from hwnorm.integer.stored import CODES
 from hwnorm.network.replacement import WEIGHTS
 
 
 def weights_seal(run: Path) -> str:
     """Of the re-aligned weights; of none, where the file is missing."""
     path = run / WEIGHTS
+    return digest(path) if path.is_file() else "missing"
+
+
+def codes_seal(run: Path) -> str:
+    """Of the integer network's codes; of none, where the file is missing."""
+    path = run / CODES
     return digest(path) if path.is_file() else "missing"
 
 

@@ -23,6 +23,13 @@ class Finetune(StrEnum):
     FEATURES = "features"
 
 
+class Norms(StrEnum):
+    """What stands in the places of norms in the integer network."""
+
+    FUNCTIONS = "functions"
+    LAYERNORM = "layernorm"
+
+
 class RunSettings(BaseModel):
     """What the results of a run depend on. Paths are absolute, so that a stage can run anywhere."""
 
@@ -82,6 +89,20 @@ class RunSettings(BaseModel):
     epochs: int = Field(3, ge=1, description="of fine-tuning, at most")
     learning_rate: float = Field(2e-4, gt=0, description="of fine-tuning, at its highest")
     hardware_in_loop: bool = Field(False, description="fine-tune through the bit-true functions")
+    ratio8: float = Field(0.25, ge=0, le=1, description="share of the weights with 8 bits; the others have 4")
+    per_layer: bool = Field(
+        False, description="the same share of 8-bit rows in each layer, not where it helps the network most"
+    )
+    row_step: int = Field(4, ge=1, description="8-bit rows of a layer come in multiples of it")
+    activation_bits: int = Field(
+        8, ge=4, le=8, description="of what linear layers and attention products read"
+    )
+    norms: Norms = Field(
+        Norms.FUNCTIONS, description="of the integer network: functions, or layernorm everywhere"
+    )
+    keep_norms: str = Field(
+        "", description="norms that stay LayerNorm in the integer network: names or patterns, by commas"
+    )
     seed: int = Field(0, description="of every random choice")
 
     @model_validator(mode="after")
@@ -97,6 +118,12 @@ class RunSettings(BaseModel):
             *("input_bits", "output_bits", "clock_mhz", "population", "generations", "restarts"),
             *("max_lut", "max_latency", "no_dsp", "operators", "seed"),
         )
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def quantizing(self) -> dict[str, object]:
+        """How the network becomes integers."""
+        names = ("ratio8", "per_layer", "row_step", "activation_bits", "norms", "keep_norms", "clock_mhz")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.expression import short
+from hwnorm.integer.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out
@@ -23,6 +24,15 @@ NETWORKS = {
     ("functions_only", "functions_only_bit_true"): "functions, nothing else",
     ("closed_form", "closed_form_bit_true"): "re-aligned in closed form",
     ("realigned", "bit_true"): "functions, re-aligned",
+}
+
+#: Networks of ``integer.json``.
+STEPS = {
+    "layernorm": "the original",
+    "bit_true": "functions, re-aligned, bit-true",
+    "weights": "weights quantized",
+    "activations": "weights and activations quantized",
+    "integer": "all integers",
 }
 
 
@@ -94,11 +104,45 @@ def accuracy_table(realigned: Realigned) -> Table:
 
     The difference to the original is that on the same images, with its paired 95 % interval.
     """
-    scores = realigned.scores
-    classes = bool(realigned.top1)
+    labels = {}
+    for fields, label in NETWORKS.items():
+        if fields[0] == "realigned" and "closed_form" in realigned.scores:
+            label = "functions, re-aligned and fine-tuned"
+        for field, kind in zip(fields, ("", ", bit-true"), strict=True):
+            if field is not None:
+                labels[field] = label + kind
+    return _scores_table(realigned, labels)
+
+
+def integer_table(found: StoredNetwork) -> Table:
+    """One line for each step from the original to integers, as :func:`accuracy_table` has them."""
+    return _scores_table(found, STEPS)
+
+
+def rows_table(found: StoredNetwork) -> Table:
+    """One line a linear layer: its rows, their bits, its output's format, and what its codes leave over."""
+    table = Table(
+        title=f"Weights: {found.weight_bits / 8e3:.1f} kB in rows of 4 and 8 bits; largest buffers: "
+        + ", ".join(f"{kind} {size / 1e3:.1f} kB" for kind, size in found.buffers.items()),
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("layer", no_wrap=True)
+    for heading in ("inputs", "rows", "8 bits", "output", "left"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in found.layers:
+        cells = (layer.inputs, layer.rows, layer.rows8, layer.output)
+        table.add_row(layer.layer, *map(str, cells), f"{layer.left:.2e}")
+    return table
+
+
+def _scores_table(found: Realigned | StoredNetwork, labels: Mapping[str, str]) -> Table:
+    """A line for each network of which there are scores."""
+    classes = any(score.top1 is not None for score in found.scores.values())
     what = "Accuracy" if classes else "Cosine to the original's features"
     table = Table(
-        title=f"{what} on {realigned.test_images_from} (fingerprint {realigned.test_fingerprint})",
+        title=f"{what} on {found.test_images_from} (fingerprint {found.test_fingerprint})",
         header_style="bold",
         box=box.SIMPLE_HEAD,
     )
@@ -107,21 +151,18 @@ def accuracy_table(realigned: Realigned) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("difference, 95 %", "McNemar p") if classes else ("difference, 95 %",):
         table.add_column(heading, justify="right", no_wrap=True)
-    for fields, label in NETWORKS.items():
-        if fields[0] == "realigned" and "closed_form" in scores:
-            label = "functions, re-aligned and fine-tuned"
-        for field, kind in zip(fields, ("", ", bit-true"), strict=True):
-            if field not in scores:
-                continue
-            found = scores[field]
-            if found.top1 is not None and found.top5 is not None:
-                low, high = found.top1.interval
-                exact, within = f"{found.top1.percent:.2f} %", f"{low:.2f} to {high:.2f}"
-                cells = exact, within, f"{found.top5.percent:.2f} %"
-            else:
-                low, high = found.cosine_interval
-                cells = f"{found.cosine:.4f}", f"{low:.4f} to {high:.4f}", f"{found.cosine_centred:.4f}"
-            table.add_row(label + kind, *cells, *_difference(realigned.paired.get(field)))
+    for name, label in labels.items():
+        if name not in found.scores:
+            continue
+        score = found.scores[name]
+        if score.top1 is not None and score.top5 is not None:
+            low, high = score.top1.interval
+            exact, within = f"{score.top1.percent:.2f} %", f"{low:.2f} to {high:.2f}"
+            cells = exact, within, f"{score.top5.percent:.2f} %"
+        else:
+            low, high = score.cosine_interval
+            cells = f"{score.cosine:.4f}", f"{low:.4f} to {high:.4f}", f"{score.cosine_centred:.4f}"
+        table.add_row(label, *cells, *_difference(found.paired.get(name)))
     return table
 
 
