@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import IMAGES, Graph
-from hwnorm.graph.operations import Linear, Softmax
+from hwnorm.graph.operations import Function, Linear, Operation, Softmax
 from hwnorm.integer.formats import quantized
 
 
@@ -22,6 +22,7 @@ class Rounded(nn.Module):
         graph: prepared (:mod:`hwnorm.integer.prepare`).
         weights: of each linear layer weight and bias, as its codes have them.
         formats: of the tensors that are rounded; none where weights alone are quantized.
+        functions: bit-true ones, by module.
     """
 
     def __init__(
@@ -29,13 +30,20 @@ class Rounded(nn.Module):
         graph: Graph,
         weights: Mapping[str, tuple[Tensor, Tensor]],
         formats: Mapping[str, FixedFormat],
+        functions: Mapping[str, nn.Module],
     ) -> None:
         super().__init__()
         self.formats = formats
-        self.operations = tuple(
-            replace(op, weight=weights[op.out][0], bias=weights[op.out][1]) if isinstance(op, Linear) else op
-            for op in graph.operations
-        )
+
+        def changed(op: Operation) -> Operation:
+            if isinstance(op, Linear):
+                weight, bias = weights[op.out]
+                return replace(op, weight=weight, bias=bias)
+            if isinstance(op, Function) and op.layer in functions:
+                return replace(op, function=functions[op.layer])
+            return op
+
+        self.operations = tuple(changed(op) for op in graph.operations)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

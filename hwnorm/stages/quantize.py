@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hwnorm.choose.network import Calibration, NetworkLoss
 from hwnorm.data.config import input_config
+from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
 from hwnorm.graph.graph import Graph
@@ -77,11 +78,12 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
             source, pixels, images, recipe, target_of(s), s.clock_mhz, step=lambda: bar.advance(task)
         )
     classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
+    exact = {name: FixedPointFunction(path) for name, path in datapaths.items()}
     networks = {
         "layernorm": model,
         "bit_true": before,
-        "weights": Rounded(found.prepared.graph, found.weights, {}),
-        "activations": Rounded(found.prepared.graph, found.weights, found.findings.formats),
+        "weights": Rounded(found.prepared.graph, found.weights, {}, exact),
+        "activations": Rounded(found.prepared.graph, found.weights, found.findings.formats, exact),
         "integer": IntegerModule(found.network),
     }
     scores = evaluate(networks, model, tests, classes, progress="evaluate")
