@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,9 +86,10 @@ def powers_of_two(graph: Graph, images: Tensor) -> dict[str, Tensor]:
     return values
 
 
-def is_stream(op: Operation) -> bool:
-    """Whether an operation makes the residual stream, or brings all of it on."""
-    return isinstance(op, Embed | Add)
+def streams(operations: Sequence[Operation]) -> set[str]:
+    """The tensors that are the residual stream at some place: what something is added to, and the sums."""
+    found = {op.out for op in operations if isinstance(op, Embed | Add)}
+    return found | {op.stream for op in operations if isinstance(op, Add)}
 
 
 def _range(x: Tensor) -> Tensor:
@@ -109,11 +110,11 @@ def _scaled(op: Operation, gain: Tensor) -> Operation:
 
 
 def _with_identities(operations: list[Operation]) -> list[Operation]:
-    streams = {op.out for op in operations if is_stream(op)}
+    wide = streams(operations)
     found: list[Operation] = []
     narrowed: dict[str, str] = {}
     for op in operations:
-        if isinstance(op, Linear) and op.x in streams:
+        if isinstance(op, Linear) and op.x in wide:
             if op.x not in narrowed:
                 narrowed[op.x] = f"{op.x}.narrowed"
                 found.append(Function(narrowed[op.x], op.x, nn.Identity(), op.layer))

@@ -50,7 +50,7 @@ from hwnorm.integer.operations import (
     IntegerScores,
     Table,
 )
-from hwnorm.integer.prepare import Prepared, is_stream, powers_of_two, prepare
+from hwnorm.integer.prepare import Prepared, powers_of_two, prepare, streams
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
@@ -156,15 +156,20 @@ def quantize(
 def _widths(graph: Graph, recipe: Recipe, datapaths: Mapping[str, Datapath]) -> dict[str, int]:
     """Bits of each tensor whose format is to be found."""
     found: dict[str, int] = {}
+    wide = streams(graph.operations)
     for op in graph.operations:
         readers = graph.consumers(op.out)
-        if is_stream(op) or isinstance(op, Patches | Softmax) or op.out == graph.output:
+        if op.out in wide or isinstance(op, Patches | Softmax) or op.out == graph.output:
+            continue
+        if any(isinstance(reader, Add | Embed) for reader in readers):
+            continue  # joins the stream before it is rounded
+        if _kernel_input(graph, op.out, datapaths) is not None:
             continue
         if isinstance(op, Scores):
             found[op.out] = SCORE_BITS
-        elif any(isinstance(reader, Add | Embed) for reader in readers):
-            continue  # joins the stream before it is rounded
-        elif any(isinstance(reader, Function | Norm | Affine) for reader in readers):
+        elif any(isinstance(reader, Norm) for reader in readers):
+            found[op.out] = STREAM_BITS
+        elif any(isinstance(reader, Function | Affine) for reader in readers):
             found[op.out] = PRE_BITS
         elif not (
             isinstance(op, Function)
@@ -173,6 +178,14 @@ def _widths(graph: Graph, recipe: Recipe, datapaths: Mapping[str, Datapath]) -> 
         ):
             found[op.out] = recipe.activation_bits
     return found
+
+
+def _kernel_input(graph: Graph, name: str, datapaths: Mapping[str, Datapath]) -> FixedFormat | None:
+    """The format that a kernel reads a tensor in, if one of the run's does."""
+    for reader in graph.consumers(name):
+        if isinstance(reader, Function) and reader.layer in datapaths:
+            return datapaths[reader.layer].input
+    return None
 
 
 class _Builder:
@@ -307,7 +320,7 @@ class _Builder:
         return False
 
     def _operation(self, op: Operation) -> IntegerOperation:
-        formats, findings = self.formats, self.findings.formats
+        formats = self.formats
         if isinstance(op, Patches):
             return IntegerPatches(op.out, PIXELS, op.x, op.height, op.width)
         if isinstance(op, Function):
@@ -317,7 +330,7 @@ class _Builder:
         if isinstance(op, Affine):
             return self._affine(op)
         if isinstance(op, Scores):
-            fmt = findings[op.out]
+            fmt = self._format(op.out)
             shift = formats[op.q].frac + formats[op.k].frac - fmt.frac
             if shift < 0:
                 fmt = FixedFormat(fmt.width, fmt.frac + shift)
@@ -327,13 +340,13 @@ class _Builder:
             path = self._lowered("exp2(x)", formats[op.x], PROBABILITY)
             return Exponentials(op.out, PROBABILITY, op.x, path)
         if isinstance(op, Context):
-            fmt = findings[op.out]
+            fmt = self._format(op.out)
             # The largest probability of a row is the largest code, and so the least sum.
             digits = (PROBABILITY.max_code << 17).bit_length() - 1
             shift = digits + formats[op.v].frac - fmt.frac
             return IntegerContext(op.out, fmt, op.p, op.v, op.heads, digits, shift)
         if isinstance(op, Pool):
-            fmt = findings[op.out]
+            fmt = self._format(op.out)
             tokens = op.end - op.first
             shift = 16 + math.ceil(math.log2(tokens))
             multiplier = round(2.0 ** (shift + fmt.frac - formats[op.x].frac) / tokens)
@@ -346,8 +359,8 @@ class _Builder:
         if known is not None and known.input == fmt and known.output.width == self.recipe.activation_bits:
             return IntegerFunction(op.out, known.output, op.x, known, op.layer)
         text = known.expression if known is not None else _expression(op.function)
-        output = self.findings.formats.get(op.out) or (known.output if known is not None else None)
-        assert output is not None
+        # Only a kernel of the run, which is built for another input here, keeps its own output.
+        output = known.output if op.out not in self.findings.formats and known else self._format(op.out)
         return IntegerFunction(op.out, output, op.x, self._lowered(text, fmt, output), op.layer)
 
     def _lowered(self, text: str, input: FixedFormat, output: FixedFormat) -> Datapath:
@@ -355,7 +368,7 @@ class _Builder:
 
     def _norm(self, op: Norm) -> IntegerNorm:
         gamma, beta = (p.double().numpy() for p in (op.weight, op.bias))
-        fmt = self.findings.formats[op.out]
+        fmt = self._format(op.out)
         formats = [holding(16, float(np.abs(p).max()) or 1.0) for p in (gamma, beta)]
         formats = [FixedFormat(f.width, max(0, min(f.frac, 14))) for f in formats]
         stream = self.formats[op.x]
@@ -364,7 +377,7 @@ class _Builder:
         return IntegerNorm(op.out, fmt, op.x, design, codes[0], codes[1], op.heads, op.layer)
 
     def _affine(self, op: Affine) -> IntegerAffine:
-        fmt = self.findings.formats.get(op.out) or self._stream_format(op.out)
+        fmt = self._format(op.out)
         before = self.formats[op.x]
         weight, bias = (p.double().numpy() for p in (op.weight, op.bias))
         ratio = weight * 2.0 ** (fmt.frac - before.frac)
@@ -373,12 +386,12 @@ class _Builder:
         added = np.round(bias * 2.0 ** (fmt.frac + shift)).astype(np.int64)
         return IntegerAffine(op.out, fmt, op.x, multiplier, added, shift)
 
-    def _stream_format(self, name: str) -> FixedFormat:
-        """That of the kernel which reads a stream, or what holds it."""
-        for reader in self.graph.consumers(name):
-            if isinstance(reader, Function) and reader.layer in self.source.datapaths:
-                return self.source.datapaths[reader.layer].input
-        return holding(STREAM_BITS, HEADROOM * self.findings.reach[name])
+    def _format(self, name: str) -> FixedFormat:
+        """What was found for a tensor, or its kernel reads; of other streams what holds them."""
+        if name in self.findings.formats:
+            return self.findings.formats[name]
+        kernel = _kernel_input(self.graph, name, self.source.datapaths)
+        return kernel or holding(STREAM_BITS, HEADROOM * self.findings.reach[name])
 
     def _linear(
         self, op: Linear, student: dict[str, Codes], teacher: _Teacher
@@ -447,15 +460,13 @@ class _Builder:
     def _joined(self, op: Linear, joins: Operation | None) -> tuple[FixedFormat, str, Table | None]:
         """The format of what a layer makes, the stream that it joins, and the table if that is one."""
         if isinstance(joins, Add):
-            return self._stream_format(joins.out), joins.stream, None
+            return self._format(joins.out), joins.stream, None
         if isinstance(joins, Embed):
-            fmt = self._stream_format(joins.out)
+            fmt = self._format(joins.out)
             codes = fmt.quantize(joins.table.double().numpy()).astype(np.int32)
             table = Table(f"{joins.out}.table", fmt, codes)
             return fmt, table.out, table
-        if op.out == self.graph.output:
-            return holding(STREAM_BITS, HEADROOM * self.findings.reach[op.out]), "", None
-        return self.findings.formats[op.out], "", None
+        return self._format(op.out), "", None
 
     def _wanted(
         self,

@@ -1,0 +1,127 @@
+"""The integer network of a run: made once, what each step costs, opened from Python, refused when stale."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import hwnorm
+from hwnorm.cli import app
+from hwnorm.errors import InputError
+from hwnorm.integer.operations import IntegerFunction, IntegerNorm
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import CHOICE
+
+
+@pytest.fixture(scope="module")
+def folder(finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small run, quantized."""
+    copy = Path(shutil.copytree(finished.folder, tmp_path_factory.mktemp("integer") / "run"))
+    result = CliRunner().invoke(app, ["quantize", str(copy)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    for said in ("the original", "weights quantized", "all integers", "blocks.5.mlp.fc2", "kB in rows"):
+        assert said in result.stdout
+    return copy
+
+
+def test_the_artefact_says_what_the_network_is(folder):
+    """Scores of the stored network are those that its own logits have."""
+    told = json.loads((folder / "integer.json").read_text())
+    run = RunFolder.open(folder)
+    tests = Inputs(run.settings).test_images
+    network = hwnorm.integer(folder)
+    right = 0
+    for pixels, labels in tests.batches(100):
+        codes = network.evaluate(pixels.numpy())
+        right += int((codes.argmax(1) == labels.numpy()).sum())
+    assert told["scores"]["integer"]["top1"]["correct"] == right
+    assert set(told["scores"]) == {"layernorm", "bit_true", "weights", "activations", "integer"}
+    bits = sum(int(op.bits.astype(int).sum()) * op.weight.shape[1] for op in network.linears)
+    assert told["weight_bits"] == bits
+    assert sum(layer["rows"] for layer in told["layers"]) == sum(len(op.bits) for op in network.linears)
+
+
+def test_the_runs_own_kernels_stand_in_the_network(folder):
+    """Each kernel of the choice reads the stream in its own format, and computes what it computes."""
+    network = hwnorm.integer(folder)
+    found = {op.layer: op for op in network.operations if isinstance(op, IntegerFunction)}
+    for chosen in RunFolder.open(folder).read(CHOICE).layers:
+        if chosen.datapath is not None:
+            op = found[chosen.layer]
+            assert network.formats[op.x] == chosen.datapath.input
+            codes = chosen.datapath.input.codes()
+            np.testing.assert_array_equal(op.table, chosen.datapath.evaluate(codes))
+
+
+def test_nothing_is_made_twice(folder):
+    before = (folder / "integer.json").stat().st_mtime_ns
+    assert CliRunner().invoke(app, ["quantize", str(folder)]).exit_code == 0
+    assert (folder / "integer.json").stat().st_mtime_ns == before
+
+
+def test_a_norm_that_stays_is_the_rtls(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "kept"))
+    command = ["quantize", str(copy), "--keep-norms", "blocks.0.*"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, (result.output, result.exception)
+    norms = [op.layer for op in hwnorm.integer(copy).operations if isinstance(op, IntegerNorm)]
+    # The run replaces five norms: the other eight are LayerNorms anyway.
+    assert {"blocks.0.norm1", "blocks.0.norm2"} <= set(norms)
+    assert len(norms) == 10
+    assert json.loads((copy / "run.json").read_text())["keep_norms"] == "blocks.0.*"
+
+
+def test_all_norms_stay_for_the_control(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "control"))
+    result = CliRunner().invoke(app, ["quantize", str(copy), "--norms", "layernorm", "--ratio8", "1"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    network = hwnorm.integer(copy)
+    assert sum(isinstance(op, IntegerNorm) for op in network.operations) == 13
+    model = Inputs(RunFolder.open(copy).settings).model
+    images = next(iter(Inputs(RunFolder.open(copy).settings).test_images.batches(40)))[0]
+    with torch.no_grad():
+        same = model(images).argmax(1).numpy() == network.evaluate(images.numpy()).argmax(1)
+    assert same.mean() > 0.9
+
+
+def test_what_is_stale_is_refused(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "stale"))
+    result = CliRunner().invoke(app, ["choose", str(copy), "--total-area", "0"])
+    assert result.exit_code == 0, result.output
+    with pytest.raises(InputError, match=r"integer\.json: .*hwnorm quantize"):
+        hwnorm.integer(copy)
+    result = CliRunner().invoke(app, ["quantize", str(copy)])
+    assert result.exit_code == 2
+    assert "hwnorm realign" in result.output
+
+
+def test_codes_of_another_network_are_refused(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "changed"))
+    path = copy / "integer.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="integer"):
+        hwnorm.integer(copy)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--keep-norms", "blocks.9.*"], "--keep-norms: 'blocks.9.*' matches no norm; there are blocks.0"),
+        (["--ratio8", "1.5"], "1.5"),
+        (["--activation-bits", "9"], "9"),
+    ],
+)
+def test_bad_options_are_told(folder, options, said):
+    result = CliRunner().invoke(app, ["quantize", str(folder), *options])
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+    assert json.loads((folder / "run.json").read_text())["ratio8"] == 0.25
