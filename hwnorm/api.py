@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hwnorm.integer.network import IntegerNetwork
+from hwnorm.integers.network import IntegerNetwork
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import Finished, run_all

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal
 from hwnorm.artefact import A
 from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
-from hwnorm.integer.stored import CODES, StoredNetwork
+from hwnorm.integers.stored import CODES, StoredNetwork
 from hwnorm.network.choice import Choice, functions_digest
 from hwnorm.network.replacement import WEIGHTS
 from hwnorm.profile import Profile

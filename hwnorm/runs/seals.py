@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from hwnorm.files import digest
-from hwnorm.integer.stored import CODES
+from hwnorm.integers.stored import CODES
 from hwnorm.network.replacement import WEIGHTS
 
 

@@ -18,12 +18,12 @@ from hwnorm.errors import InputError
 from hwnorm.files import write_whole
 from hwnorm.graph.graph import Graph
 from hwnorm.graph.read import read_graph
-from hwnorm.integer.between import Rounded
-from hwnorm.integer.module import IntegerModule
-from hwnorm.integer.network import IntegerNetwork, Pixels
-from hwnorm.integer.quantize import Quantized, Recipe, Source
-from hwnorm.integer.quantize import quantize as make_integers
-from hwnorm.integer.stored import CODES, LayerBits, StoredNetwork, network_of, records
+from hwnorm.integers.between import Rounded
+from hwnorm.integers.module import IntegerModule
+from hwnorm.integers.network import IntegerNetwork, Pixels
+from hwnorm.integers.quantize import Quantized, Recipe, Source
+from hwnorm.integers.quantize import quantize as make_integers
+from hwnorm.integers.stored import CODES, LayerBits, StoredNetwork, network_of, records
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import functions_of, replace_norms, with_functions

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.expression import short
-from hwnorm.integer.stored import StoredNetwork
+from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hwnorm.data.config import input_config
 from hwnorm.graph.read import read_graph
-from hwnorm.integer.network import Pixels
-from hwnorm.integer.quantize import Quantized, Recipe, Source, quantize
+from hwnorm.integers.network import Pixels
+from hwnorm.integers.quantize import Quantized, Recipe, Source, quantize
 from hwnorm.targets.target import load_target
 from hwnorm.timm_compat import import_timm
 

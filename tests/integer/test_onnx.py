@@ -20,10 +20,10 @@ from hwnorm.errors import InputError
 from hwnorm.expression import ExpressionModule, parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.read import read_graph
-from hwnorm.integer.network import IMAGES, IntegerNetwork, Pixels
-from hwnorm.integer.onnx_export import QONNX, export_onnx, export_qonnx
-from hwnorm.integer.onnx_nodes import INPUT, OUTPUT
-from hwnorm.integer.operations import (
+from hwnorm.integers.network import IMAGES, IntegerNetwork, Pixels
+from hwnorm.integers.onnx_export import QONNX, export_onnx, export_qonnx
+from hwnorm.integers.onnx_nodes import INPUT, OUTPUT
+from hwnorm.integers.operations import (
     Exponentials,
     IntegerAffine,
     IntegerFunction,
@@ -33,7 +33,7 @@ from hwnorm.integer.operations import (
     IntegerPool,
     Table,
 )
-from hwnorm.integer.quantize import Recipe, Source, quantize
+from hwnorm.integers.quantize import Recipe, Source, quantize
 from hwnorm.lowering.lower import lower
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import replace_norms

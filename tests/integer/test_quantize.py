@@ -14,13 +14,13 @@ from torch import Tensor
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.read import read_graph
-from hwnorm.integer.formats import quantized
-from hwnorm.integer.module import IntegerModule
-from hwnorm.integer.network import Pixels
-from hwnorm.integer.operations import IntegerLinear
-from hwnorm.integer.prepare import powers_of_two, prepare
-from hwnorm.integer.quantize import Quantized
-from hwnorm.integer.stored import StoredNetwork, network_of, records
+from hwnorm.integers.formats import quantized
+from hwnorm.integers.module import IntegerModule
+from hwnorm.integers.network import Pixels
+from hwnorm.integers.operations import IntegerLinear
+from hwnorm.integers.prepare import powers_of_two, prepare
+from hwnorm.integers.quantize import Quantized
+from hwnorm.integers.stored import StoredNetwork, network_of, records
 from hwnorm.network.norms import first_tensor
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import hwnorm
 from hwnorm.cli import app
 from hwnorm.errors import InputError
-from hwnorm.integer.operations import IntegerFunction, IntegerNorm
+from hwnorm.integers.operations import IntegerFunction, IntegerNorm
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import CHOICE

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnorm.errors import InputError
 from hwnorm.fixed import MAX_WIDTH, FixedFormat
-from hwnorm.integer.operations import (
+from hwnorm.integers.operations import (
     ACCUMULATOR_BITS,
     MULTIPLIER_BITS,
     Codes,

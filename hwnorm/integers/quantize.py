@@ -33,10 +33,10 @@ from hwnorm.graph.operations import (
     Scores,
     Softmax,
 )
-from hwnorm.integer import rows
-from hwnorm.integer.formats import Directions, Findings, find_formats, holding
-from hwnorm.integer.network import IMAGES, PIXELS, IntegerNetwork, Pixels
-from hwnorm.integer.operations import (
+from hwnorm.integers import rows
+from hwnorm.integers.formats import Directions, Findings, find_formats, holding
+from hwnorm.integers.network import IMAGES, PIXELS, IntegerNetwork, Pixels
+from hwnorm.integers.operations import (
     Codes,
     Exponentials,
     IntegerAffine,
@@ -50,7 +50,7 @@ from hwnorm.integer.operations import (
     IntegerScores,
     Table,
 )
-from hwnorm.integer.prepare import Prepared, powers_of_two, prepare, streams
+from hwnorm.integers.prepare import Prepared, powers_of_two, prepare, streams
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
@@ -108,7 +108,7 @@ class Source:
         teacher: of the original, whose tensors have the same names.
         datapaths: of the functions in the places of norms, by module.
         weights: of the tokens that a layer reads, (tokens,), by module; others weigh alike.
-        directions, loss_of: as :func:`hwnorm.integer.formats.find_formats` takes them.
+        directions, loss_of: as :func:`hwnorm.integers.formats.find_formats` takes them.
     """
 
     graph: Graph

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
-from hwnorm.integer.network import IMAGES, IntegerNetwork
-from hwnorm.integer.operations import (
+from hwnorm.integers.network import IMAGES, IntegerNetwork
+from hwnorm.integers.operations import (
     Codes,
     Exponentials,
     IntegerAffine,
@@ -181,7 +181,7 @@ def write(op: IntegerOperation, to: Writer) -> None:
     """Write an operation down.
 
     Raises:
-        InputError: an operation of another kind than those of :mod:`hwnorm.integer.operations`.
+        InputError: an operation of another kind than those of :mod:`hwnorm.integers.operations`.
     """
     raise InputError(f"operation {op.out!r}: {type(op).__name__} is not exported")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hwnorm.integer.network import IntegerNetwork
+from hwnorm.integers.network import IntegerNetwork
 
 
 class IntegerModule(nn.Module):

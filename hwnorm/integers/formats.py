@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import Graph
-from hwnorm.integer.prepare import powers_of_two
+from hwnorm.integers.prepare import powers_of_two
 
 #: Formats that are tried for a tensor: from the one that holds all its values to those that are so many bits
 #: finer and cut the largest off.
@@ -53,7 +53,7 @@ def find_formats(
     the output makes of it.
 
     Args:
-        graph: prepared (:mod:`hwnorm.integer.prepare`).
+        graph: prepared (:mod:`hwnorm.integers.prepare`).
         images: training images, (n, C, H, W).
         widths: bits of each tensor that needs a format.
         directions: of the outputs of some images.

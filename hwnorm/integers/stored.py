@@ -16,8 +16,8 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import DatapathField
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
-from hwnorm.integer import operations as ops
-from hwnorm.integer.network import IntegerNetwork, Pixels
+from hwnorm.integers import operations as ops
+from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.realign.realigned import NetworkScores, Paired
 
 #: The file of the codes, beside the artefact.

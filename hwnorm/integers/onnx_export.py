@@ -3,7 +3,7 @@
 Both files take normalized images, float32 (n, C, H, W), as ``input``, and make the logits' or features'
 real values as ``output``. A tensor between has the name that it has in the network, and what is between two
 of them is computed in float32. Ties are rounded to even there and half up here, so each step comes out within
-one code of :meth:`hwnorm.integer.network.IntegerNetwork.trace`, given the same codes.
+one code of :meth:`hwnorm.integers.network.IntegerNetwork.trace`, given the same codes.
 
 The file's metadata has ``hwnorm.formats``, the format of each tensor, and ``hwnorm.rows``, of each
 tensor that a linear layer makes its ``layer`` and the ``bits`` of its weights' rows, as [bits, rows] one
@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
-from hwnorm.integer.network import IntegerNetwork
-from hwnorm.integer.onnx_nodes import INPUT, OUTPUT, Writer, storage
-from hwnorm.integer.operations import Codes, IntegerLinear
+from hwnorm.integers.network import IntegerNetwork
+from hwnorm.integers.onnx_nodes import INPUT, OUTPUT, Writer, storage
+from hwnorm.integers.operations import Codes, IntegerLinear
 from hwnorm.version import VERSION
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import IMAGES, Graph
 from hwnorm.graph.operations import Function, Linear, Operation, Softmax
-from hwnorm.integer.formats import quantized
+from hwnorm.integers.formats import quantized
 
 
 class Rounded(nn.Module):
     """A prepared graph in floating point, whose weights are those of codes, and some tensors rounded.
 
     Args:
-        graph: prepared (:mod:`hwnorm.integer.prepare`).
+        graph: prepared (:mod:`hwnorm.integers.prepare`).
         weights: of each linear layer weight and bias, as its codes have them.
         formats: of the tensors that are rounded; none where weights alone are quantized.
         functions: bit-true ones, by module.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnorm.integer.operations import MULTIPLIER_BITS
+from hwnorm.integers.operations import MULTIPLIER_BITS
 
 FloatArray = npt.NDArray[np.float64]
 
