@@ -186,11 +186,11 @@ def realign(
 def quantize(
     run_folder: RunArgument,
     ratio8: Annotated[
-        float | None, typer.Option(min=0, max=1, help="as the run's setting of that name, which it becomes")
+        float | None, typer.Option(help="as the run's setting of that name, which it becomes")
     ] = None,
     per_layer: Annotated[bool | None, typer.Option(help="likewise")] = None,
-    row_step: Annotated[int | None, typer.Option(min=1, help="likewise")] = None,
-    activation_bits: Annotated[int | None, typer.Option(min=4, max=8, help="likewise")] = None,
+    row_step: Annotated[int | None, typer.Option(help="likewise")] = None,
+    activation_bits: Annotated[int | None, typer.Option(help="likewise")] = None,
     norms: Annotated[Norms | None, typer.Option(help="likewise")] = None,
     keep_norms: Annotated[str | None, typer.Option(help="likewise")] = None,
 ) -> None:

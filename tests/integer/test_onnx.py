@@ -141,12 +141,15 @@ def fed(model: Any, network: IntegerNetwork) -> Any:
 
 def check_codes(network: IntegerNetwork, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
     """Every tensor within one code, and most codes the same; a function's are, whatever they read."""
+    parts = []
     for op in network.operations:
         name, exact = op.out, isinstance(op, IntegerPatches | Table | IntegerFunction | Exponentials)
         apart = np.abs(found[name].astype(np.float64) - wanted[name])
         assert apart.shape == wanted[name].shape, name
         assert apart.max() <= (0 if exact else 1), name
-        assert (apart > 0).mean() < 0.2, name
+        if not exact:
+            parts.append(apart.ravel() > 0)
+    assert np.concatenate(parts).mean() < 0.1
     assert np.array_equal(found[IMAGES], wanted[IMAGES])
 
 

@@ -75,7 +75,7 @@ def test_a_norm_that_stays_is_the_rtls(folder, tmp_path):
     # The run replaces five norms: the other eight are LayerNorms anyway.
     assert {"blocks.0.norm1", "blocks.0.norm2"} <= set(norms)
     assert len(norms) == 10
-    assert json.loads((copy / "run.json").read_text())["keep_norms"] == "blocks.0.*"
+    assert json.loads((copy / "run.json").read_text())["settings"]["keep_norms"] == "blocks.0.*"
 
 
 def test_all_norms_stay_for_the_control(folder, tmp_path):
@@ -116,12 +116,12 @@ def test_codes_of_another_network_are_refused(folder, tmp_path):
     ("options", "said"),
     [
         (["--keep-norms", "blocks.9.*"], "--keep-norms: 'blocks.9.*' matches no norm; there are blocks.0"),
-        (["--ratio8", "1.5"], "1.5"),
-        (["--activation-bits", "9"], "9"),
+        (["--ratio8", "1.5"], "option --ratio8: 1.5;"),
+        (["--activation-bits", "9"], "option --activation-bits: 9;"),
     ],
 )
 def test_bad_options_are_told(folder, options, said):
     result = CliRunner().invoke(app, ["quantize", str(folder), *options])
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
-    assert json.loads((folder / "run.json").read_text())["ratio8"] == 0.25
+    assert json.loads((folder / "run.json").read_text())["settings"]["ratio8"] == 0.25
