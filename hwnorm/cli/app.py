@@ -222,6 +222,30 @@ def quantize(
 
 
 @app.command()
+def export(
+    run_folder: RunArgument,
+    onnx: Annotated[Path | None, typer.Option(help="write ONNX with quantized weights and tensors")] = None,
+    qonnx: Annotated[Path | None, typer.Option(help="write QONNX, which has any number of bits")] = None,
+) -> None:
+    """Write the integer network for other tools."""
+    from hwnorm.data.config import input_config
+    from hwnorm.integers.onnx_export import export_onnx, export_qonnx
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.stages.quantize import integer_network
+
+    if onnx is None and qonnx is None:
+        raise InputError("export: nothing to write; give --onnx FILE or --qonnx FILE")
+    opened = RunFolder.open(run_folder)
+    network = integer_network(opened)
+    size = input_config(Inputs(opened.settings).model)["input_size"][1:]
+    for path, write in ((onnx, export_onnx), (qonnx, export_qonnx)):
+        if path is not None:
+            write(network, path, size)
+            out.print(f"written: {path}", soft_wrap=True)
+
+
+@app.command()
 def emit(run_folder: RunArgument) -> None:
     """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
     from hwnorm.runs.folder import RunFolder

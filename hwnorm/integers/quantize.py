@@ -87,11 +87,12 @@ class Recipe:
 class Quantized:
     """An integer network and what it was made from.
 
-    ``left`` says what share of each linear layer's targets' variance its codes leave over, ``weights`` what
+    It was fitted to so many ``images``. ``left`` says what share of each linear layer's targets' variance its codes leave over, ``weights`` what
     weights and bias they stand for in the prepared graph, and ``made`` which operation each has become.
     """
 
     network: IntegerNetwork
+    images: int
     prepared: Prepared
     findings: Findings
     left: Mapping[str, float]
@@ -150,7 +151,7 @@ def quantize(
     builder.choose_rows(some)
     left = builder.run(images, step)
     network = IntegerNetwork(pixels, tuple(builder.done))
-    return Quantized(network, prepared, findings, left, builder.weights, builder.linears)
+    return Quantized(network, len(images), prepared, findings, left, builder.weights, builder.linears)
 
 
 def _widths(graph: Graph, recipe: Recipe, datapaths: Mapping[str, Datapath]) -> dict[str, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 
 from hwnorm.choose.network import Calibration, NetworkLoss
 from hwnorm.data.config import input_config
+from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
@@ -54,39 +58,21 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
     codes = run.path / CODES
     if run.has(INTEGER, made_from, beside=(codes,)) and run.stale(INTEGER) is None:
         return
-    s, model, tests = run.settings, inputs.model, inputs.test_images
-    before, student, kept = _networks(run, inputs)
-    graph, teacher = read_graph(student), read_graph(before)
-    config = input_config(model)
-    pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
-    images = _calibration(inputs, graph)
-    chosen = [] if s.norms is Norms.LAYERNORM else run.read(CHOICE).layers
-    datapaths = {c.layer: c.datapath for c in chosen if c.datapath is not None and c.layer not in kept}
-    loss = NetworkLoss(model, Calibration.of(model, inputs.training_images), [])
-    source = Source(
-        graph,
-        teacher,
-        datapaths,
-        refit_weights(model, images[:WEIGHED], {op.layer for op in graph.linears}),
-        lambda output: loss.directions(output, DIRECTIONS),
-        loss.loss_of,
-    )
-    recipe = Recipe(s.ratio8, s.per_layer, s.row_step, s.activation_bits)
+    model, tests = inputs.model, inputs.test_images
     with progress_bar() as bar:
-        task = bar.add_task("quantize", total=len(graph.linears))
-        found = make_integers(
-            source, pixels, images, recipe, target_of(s), s.clock_mhz, step=lambda: bar.advance(task)
-        )
+        task = bar.add_task("quantize", total=None)
+        found = make(run, inputs, lambda done, total: bar.update(task, completed=done, total=total))
     classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
-    exact = {name: FixedPointFunction(path) for name, path in datapaths.items()}
-    networks = {
+    at = networks(run, inputs)
+    exact = {name: FixedPointFunction(path) for name, path in at.datapaths.items()}
+    compared = {
         "layernorm": model,
-        "bit_true": before,
+        "bit_true": at.before,
         "weights": Rounded(found.prepared.graph, found.weights, {}, exact),
         "activations": Rounded(found.prepared.graph, found.weights, found.findings.formats, exact),
         "integer": IntegerModule(found.network),
     }
-    scores = evaluate(networks, model, tests, classes, progress="evaluate")
+    scores = evaluate(compared, model, tests, classes, progress="evaluate")
     stored, arrays = records(found.network)
     write_whole(codes, lambda beside: save_file(arrays, beside))
     run.write(
@@ -94,13 +80,13 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
         StoredNetwork.model_validate(
             {
                 "seal": INTEGER.seal(run.path) if INTEGER.seal is not None else "",
-                "mean": pixels.mean,
-                "std": pixels.std,
+                "mean": found.network.pixels.mean,
+                "std": found.network.pixels.std,
                 "operations": stored,
                 "layers": _layers(found),
                 "weight_bits": weight_bits(found.network),
-                "buffers": _buffers(found.network, images[:1]),
-                "fit_images": len(images),
+                "buffers": _buffers(found.network, next(iter(tests.batches(1)))[0]),
+                "fit_images": found.images,
                 "test_images": len(tests),
                 "test_images_from": tests.description,
                 "test_fingerprint": tests.fingerprint,
@@ -129,11 +115,27 @@ def weight_bits(network: IntegerNetwork) -> int:
     return int(sum(int(op.bits.astype(np.int64).sum()) * op.weight.shape[1] for op in network.linears))
 
 
-def _networks(run: RunFolder, inputs: Inputs) -> tuple[nn.Module, nn.Module, set[str]]:
-    """The bit-true network before, the same in floating point, and the norms that stay in the second."""
+@dataclass(frozen=True)
+class Networks:
+    """What becomes integers: ``before`` is bit-true, ``student`` the same in floating point.
+
+    Norms that are to stay are LayerNorms in the student; ``datapaths`` are of its functions that are built.
+    """
+
+    before: nn.Module
+    student: nn.Module
+    datapaths: Mapping[str, Datapath]
+
+
+def networks(run: RunFolder, inputs: Inputs) -> Networks:
+    """The networks that a run's settings ask for.
+
+    Raises:
+        InputError: as :func:`quantize`.
+    """
     s, model = run.settings, inputs.model
     if s.norms is Norms.LAYERNORM:
-        return model, model, {site.name for site in find_norms(model)}
+        return Networks(model, model, {})
     chosen = run.read(CHOICE).layers
     run.read(REALIGNED)
     functions, integers = (functions_of(chosen, fixed) for fixed in (False, True))
@@ -141,8 +143,9 @@ def _networks(run: RunFolder, inputs: Inputs) -> tuple[nn.Module, nn.Module, set
     student.load_state_dict(load_file(run.realigned_weights))
     before = with_functions(student, integers)
     kept = _kept(patterns(s.keep_norms), [c.layer for c in chosen])
+    datapaths = {c.layer: c.datapath for c in chosen if c.datapath is not None and c.layer not in kept}
     if not kept:
-        return before, student, kept
+        return Networks(before, student, datapaths)
     mixed = replace_norms(model, {name: f for name, f in functions.items() if name not in kept})
     # Layers that read a norm which stays begin with the weights that they had when they read it.
     own = {name for site in find_norms(model) if site.name in kept for name in (site.name, *site.consumers)}
@@ -153,7 +156,44 @@ def _networks(run: RunFolder, inputs: Inputs) -> tuple[nn.Module, nn.Module, set
         if name in state and name.rpartition(".")[0] not in own
     }
     mixed.load_state_dict(state)
-    return before, mixed, kept
+    return Networks(before, mixed, datapaths)
+
+
+def make(
+    run: RunFolder, inputs: Inputs, step: Callable[[int, int], None] = lambda done, total: None
+) -> Quantized:
+    """The integers of a run's network; writes nothing.
+
+    Args:
+        step: is called after each linear layer with how many are done, and of how many.
+
+    Raises:
+        InputError: as :func:`quantize`.
+    """
+    s, model, at = run.settings, inputs.model, networks(run, inputs)
+    graph, teacher = read_graph(at.student), read_graph(at.before)
+    config = input_config(model)
+    pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
+    images = _calibration(inputs, graph)
+    loss = NetworkLoss(model, Calibration.of(model, inputs.training_images), [])
+    source = Source(
+        graph,
+        teacher,
+        at.datapaths,
+        refit_weights(model, images[:WEIGHED], {op.layer for op in graph.linears}),
+        lambda output: loss.directions(output, DIRECTIONS),
+        loss.loss_of,
+    )
+    done = itertools.count(1)
+    return make_integers(
+        source,
+        pixels,
+        images,
+        Recipe(s.ratio8, s.per_layer, s.row_step, s.activation_bits),
+        target_of(s),
+        s.clock_mhz,
+        step=lambda: step(next(done), len(graph.linears)),
+    )
 
 
 def _kept(wanted: list[str], names: list[str]) -> set[str]:
