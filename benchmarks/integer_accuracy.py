@@ -1,4 +1,4 @@
-"""What integers cost a run's network, without a gradient step: top-1 and divergence, bit-true before and after.
+"""What integers cost a run's network, without a gradient step: top-1 and divergence from before.
 
 .venv/bin/python benchmarks/integer_accuracy.py --data DIR [--run runs/demo]
 

@@ -87,8 +87,9 @@ class Recipe:
 class Quantized:
     """An integer network and what it was made from.
 
-    It was fitted to so many ``images``. ``left`` says what share of each linear layer's targets' variance its codes leave over, ``weights`` what
-    weights and bias they stand for in the prepared graph, and ``made`` which operation each has become.
+    It was fitted to so many ``images``. ``left`` says what share of each linear layer's targets' variance its
+    codes leave over, ``weights`` what weights and bias they stand for in the prepared graph, and ``made``
+    which operation each has become.
     """
 
     network: IntegerNetwork
