@@ -17,7 +17,7 @@ from hwnorm.integer.operations import Codes, IntegerLinear, IntegerOperation
 #: The tensor that a network begins with, and its codes: a pixel's byte less 128.
 IMAGES, PIXELS = "images", FixedFormat(8, 7)
 #: Images that are worked on together: their tensors stay near a core.
-_TOGETHER = 20
+_TOGETHER = 10
 
 
 @dataclass(frozen=True)

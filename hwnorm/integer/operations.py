@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.fixed import MAX_WIDTH, FixedFormat
@@ -180,7 +181,7 @@ class IntegerLinear(IntegerOperation):
         if weight.dtype == np.float32 and max(-int(x.min()), int(x.max())) > 128:
             weight = weight.astype(np.float64)
         flat = x.reshape(-1, x.shape[-1]).astype(weight.dtype)
-        total = (flat @ weight).astype(np.int64).reshape(*x.shape[:-1], -1)
+        total = _product(flat, weight).astype(np.int64).reshape(*x.shape[:-1], -1)
         total += self.bias
         total *= self.multiplier
         if self.residual is not None:
@@ -287,7 +288,7 @@ class IntegerScores(IntegerOperation):
 
     def __call__(self, *codes: Codes) -> Codes:
         q, k = (split_heads(c, self.heads).astype(np.float64) for c in codes)
-        total = (q @ k.transpose(0, 1, 3, 2)).astype(np.int64)
+        total = _product(q, k.transpose(0, 1, 3, 2)).astype(np.int64)
         return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
 
 
@@ -344,7 +345,8 @@ class IntegerContext(IntegerOperation):
 
     def __call__(self, *codes: Codes) -> Codes:
         p, v = codes
-        total = (p.astype(np.float64) @ split_heads(v, self.heads).astype(np.float64)).astype(np.int64)
+        factors = p.astype(np.float64), split_heads(v, self.heads).astype(np.float64)
+        total = _product(*factors).astype(np.int64)
         sums = p.sum(-1, dtype=np.int64, keepdims=True)
         total *= ((1 << self.digits) + sums // 2) // sums
         found = self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
@@ -379,3 +381,12 @@ class IntegerPool(IntegerOperation):
 def split_heads(x: Codes, heads: int) -> Codes:
     """(n, tokens, channels) to (n, heads, tokens, channels / heads)."""
     return x.reshape(*x.shape[:-1], heads, -1).transpose(0, 2, 1, 3)
+
+
+def _product(a: Codes, b: Codes) -> Codes:
+    """a b of whole numbers in floating point: exact, since the caller's sums are within what the type has.
+
+    PyTorch's, as images are worked on in several threads: OpenBLAS, which NumPy has, lets one of them in at
+    a time, and its own threads spin meanwhile.
+    """
+    return np.asarray(torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy())
