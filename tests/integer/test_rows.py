@@ -50,6 +50,16 @@ def test_a_scale_too_small_for_its_shift_is_one_step():
     assert found.scales.tolist() == [1.0, 2.0**-16]
 
 
+def test_a_layer_of_nothing_keeps_a_shift_that_its_stream_can_take():
+    """Weights that are all zero, as a LayerScale of zero leaves them: the shift has an end."""
+    weight, gram = np.zeros((2, 3)), np.eye(3)
+    scale = rows.scales(weight, gram, np.array([4, 8], dtype=np.uint8))
+    found = rows.Multipliers.of(scale, 0.5)
+    assert found.shift == rows.MOST_SHIFT
+    assert found.multiplier.tolist() == [1, 1]
+    assert (rows.rounded(weight, gram, found.scales, np.array([4, 8], dtype=np.uint8)) == 0).all()
+
+
 def test_codes_are_within_their_bits_and_most_often_better_than_the_nearest():
     """On 200 problems: never out of range; less error in the mean, and by a good deal; hardly ever more."""
     shares = []
