@@ -11,19 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnorm.errors import InputError
-from hwnorm.fixed import MAX_WIDTH, FixedFormat
-from hwnorm.integers.operations import (
-    ACCUMULATOR_BITS,
-    MULTIPLIER_BITS,
-    Codes,
-    IntegerLinear,
-    IntegerOperation,
-)
+from hwnorm.fixed import FixedFormat
+from hwnorm.integers.operations import Codes, IntegerLinear, IntegerOperation
 
 #: The tensor that a network begins with, and its codes: a pixel's byte less 128.
 IMAGES, PIXELS = "images", FixedFormat(8, 7)
 #: Images that are worked on together: their tensors stay near a core.
-_TOGETHER = 20
+_TOGETHER = 10
 
 
 @dataclass(frozen=True)
@@ -58,8 +52,8 @@ class IntegerNetwork:
     """Integer operations in order of execution; the last one makes the logits, or features.
 
     Raises:
-        InputError: an accumulator may grow wider than :data:`ACCUMULATOR_BITS`, or a multiplier than
-            :data:`MULTIPLIER_BITS`.
+        InputError: an operation would not be exact, or wider than it is built
+            (:meth:`IntegerOperation.faults`); names it.
     """
 
     pixels: Pixels
@@ -68,24 +62,8 @@ class IntegerNetwork:
     def __post_init__(self) -> None:
         formats = self.formats
         for op in self.operations:
-            if not isinstance(op, IntegerLinear):
-                continue
-            wide = op.accumulator(formats[op.x]).width
-            if wide > ACCUMULATOR_BITS:
-                raise InputError(
-                    f"layer {op.out!r}: its accumulator may need {wide} bits; at most {ACCUMULATOR_BITS} are "
-                    "built"
-                )
-            most = int(op.multiplier.max())
-            if wide + most.bit_length() > MAX_WIDTH:
-                raise InputError(
-                    f"layer {op.out!r}: an accumulator of {wide} bits times a multiplier of "
-                    f"{most.bit_length()}; at most {MAX_WIDTH} bits are computed"
-                )
-            if most.bit_length() >= MULTIPLIER_BITS:
-                raise InputError(
-                    f"layer {op.out!r}: a multiplier is {most}; at most {MULTIPLIER_BITS - 1} bits can be"
-                )
+            for fault in op.faults(formats):
+                raise InputError(f"layer {op.out!r}: {fault}")
 
     @property
     def formats(self) -> dict[str, FixedFormat]:

@@ -7,15 +7,17 @@ them as integers. Rounding is half up, ``floor(v + 1/2)``, and results saturate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import MAX_WIDTH, FixedFormat
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.layernorm.model import evaluate as layer_norm
 
@@ -25,6 +27,29 @@ Codes = npt.NDArray[Any]
 MULTIPLIER_BITS = 18
 #: The widest accumulator, as a DSP48E2 has it.
 ACCUMULATOR_BITS = 48
+#: The widest codes of a tensor, and of what attention's products read: any sum of these is exact.
+_CODE_BITS, _FACTOR_BITS = 32, 16
+
+
+def _wide(what: str, width: int) -> Iterator[str]:
+    if width > MAX_WIDTH:
+        yield f"{what} may need {width} bits; at most {MAX_WIDTH} are computed"
+
+
+def _shifted(shift: int) -> Iterator[str]:
+    if not 0 <= shift <= MAX_WIDTH:
+        yield f"a shift by {shift}; 0 to {MAX_WIDTH} are computed"
+
+
+def _misread(layer: FixedFormat, given: FixedFormat) -> Iterator[str]:
+    if layer != given:
+        yield f"it is made for {layer} and reads {given}"
+
+
+def _factors(*formats: FixedFormat) -> Iterator[str]:
+    for fmt in formats:
+        if fmt.width > _FACTOR_BITS:
+            yield f"a product of {fmt}; at most {_FACTOR_BITS} bits can be"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +67,11 @@ class IntegerOperation(ABC):
     @abstractmethod
     def __call__(self, *codes: Codes) -> Codes:
         """Its tensor's codes, from those that it reads: int32, the images first."""
+
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        """Why its arithmetic would not be exact, given the formats of what it reads: one line each."""
+        if self.format.width > _CODE_BITS:
+            yield f"codes of {self.format.width} bits; at most {_CODE_BITS} can be"
 
     def _put(self, values: npt.NDArray[np.int64]) -> Codes:
         """Saturated."""
@@ -108,9 +138,33 @@ class IntegerLinear(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.x,) if self.residual is None else (self.x, self.residual)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _shifted(self.shift)
+        total, most = self.accumulator(formats[self.x]).width, int(self.multiplier.max()).bit_length()
+        if total > ACCUMULATOR_BITS:
+            yield f"its accumulator may need {total} bits; at most {ACCUMULATOR_BITS} are built"
+        if most >= MULTIPLIER_BITS:
+            yield f"a multiplier is {self.multiplier.max()}; at most {MULTIPLIER_BITS - 1} bits can be"
+        yield from _wide(f"an accumulator of {total} bits times a multiplier of {most}", total + most)
+        if self.residual is not None:
+            yield from _wide("its stream at the scale of its sums", formats[self.residual].width + self.lift)
+            if self.lift < 0:
+                yield f"its stream {formats[self.residual]} is finer than its rescaling"
+
+    def products(self, x: FixedFormat) -> FixedFormat:
+        """The narrowest format that holds every sum of products, whatever codes x has."""
+        return self._holding(self._reach(x))
+
     def accumulator(self, x: FixedFormat) -> FixedFormat:
         """The narrowest format that holds every sum of products and bias, whatever codes x has."""
-        reach = np.abs(self.weight.astype(np.int64)).sum(1) * -x.min_code + np.abs(self.bias)
+        return self._holding(self._reach(x) + np.abs(self.bias))
+
+    def _reach(self, x: FixedFormat) -> npt.NDArray[np.int64]:
+        return np.asarray(np.abs(self.weight.astype(np.int64)).sum(1) * -x.min_code)
+
+    @staticmethod
+    def _holding(reach: npt.NDArray[np.int64]) -> FixedFormat:
         return FixedFormat.holding(-int(reach.max()), int(reach.max()), 0)
 
     @cached_property
@@ -127,7 +181,7 @@ class IntegerLinear(IntegerOperation):
         if weight.dtype == np.float32 and max(-int(x.min()), int(x.max())) > 128:
             weight = weight.astype(np.float64)
         flat = x.reshape(-1, x.shape[-1]).astype(weight.dtype)
-        total = (flat @ weight).astype(np.int64).reshape(*x.shape[:-1], -1)
+        total = _product(flat, weight).astype(np.int64).reshape(*x.shape[:-1], -1)
         total += self.bias
         total *= self.multiplier
         if self.residual is not None:
@@ -150,6 +204,10 @@ class IntegerFunction(IntegerOperation):
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
+
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _misread(self.datapath.input, formats[self.x])
 
     @cached_property
     def table(self) -> Codes:
@@ -176,6 +234,10 @@ class IntegerNorm(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _misread(self.design.input, formats[self.x])
+
     def __call__(self, *codes: Codes) -> Codes:
         tokens = codes[0].reshape(-1, self.design.channels).astype(np.int64)
         found = layer_norm(self.design, tokens, self.gamma, self.beta)
@@ -195,6 +257,12 @@ class IntegerAffine(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _shifted(self.shift)
+        reach = np.abs(self.multiplier.astype(np.int64)) * -formats[self.x].min_code + np.abs(self.bias)
+        yield from _wide("a product and its bias", int(reach.max()).bit_length() + 1)
+
     def __call__(self, *codes: Codes) -> Codes:
         total = codes[0].astype(np.int64) * self.multiplier + self.bias
         return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
@@ -213,9 +281,14 @@ class IntegerScores(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.q, self.k)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _shifted(self.shift)
+        yield from _factors(formats[self.q], formats[self.k])
+
     def __call__(self, *codes: Codes) -> Codes:
         q, k = (split_heads(c, self.heads).astype(np.float64) for c in codes)
-        total = (q @ k.transpose(0, 1, 3, 2)).astype(np.int64)
+        total = _product(q, k.transpose(0, 1, 3, 2)).astype(np.int64)
         return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
 
 
@@ -229,6 +302,10 @@ class Exponentials(IntegerOperation):
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
+
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _misread(self.datapath.input, formats[self.x])
 
     @cached_property
     def table(self) -> Codes:
@@ -260,9 +337,16 @@ class IntegerContext(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.p, self.v)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _shifted(self.shift)
+        yield from _factors(formats[self.p], formats[self.v])
+        yield from _wide("a sum times a reciprocal", self.digits + formats[self.v].width)
+
     def __call__(self, *codes: Codes) -> Codes:
         p, v = codes
-        total = (p.astype(np.float64) @ split_heads(v, self.heads).astype(np.float64)).astype(np.int64)
+        factors = p.astype(np.float64), split_heads(v, self.heads).astype(np.float64)
+        total = _product(*factors).astype(np.int64)
         sums = p.sum(-1, dtype=np.int64, keepdims=True)
         total *= ((1 << self.digits) + sums // 2) // sums
         found = self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
@@ -283,6 +367,12 @@ class IntegerPool(IntegerOperation):
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
 
+    def faults(self, formats: Mapping[str, FixedFormat]) -> Iterator[str]:
+        yield from super().faults(formats)
+        yield from _shifted(self.shift)
+        reach = (self.end - self.first) * abs(self.multiplier) * -formats[self.x].min_code
+        yield from _wide("a mean", reach.bit_length() + 1)
+
     def __call__(self, *codes: Codes) -> Codes:
         total = codes[0][:, self.first : self.end].sum(1, dtype=np.int64, keepdims=True) * self.multiplier
         return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
@@ -291,3 +381,12 @@ class IntegerPool(IntegerOperation):
 def split_heads(x: Codes, heads: int) -> Codes:
     """(n, tokens, channels) to (n, heads, tokens, channels / heads)."""
     return x.reshape(*x.shape[:-1], heads, -1).transpose(0, 2, 1, 3)
+
+
+def _product(a: Codes, b: Codes) -> Codes:
+    """a b of whole numbers in floating point: exact, since the caller's sums are within what the type has.
+
+    PyTorch's, as images are worked on in several threads: OpenBLAS, which NumPy has, lets one of them in at
+    a time, and its own threads spin meanwhile.
+    """
+    return np.asarray(torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy())

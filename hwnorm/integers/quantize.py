@@ -372,9 +372,14 @@ class _Builder:
         gamma, beta = (p.double().numpy() for p in (op.weight, op.bias))
         fmt = self._format(op.out)
         formats = [holding(16, float(np.abs(p).max()) or 1.0) for p in (gamma, beta)]
-        formats = [FixedFormat(f.width, max(0, min(f.frac, 14))) for f in formats]
+        # Beta may have three digits more than the output: the norm has as many before it rounds.
+        finest = min(14, fmt.frac + 3)
+        formats = [FixedFormat(f.width, max(0, min(f.frac, finest))) for f in formats]
         stream = self.formats[op.x]
-        design = LayerNormDesign(len(gamma), 1, stream, fmt, formats[0], formats[1], op.eps)
+        try:
+            design = LayerNormDesign(len(gamma), 1, stream, fmt, formats[0], formats[1], op.eps)
+        except InputError as error:
+            raise InputError(f"layer {op.layer!r}: {error}") from None
         codes = [f.quantize(p) for f, p in zip(formats, (gamma, beta), strict=True)]
         return IntegerNorm(op.out, fmt, op.x, design, codes[0], codes[1], op.heads, op.layer)
 
@@ -383,7 +388,8 @@ class _Builder:
         before = self.formats[op.x]
         weight, bias = (p.double().numpy() for p in (op.weight, op.bias))
         ratio = weight * 2.0 ** (fmt.frac - before.frac)
-        shift = max(0, math.floor(math.log2(((1 << 17) - 1) / max(float(np.abs(ratio).max()), 1e-30))))
+        wide = math.floor(math.log2(((1 << 17) - 1) / max(float(np.abs(ratio).max()), 1e-30)))
+        shift = max(0, min(wide, rows.MOST_SHIFT))
         multiplier = np.round(ratio * 2.0**shift).astype(np.int32)
         added = np.round(bias * 2.0 ** (fmt.frac + shift)).astype(np.int64)
         return IntegerAffine(op.out, fmt, op.x, multiplier, added, shift)

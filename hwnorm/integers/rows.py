@@ -15,6 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Bits that a row may have.
 NARROW, WIDE = 4, 8
+#: A multiplier's shift: sums of a layer whose scales are smaller than this has would round to nothing, and
+#: a stream of 16 bits that is lifted so far fits 62.
+MOST_SHIFT = 40
 #: Pull of the Gram matrix's diagonal, a share of its mean, while rounding errors are passed on.
 DAMPING = 0.01
 #: Ends of a row's codes that are tried, as shares of its largest weight.
@@ -33,9 +36,12 @@ class Multipliers:
 
     @classmethod
     def of(cls, scales: FloatArray, unit: float) -> Multipliers:
-        """The nearest to some scales; the largest has all bits of a multiplier, the others its shift."""
+        """The nearest to some scales; the largest has all bits of a multiplier, the others its shift.
+
+        A layer whose weights are all as good as nothing has no more than :data:`MOST_SHIFT`.
+        """
         most = (1 << (MULTIPLIER_BITS - 1)) - 1
-        shift = math.floor(math.log2(most / (float(scales.max()) / unit)))
+        shift = min(MOST_SHIFT, math.floor(math.log2(most / (float(scales.max()) / unit))))
         found = np.clip(np.round(scales / unit * 2.0**shift), 1, most).astype(np.int64)
         return cls(found, shift, unit)
 

@@ -50,6 +50,19 @@ class Toolchain:
     versions: dict[str, str]
 
 
+def find_gxx() -> tuple[Path, str]:
+    """The compiler, and what it says of its version.
+
+    Raises:
+        InputError: there is none; says what to install.
+    """
+    found = shutil.which("g++")
+    if found is None:
+        raise InputError("g++ not found on the PATH: apt-get install g++")
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    return Path(found), said.splitlines()[0]
+
+
 def find_toolchain() -> Toolchain:
     """Find every tool.
 
@@ -74,13 +87,12 @@ def find_toolchain() -> Toolchain:
         "VERILATOR_ROOT": str(root),
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
     }
-    gxx = Path(shutil.which("g++") or "g++")
-    said = subprocess.run([gxx, "--version"], capture_output=True, text=True, check=True).stdout
+    gxx, version = find_gxx()
     versions = {
         "verilator": importlib.metadata.version("verilator"),
         "cocotb": importlib.metadata.version("cocotb"),
         "cocotbext-axi": importlib.metadata.version("cocotbext-axi"),
-        "g++": said.splitlines()[0],
+        "g++": version,
     }
     return Toolchain(commands / "verilator", gxx, environment, versions)
 
