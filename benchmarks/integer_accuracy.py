@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from hwnorm.data.images import load_images
-from hwnorm.integers.module import IntegerModule
+from hwnorm.integers.cpp import evaluate_cpp
 from hwnorm.network.paired import PairedAccuracy
 from hwnorm.progress import err, out
 from hwnorm.runs.folder import RunFolder
@@ -59,7 +59,8 @@ def main() -> None:
         began = time.perf_counter()
         found = make(run, inputs)
         seconds = time.perf_counter() - began
-        got = logits(IntegerModule(found.network), images)
+        codes = evaluate_cpp(found.network, images.numpy())
+        got = torch.from_numpy(found.network.output.to_float(codes))
         correct = got.argmax(1) == labels
         paired = PairedAccuracy.of(correct, right)
         low, high = paired.interval
