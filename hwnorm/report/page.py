@@ -17,7 +17,7 @@ from hwnorm.expression import parse, short
 from hwnorm.files import write_text
 from hwnorm.network.paired import p_text
 from hwnorm.progress import track
-from hwnorm.realign.realigned import Paired
+from hwnorm.realign.realigned import Paired, Realigned
 from hwnorm.report.accuracy import STEPS, accuracy_figure, difference_text
 from hwnorm.report.artefacts import Run, read_run
 from hwnorm.report.choices import choices_figure
@@ -152,7 +152,9 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
 
 def _accuracy_sentence(run: Run) -> str:
     """What became of the network, in one sentence."""
-    if not run.top1 or "layernorm" not in run.top1:
+    if run.realigned is not None and not run.top1:
+        return _cosine_sentence(run.realigned)
+    if "layernorm" not in run.top1:
         return "The network's accuracy is not measured: this run has no realign.json."
     before = run.top1["layernorm"]
     text = f"With LayerNorm the network is right on {before.percent:.2f} % of {before.total:,} test images"
@@ -167,6 +169,17 @@ def _accuracy_sentence(run: Run) -> str:
         if step in run.top1
     ]
     return "; ".join([text, *parts]) + "."
+
+
+def _cosine_sentence(realigned: Realigned) -> str:
+    """What became of a network whose images have no labels, or which has no classes."""
+    scores = realigned.scores
+    named = {"realigned": "after re-alignment", "bit_true": "with the bit-true integers of the kernels"}
+    cosines = [f"{scores[step].cosine:.4f} {how}" for step, how in named.items() if step in scores]
+    return (
+        f"The network has no classes, or its {realigned.test_images:,} test images no labels; the cosine to "
+        f"the original's output is {', '.join(cosines) or 'not measured'}."
+    )
 
 
 def _difference(paired: Paired) -> str:
