@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from hwnorm.expression import parse, short
 from hwnorm.files import write_text
+from hwnorm.integers.stored import STEPS as INTEGER_STEPS
 from hwnorm.network.paired import p_text
 from hwnorm.progress import track
 from hwnorm.realign.realigned import Paired, Realigned
@@ -24,6 +25,7 @@ from hwnorm.report.choices import choices_figure
 from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import FrontPoint, front_figure
+from hwnorm.report.integers import bits_figure, left_figure, sizes_text
 from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save, warm_up
 from hwnorm.report.traffic import site_of, traffic_figure
@@ -97,6 +99,9 @@ def _pictures(run: Run) -> Iterator[_Picture]:
         yield _Picture("accuracy.png", accuracy_figure(steps, run.paired))
     if run.choices:
         yield _Picture("choices.png", choices_figure(run.choices, run.choice))
+    if run.integer is not None and run.integer.layers:
+        yield _Picture("bits.png", bits_figure(run.integer.layers))
+        yield _Picture("left.png", left_figure(run.integer.layers))
     target = run.target
     built = [layer for layer in run.layers if layer.chosen]
     if target is not None and built:
@@ -141,6 +146,8 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
         title=title,
         run=run,
         steps=STEPS,
+        integer_steps=INTEGER_STEPS,
+        sizes=sizes_text,
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),
         totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
