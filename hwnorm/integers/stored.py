@@ -18,10 +18,18 @@ from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers import operations as ops
 from hwnorm.integers.network import IntegerNetwork, Pixels
-from hwnorm.realign.realigned import NetworkScores, Paired
+from hwnorm.realign.realigned import Counted, NetworkScores, Paired
 
 #: The file of the codes, beside the artefact.
 CODES = "integer.safetensors"
+#: Networks that have scores, from the original to integers, as people call them.
+STEPS = {
+    "layernorm": "the original",
+    "bit_true": "functions, re-aligned, bit-true",
+    "weights": "weights quantized",
+    "activations": "weights and activations quantized",
+    "integer": "all integers",
+}
 #: Fields of operations that are arrays, and so in that file, as ``tensor/field``.
 _ARRAYS: dict[type[ops.IntegerOperation], dict[str, type[np.integer[Any]]]] = {
     ops.IntegerLinear: {"weight": np.int8, "bits": np.uint8, "bias": np.int64, "multiplier": np.int32},
@@ -70,6 +78,11 @@ class LayerBits(Part):
     output: FixedFormat
     left: float
 
+    @property
+    def weight_bits(self) -> int:
+        """Of the layer's weights."""
+        return self.inputs * (8 * self.rows8 + 4 * (self.rows - self.rows8))
+
 
 class StoredNetwork(Artefact):
     """``operations`` are in order of execution; ``scores`` are by network, as ``realign.json`` has them.
@@ -92,6 +105,11 @@ class StoredNetwork(Artefact):
     test_fingerprint: str
     scores: dict[str, NetworkScores]
     paired: dict[str, Paired]
+
+    @property
+    def top1(self) -> dict[str, Counted]:
+        """Accuracies by network; empty where there are no classes."""
+        return {name: score.top1 for name, score in self.scores.items() if score.top1 is not None}
 
     @model_validator(mode="after")
     def _each_reads_what_is_there(self) -> Self:

@@ -22,9 +22,9 @@ _FACES = {"layernorm": "#bdbdbd", "functions_only": "#ffffff", "realigned": "#56
 
 
 def difference_text(paired: Paired) -> str:
-    """Points to the original and their 95 % interval: ``-0.70 (-1.40 to +0.01)``."""
-    low, high = paired.interval
-    return f"{paired.difference:+.2f} ({low:+.2f} to {high:+.2f})"
+    """Points to the original and their 95 % interval: ``-0.70 (-1.40 to +0.01)``; of a cosine four digits."""
+    (low, high), digits = paired.interval, 4 if paired.mcnemar_p is None else 2
+    return f"{paired.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def accuracy_figure(top1: Mapping[str, Counted], paired: Mapping[str, Paired]) -> Figure:

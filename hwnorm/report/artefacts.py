@@ -12,6 +12,7 @@ from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
+from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
 from hwnorm.profile import LayerProfile
 from hwnorm.realign.realigned import Counted, Paired, Realigned
@@ -21,6 +22,7 @@ from hwnorm.runs.products import (
     CHOICES,
     COMPARISON,
     FRONT,
+    INTEGER,
     PACKAGES,
     PROFILE,
     REALIGNED,
@@ -71,6 +73,8 @@ class Run:
     #: The choice that is built.
     choice: Choice | None
     realigned: Realigned | None
+    #: The network in integers; None if ``hwnorm quantize`` was not run.
+    integer: StoredNetwork | None
     #: Whether there are verdicts of these packages.
     verified: bool
     origins: list[Origin]
@@ -132,6 +136,7 @@ def read_run(folder: Path) -> Run:
         reader.one(CHOICES),
         choice,
         reader.one(REALIGNED),
+        reader.one(INTEGER),
         verdicts is not None,
         reader.origins,
         reader.one(COMPARISON),

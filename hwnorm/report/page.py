@@ -15,15 +15,17 @@ from matplotlib.figure import Figure
 
 from hwnorm.expression import parse, short
 from hwnorm.files import write_text
+from hwnorm.integers.stored import STEPS as INTEGER_STEPS
 from hwnorm.network.paired import p_text
 from hwnorm.progress import track
-from hwnorm.realign.realigned import Paired
+from hwnorm.realign.realigned import Paired, Realigned
 from hwnorm.report.accuracy import STEPS, accuracy_figure, difference_text
 from hwnorm.report.artefacts import Run, read_run
 from hwnorm.report.choices import choices_figure
 from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import FrontPoint, front_figure
+from hwnorm.report.integers import bits_figure, left_figure, sizes_text
 from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save, warm_up
 from hwnorm.report.traffic import site_of, traffic_figure
@@ -97,6 +99,9 @@ def _pictures(run: Run) -> Iterator[_Picture]:
         yield _Picture("accuracy.png", accuracy_figure(steps, run.paired))
     if run.choices:
         yield _Picture("choices.png", choices_figure(run.choices, run.choice))
+    if run.integer is not None and run.integer.layers:
+        yield _Picture("bits.png", bits_figure(run.integer.layers))
+        yield _Picture("left.png", left_figure(run.integer.layers))
     target = run.target
     built = [layer for layer in run.layers if layer.chosen]
     if target is not None and built:
@@ -141,6 +146,8 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
         title=title,
         run=run,
         steps=STEPS,
+        integer_steps=INTEGER_STEPS,
+        sizes=sizes_text,
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),
         totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
@@ -152,7 +159,9 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
 
 def _accuracy_sentence(run: Run) -> str:
     """What became of the network, in one sentence."""
-    if not run.top1 or "layernorm" not in run.top1:
+    if run.realigned is not None and not run.top1:
+        return _cosine_sentence(run.realigned)
+    if "layernorm" not in run.top1:
         return "The network's accuracy is not measured: this run has no realign.json."
     before = run.top1["layernorm"]
     text = f"With LayerNorm the network is right on {before.percent:.2f} % of {before.total:,} test images"
@@ -167,6 +176,17 @@ def _accuracy_sentence(run: Run) -> str:
         if step in run.top1
     ]
     return "; ".join([text, *parts]) + "."
+
+
+def _cosine_sentence(realigned: Realigned) -> str:
+    """What became of a network whose images have no labels, or which has no classes."""
+    scores = realigned.scores
+    named = {"realigned": "after re-alignment", "bit_true": "with the bit-true integers of the kernels"}
+    cosines = [f"{scores[step].cosine:.4f} {how}" for step, how in named.items() if step in scores]
+    return (
+        f"The network has no classes, or its {realigned.test_images:,} test images no labels; the cosine to "
+        f"the original's output is {', '.join(cosines) or 'not measured'}."
+    )
 
 
 def _difference(paired: Paired) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.expression import short
-from hwnorm.integers.stored import StoredNetwork
+from hwnorm.integers.stored import STEPS, StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out
@@ -24,15 +24,6 @@ NETWORKS = {
     ("functions_only", "functions_only_bit_true"): "functions, nothing else",
     ("closed_form", "closed_form_bit_true"): "re-aligned in closed form",
     ("realigned", "bit_true"): "functions, re-aligned",
-}
-
-#: Networks of ``integer.json``.
-STEPS = {
-    "layernorm": "the original",
-    "bit_true": "functions, re-aligned, bit-true",
-    "weights": "weights quantized",
-    "activations": "weights and activations quantized",
-    "integer": "all integers",
 }
 
 

@@ -12,14 +12,15 @@ from hwnorm.cost.cost import resources
 from hwnorm.expression import parse
 from hwnorm.files import write_text
 from hwnorm.fixed import FixedFormat
+from hwnorm.integers.stored import CODES, StoredNetwork
 from hwnorm.lowering.lower import lower
 from hwnorm.network.choice import Budget, Choice, Chosen
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.markers import Emitted
-from hwnorm.runs.products import CHOICE, CHOICES, FRONT, PACKAGES, PROFILE, REALIGNED, VERDICTS
-from hwnorm.runs.seals import packages_seal, weights_seal
+from hwnorm.runs.products import CHOICE, CHOICES, FRONT, INTEGER, PACKAGES, PROFILE, REALIGNED, VERDICTS
+from hwnorm.runs.seals import codes_seal, packages_seal, weights_seal
 from hwnorm.search.front import Point
 from hwnorm.search.layer import Front
 from hwnorm.targets.target import load_target
@@ -169,6 +170,42 @@ def finish(run: RunFolder, layers: Sequence[Chosen], failed: str | None = None) 
         if c.datapath is not None
     ]
     put(run, VERDICTS, Verdicts(packages=tuple(verdicts)))
+
+
+def quantize(run: RunFolder) -> None:
+    """Write a network in integers: two linear layers, and the scores of each step to it."""
+    (run.path / CODES).write_bytes(b"codes")
+    counts = {"layernorm": 1821, "bit_true": 1805, "weights": 1804, "activations": 1803, "integer": 1801}
+    cosines = {"cosine": 0.99, "cosine_interval": (0.98, 1.0), "cosine_centred": 0.9}
+    scores = {name: accuracy(count, 88.0, 92.0) for name, count in counts.items()}
+    linear = {"kind": "IntegerLinear", "shift": 20, "residual": None, "lift": 0, "first": 0}
+    network = {
+        "seal": codes_seal(run.path),
+        "mean": (0.5,),
+        "std": (0.25,),
+        "operations": [
+            {"kind": "IntegerPatches", "out": "p", "format": "s8f7", "x": "images", "height": 4, "width": 4},
+            linear | {"out": "embed", "format": "s16f11", "x": "p", "layer": "patch_embed"},
+            linear | {"out": "head", "format": "s16f9", "x": "embed", "layer": "head"},
+        ],
+        "layers": [
+            {"layer": "patch_embed", "rows": 64, "inputs": 16, "rows8": 16, "output": "s16f11", "left": 1e-4},
+            {"layer": "head", "rows": 10, "inputs": 64, "rows8": 10, "output": "s16f9", "left": 0.025},
+        ],
+        "weight_bits": 10240,
+        "buffers": {"activations": 3136, "stream": 9408},
+        "fit_images": 1234,
+        "test_images": 2000,
+        "test_images_from": "2000 images",
+        "test_fingerprint": "cafe4567",
+        "scores": {name: {"top1": found, "top5": found} | cosines for name, found in scores.items()},
+        "paired": {
+            name: paired(1821 - count + 30, 30, -1.9, -0.1, 0.0625)
+            for name, count in counts.items()
+            if name != "layernorm"
+        },
+    }
+    put(run, INTEGER, StoredNetwork.model_validate(network))
 
 
 def paired(lost: int, gained: int, low: float, high: float, p: float) -> dict[str, object]:

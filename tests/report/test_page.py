@@ -117,6 +117,26 @@ def test_a_step_that_was_not_measured_is_said_to_be_missing(run: Path) -> None:
     assert re.search(r"<td>bit-true</td><td class=\"missing\"[^>]*>not measured", page_of(run))
 
 
+def test_without_classes_the_cosine_is_told(run: Path) -> None:
+    """Of a network that makes features: no accuracy, no picture of it, and nothing is said to be missing."""
+    path = run / "realign.json"
+    data = json.loads(path.read_text())
+    for step, score in data["scores"].items():
+        score |= {"top1": None, "top5": None}
+        if step in data["paired"]:
+            nothing = dict.fromkeys(("both", "lost", "gained", "neither", "mcnemar_p"))
+            data["paired"][step] = {"difference": -0.01, "interval": [-0.0125, -0.0075]} | nothing
+    path.write_text(json.dumps(data | {"top1": {}}))
+    page = page_of(run)
+    assert "the cosine to the original&#39;s output is 0.9900 after re-alignment, 0.9900 with the" in page
+    row = re.search(r"<tr><td>bit-true</td>.*?</tr>", page, re.DOTALL)
+    assert row is not None
+    cells = ["0.9900", "0.9800 to 1.0000", "0.9000", "-0.0100 (-0.0125 to -0.0075)"]
+    assert re.findall(r">([^<]+)</td>", row[0]) == ["bit-true", *cells]
+    assert "no realign.json" not in page
+    assert not (run / "report" / "accuracy.png").exists()
+
+
 def test_a_run_that_has_only_begun(run: Path) -> None:
     for path in list(run.iterdir()):
         if path.name not in {"run.json", "profiles"}:
