@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
@@ -98,6 +100,10 @@ class IntegerNetwork:
             found = values
         return found
 
+    def to_module(self) -> IntegerModule:
+        """The same as a PyTorch module, which gives the logits' values."""
+        return IntegerModule(self)
+
     def _steps(
         self, images: npt.NDArray[np.floating], keep: bool = False
     ) -> Iterator[tuple[IntegerOperation, dict[str, Codes]]]:
@@ -110,3 +116,19 @@ class IntegerNetwork:
                     if last[name] == i:
                         del values[name]
             yield op, values
+
+
+class IntegerModule(nn.Module):
+    """The values of an integer network's logits, for normalized images (n, C, H, W): float64 (n, classes).
+
+    Without gradients: every step is exact, in integers.
+    """
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        codes = self.network.evaluate(images.detach().cpu().numpy())
+        return torch.from_numpy(self.network.output.to_float(codes)).to(images.device)

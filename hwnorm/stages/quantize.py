@@ -23,7 +23,6 @@ from hwnorm.files import write_whole
 from hwnorm.graph.graph import Graph
 from hwnorm.graph.read import read_graph
 from hwnorm.integers.between import Rounded
-from hwnorm.integers.module import IntegerModule
 from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.integers.quantize import Quantized, Recipe, Source
 from hwnorm.integers.quantize import quantize as make_integers
@@ -70,7 +69,7 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
         "bit_true": at.before,
         "weights": Rounded(found.prepared.graph, found.weights, {}, exact),
         "activations": Rounded(found.prepared.graph, found.weights, found.findings.formats, exact),
-        "integer": IntegerModule(found.network),
+        "integer": found.network.to_module(),
     }
     scores = evaluate(compared, model, tests, classes, progress="evaluate")
     stored, arrays = records(found.network)

@@ -15,7 +15,6 @@ from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.read import read_graph
 from hwnorm.integers.formats import quantized
-from hwnorm.integers.module import IntegerModule
 from hwnorm.integers.network import Pixels
 from hwnorm.integers.operations import IntegerLinear
 from hwnorm.integers.prepare import powers_of_two, prepare
@@ -28,7 +27,7 @@ def lost(found: Quantized, model: torch.nn.Module, images: Tensor) -> float:
     """Squared error of the logits over their variance."""
     with torch.no_grad():
         wanted = first_tensor(model(images)).double()
-    error = IntegerModule(found.network)(images) - wanted
+    error = found.network.to_module()(images) - wanted
     return float(error.square().sum() / (wanted - wanted.mean(0)).square().sum())
 
 
