@@ -154,7 +154,6 @@ INTEGER = Product(
     needs=("model", "training_images", "test_images", "target"),
     beside=(CODES,),
     seal=codes_seal,
-    exported=True,
 )
 PACKAGES = Product(
     Emitted,
