@@ -24,7 +24,7 @@ from sqlalchemy import event
 
 from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings
-from hwnorm.sweep.storage import masked, reason
+from hwnorm.runs.storage import masked, reason
 from hwnorm.sweep.study import SETTINGS, Parameters, Range, Study, Value
 
 #: The attribute of a trial that was added with its result: Optuna's own number is another.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings, make_settings, option_name
-from hwnorm.sweep.storage import masked, shown
+from hwnorm.runs.storage import masked, shown
 from hwnorm.targets.target import load_target
 
 #: Name in a study file, which is the long option's -> field of RunSettings.
