@@ -11,11 +11,21 @@ from hwnorm.files import write_text
 from hwnorm.kernel.manifest import PackageManifest
 from hwnorm.runs.folder import RunFile
 from hwnorm.runs.products import PRODUCTS
+from hwnorm.runs.studies import FrontFile, PickedPoint, Result, StudyRecord
 from hwnorm.synth.package import Synthesis
 from hwnorm.verify.verdict import Verdict
 
-#: Of packages; a run's are in its declarations.
-OTHERS: tuple[type[Artefact], ...] = (RunFile, PackageManifest, Synthesis, Verdict)
+#: Of packages and studies; a run's are in its declarations.
+OTHERS: tuple[type[Artefact], ...] = (
+    RunFile,
+    PackageManifest,
+    Synthesis,
+    Verdict,
+    StudyRecord,
+    Result,
+    FrontFile,
+    PickedPoint,
+)
 
 if __name__ == "__main__":
     for model in (*OTHERS, *(product.model for product in PRODUCTS)):

@@ -132,7 +132,7 @@ def front_table(front: ParetoFront, first: int) -> Table:
 
 def _settings(rows: list[dict[str, Any]]) -> list[str]:
     """The columns that are settings, of all studies."""
-    from hwnorm.sweep.study import SETTINGS
+    from hwnorm.runs.studies import SETTINGS
 
     return list(dict.fromkeys(name for row in rows for name in row if name in SETTINGS))
 

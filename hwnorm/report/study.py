@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import read_artefact
 from hwnorm.progress import track
 from hwnorm.report.artefacts import Run, read_run
 from hwnorm.report.style import in_order
+from hwnorm.runs.studies import Row, StudyRecord, check_rows
 from hwnorm.search.front import non_dominated
 
 #: Where a study's storage may need a password, it is nobody's who reads the page.
 _PRIVATE = ("storage",)
-
-
-class Row(BaseModel):
-    """A trial's row (``docs/sweeps.md``); the settings that vary are what comes beside these fields."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    trial: int
-    state: Literal["complete", "failed"]
-    error: str | None
-    accuracy_name: str | None
-    accuracy_layernorm: float | None
-    accuracy_float: float | None
-    accuracy_bit_true: float | None
-    test_images: int | None
-    test_fingerprint: str | None
-    area: float | None
-    unit: str | None
-    lut: int | None
-    ff: int | None
-    dsp: int | None
-    bram: int | None
-    latency: int | None
-    fmax_mhz: float | None
-    kernels: int | None
-    folded: int | None
-    verified: bool | None
-    hwnorm_version: str
-    torch_version: str
-    seconds: float | None
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The settings that vary, in the order of the study file."""
-        return dict(self.model_extra or {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +88,10 @@ def read_study(path: Path) -> Study:
     folder = path.with_suffix("") if path.suffix == ".toml" else path
     if not (folder / "study.json").is_file():
         raise InputError(f"{folder}: no study (it has no study.json); `hwnorm sweep {folder}.toml` makes one")
-    data = read_artefact(folder / "study.json", "study")
+    told = StudyRecord.of_folder(folder).to_json()
     tables = {
-        name: {key: value for key, value in data[name].items() if key not in _PRIVATE}
+        name: {key: value for key, value in told[name].items() if key not in _PRIVATE}
         for name in ("study", "run", "axes")
-        if isinstance(data.get(name), dict)
     }
     rows = _rows(folder / "results.parquet")
     trials = [Trial(row, _run(folder, row)) for row in track(rows, "trials", len(rows))]
@@ -158,16 +119,7 @@ def _rows(path: Path) -> list[Row]:
         raise InputError(f"{path}: not there; `hwnorm sweep {path.parent}.toml` makes it") from None
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise InputError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
-    try:
-        return [Row.model_validate({name: _known(value) for name, value in row.items()}) for row in found]
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: column {first['loc'][0]}: {first['msg']} (docs/sweeps.md)") from None
-
-
-def _known(value: Any) -> Any:
-    """None for what is not a number."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return check_rows(found, path)
 
 
 def _run(folder: Path, row: Row) -> Run | None:

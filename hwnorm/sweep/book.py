@@ -25,7 +25,8 @@ from sqlalchemy import event
 from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings
 from hwnorm.runs.storage import masked, reason
-from hwnorm.sweep.study import SETTINGS, Parameters, Range, Study, Value
+from hwnorm.runs.studies import SETTINGS, Value
+from hwnorm.sweep.study import Parameters, Range, Study
 
 #: The attribute of a trial that was added with its result: Optuna's own number is another.
 NUMBER = "trial"

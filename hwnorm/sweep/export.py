@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest, write_artefact, write_text
+from hwnorm.files import digest, write_text
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.products import PRODUCTS, VERDICTS
+from hwnorm.runs.studies import SETTINGS, FrontFile, FrontHead, FrontPoint, PickedPoint, StudyRow
 from hwnorm.sweep.pareto import ParetoFront
-from hwnorm.sweep.study import SETTINGS
 from hwnorm.sweep.table import column_types, write_table
 
 #: What an emitted point takes along of its run folder.
@@ -50,17 +50,11 @@ def write_front(path: Path, found: Sequence[ParetoFront], form: Literal["csv", "
         write_text(path, text.getvalue())
     else:
         heads = [
-            {
-                "accuracy_name": front.accuracy_name,
-                "unit": front.unit,
-                "considered": front.considered,
-                "largest_area": front.largest_area,
-                "hypervolume": front.hypervolume,
-            }
+            FrontHead.model_validate({name: getattr(front, name) for name in FrontHead.model_fields})
             for front in found
         ]
-        body = {"fronts": heads, "points": plain}
-        write_artefact(path, "pareto", None, {}, body)
+        points = [FrontPoint.model_validate(row) for row in plain]
+        FrontFile(fronts=tuple(heads), points=tuple(points)).write(path, None, {})
 
 
 def emit_point(row: dict[str, Any], folder: Path) -> int:
@@ -105,8 +99,9 @@ def emit_point(row: dict[str, Any], folder: Path) -> int:
             if path.is_file()
         }
         told = {name: value for name, value in row.items() if name != "folder"}
-        body = {"row": told, "kernels": [verdict.top for verdict in verdicts], "files": files}
-        write_artefact(beside / "manifest.json", "point", None, {"trial": digest(told)}, body)
+        kernels = tuple(verdict.top for verdict in verdicts)
+        point = PickedPoint(row=StudyRow.model_validate(told), kernels=kernels, files=files)
+        point.write(beside / "manifest.json", None, {"trial": digest(told)})
         os.rename(beside, folder)  # an empty folder there gives way
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import body, read_artefact, write_artefact
-from hwnorm.sweep.study import Axes, Parameters, Study, grid, parse_study
-from hwnorm.sweep.trial import read_row
+from hwnorm.runs.storage import masked
+from hwnorm.runs.studies import StudyAxes, StudyRecord, read_row
+from hwnorm.sweep.study import Parameters, Study, grid
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def locked(study: Study) -> Iterator[None]:
         yield
 
 
-def begin(study: Study) -> tuple[bool, list[Axes]]:
+def begin(study: Study) -> tuple[bool, list[StudyAxes]]:
     """Write ``study.json``, or hold it against the study file that is to go on.
 
     Returns:
@@ -48,28 +48,29 @@ def begin(study: Study) -> tuple[bool, list[Axes]]:
     """
     path = study.folder / "study.json"
     if not path.is_file():
-        _write(study, [])
-        return True, [study.file.axes]
-    data = body(read_artefact(path, "study"))
-    before = data.pop("earlier_axes", [])
-    old = parse_study(data, path)
-    earlier = [parse_study(data | {"axes": axes}, path).axes for axes in before]
-    for name, field in (("sampler", "sampler"), ("seed", "seed"), ("storage", "told_storage")):
-        _same(study, f"study.{name}", getattr(old.study, field), getattr(study.file.study, field))
-    for name in old.run.keys() | study.file.run.keys():
-        _same(study, f"run.{name}", old.run.get(name), study.file.run.get(name))
-    _same(study, "axes", sorted(old.axes), sorted(study.file.axes))
+        record = study.file.record()
+        _write(study, record)
+        return True, [record.axes]
+    old = StudyRecord.of_folder(study.folder)
+    now = study.file.record(old.earlier_axes)
+    for name in ("sampler", "seed"):
+        _same(study, f"study.{name}", getattr(old.study, name), getattr(now.study, name))
+    was, url = old.study.storage, now.study.storage
+    _same(study, "study.storage", None if was is None else masked(was), url)
+    for name in old.run.keys() | now.run.keys():
+        _same(study, f"run.{name}", old.run.get(name), now.run.get(name))
+    _same(study, "axes", sorted(old.axes), sorted(now.axes))
     for name, values in old.axes.items():
-        now = study.file.axes[name]
-        if isinstance(values, list) and isinstance(now, list) and old.study.sampler == "grid":
-            _same(study, f"axes.{name}", values, [v for v in values if v in now])
+        today = now.axes[name]
+        if isinstance(values, list) and isinstance(today, list) and old.study.sampler == "grid":
+            _same(study, f"axes.{name}", values, [v for v in values if v in today])
         else:
-            _same(study, f"axes.{name}", values, now)
-    if old.axes != study.file.axes:
-        earlier.append(old.axes)
-    if old.model_dump(mode="json") != study.file.told():
-        _write(study, earlier)
-    return False, [*earlier, study.file.axes]
+            _same(study, f"axes.{name}", values, today)
+    if old.axes != now.axes:
+        now = study.file.record([*old.earlier_axes, old.axes])
+    if old != now:
+        _write(study, now)
+    return False, [*now.earlier_axes, now.axes]
 
 
 def _same(study: Study, key: str, old: Any, new: Any) -> None:
@@ -80,15 +81,11 @@ def _same(study: Study, key: str, old: Any, new: Any) -> None:
         )
 
 
-def _write(study: Study, earlier: list[Axes]) -> None:
-    dumped = study.file.told()
-    if earlier:
-        files = [study.file.model_copy(update={"axes": axes}) for axes in earlier]
-        dumped["earlier_axes"] = [file.model_dump(mode="json")["axes"] for file in files]
-    write_artefact(study.folder / "study.json", "study", study.file.study.seed, {}, dumped)
+def _write(study: Study, record: StudyRecord) -> None:
+    record.write(study.folder / "study.json", study.file.study.seed, {})
 
 
-def numbered(history: list[Axes]) -> list[Parameters]:
+def numbered(history: list[StudyAxes]) -> list[Parameters]:
     """A grid's trials by number: those of the first axes, then what later ones added."""
     found: dict[str, Parameters] = {}
     for axes in history:

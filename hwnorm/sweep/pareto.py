@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnorm.errors import InputError
+from hwnorm.runs.studies import check_rows
 from hwnorm.search.front import hypervolume, non_dominated
 from hwnorm.sweep.table import read_table
 
@@ -101,7 +102,7 @@ def study_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
         paths: study files, or the folders beside them.
 
     Raises:
-        InputError: one has no table, or two are called alike.
+        InputError: one has no table or a damaged one, or two are called alike.
     """
     found = []
     folders = [path.with_suffix("") if path.suffix == ".toml" else path for path in paths]
@@ -110,7 +111,9 @@ def study_rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
         if names.count(name) > 1:
             raise InputError(f"study {name!r}: named twice; each study once was expected")
     for name, folder in zip(names, folders, strict=True):
-        for row in read_table(folder / "results.parquet"):
+        rows = read_table(folder / "results.parquet")
+        check_rows(rows, folder / "results.parquet")
+        for row in rows:
             at = folder / "trials" / f"{row['trial']:04d}"
             found.append({"study": name} | row | {"folder": at})
     return found

@@ -6,25 +6,22 @@ import difflib
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwnorm.errors import InputError
-from hwnorm.runs.settings import RunSettings, make_settings, option_name
+from hwnorm.runs.settings import RunSettings, make_settings
 from hwnorm.runs.storage import masked, shown
+from hwnorm.runs.studies import SETTINGS, StudyAxes, StudyHead, StudyRange, StudyRecord, Value
 from hwnorm.targets.target import load_target
 
-#: Name in a study file, which is the long option's -> field of RunSettings.
-SETTINGS = {option_name(field)[2:].replace("-", "_"): field for field in RunSettings.model_fields}
 #: Settings that are paths; in a study file they are relative to it.
 PATHS = ("weights", "data", "warm_start")
 
-#: A value of an axis: of the setting that it is named after, or a table of settings that vary together.
-Value: TypeAlias = bool | int | float | str | dict[str, bool | int | float | str]
 #: What one trial has of each axis.
 Parameters: TypeAlias = Mapping[str, Value]
 
@@ -33,40 +30,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
-class Head(_Strict):
+class Head(StudyHead):
     """How the study goes over its axes."""
 
     sampler: Literal["grid", "random", "nsga2", "tpe"] = "grid"
     trials: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
-    #: It may hold a password: :attr:`told_storage` is what may be shown and written.
+    #: It may hold a password: what may be shown and written is in :meth:`StudyFile.record`.
     storage: str | None = Field(None, repr=False)
 
-    @property
-    def told_storage(self) -> str | None:
-        """The address of the storage, masked."""
-        return None if self.storage is None else masked(self.storage)
 
-    @model_validator(mode="after")
-    def _trials(self) -> Self:
-        if (self.sampler == "grid") != (self.trials is None):
-            wants = "a grid has as many as there are combinations" if self.trials else "a sampler needs them"
-            raise ValueError(f"trials is {self.trials} with the sampler {self.sampler!r}; {wants}")
-        return self
-
-
-class Range(_Strict):
+class Range(StudyRange):
     """Numbers from ``low`` to ``high``, for a sampler."""
 
-    low: int | float
-    high: int | float
     log: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(f"low {self.low}, high {self.high}: low must be the lower, above 0 with log")
-        return self
 
 
 #: What is varied: a list of values, or for a sampler a range.
@@ -80,11 +57,13 @@ class StudyFile(_Strict):
     run: dict[str, bool | int | float | str] = {}
     axes: Axes = Field(min_length=1)
 
-    def told(self) -> dict[str, Any]:
-        """As plain JSON types, for a file: the storage's address is masked."""
-        found = self.model_dump(mode="json")
-        found["study"]["storage"] = self.study.told_storage
-        return found
+    def record(self, earlier: Sequence[StudyAxes] = ()) -> StudyRecord:
+        """What ``study.json`` tells: the storage's address is masked."""
+        told = self.model_dump(mode="json")
+        if self.study.storage is not None:
+            told["study"]["storage"] = masked(self.study.storage)
+        record = StudyRecord.model_validate(told)
+        return record.model_copy(update={"earlier_axes": list(earlier)})
 
 
 @dataclass(frozen=True)
@@ -159,7 +138,7 @@ class Study:
         return found
 
 
-def grid(axes: Axes) -> Iterator[dict[str, Value]]:
+def grid(axes: Mapping[str, list[Value] | StudyRange]) -> Iterator[dict[str, Value]]:
     """Every combination of a grid's values, the last axis fastest."""
     for values in itertools.product(*(v for v in axes.values() if isinstance(v, list))):
         yield dict(zip(axes, values, strict=True))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
-from hwnorm.runs.settings import RunSettings
-from hwnorm.sweep.study import SETTINGS
-from hwnorm.sweep.trial import MEASURED
+from hwnorm.runs.studies import MEASURED, setting_type
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,14 +34,7 @@ def column_types(settings: Sequence[str]) -> dict[str, type]:
     """Columns of the table and their types; ``settings`` are the axes' (docs/sweeps.md)."""
     first = {"trial": int, "state": str, "error": str}
     last = {"hwnorm_version": str, "torch_version": str, "seconds": float}
-    return first | {name: _type(name) for name in settings} | MEASURED | last
-
-
-def _type(setting: str) -> type:
-    """The type of a setting's column."""
-    annotation = RunSettings.model_fields[SETTINGS[setting]].annotation
-    members = get_args(annotation) or (annotation,)
-    return next((kind for kind in (bool, int, float) if kind in members), str)
+    return first | {name: setting_type(name) for name in settings} | MEASURED | last
 
 
 def table(rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> pyarrow.Table:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from hwnorm.artefact import first_fault
 from hwnorm.errors import InputError
-from hwnorm.files import digest, read_artefact, write_artefact, write_text
+from hwnorm.files import digest, write_text
 from hwnorm.progress import err
 from hwnorm.runs.settings import RunSettings
-from hwnorm.version import VERSION
+from hwnorm.runs.studies import MEASURED, Result, read_row
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,27 +28,6 @@ if TYPE_CHECKING:
 
 #: Makes a run in a folder and returns what :data:`MEASURED` names; the store is the study's.
 RunTrial = Callable[[Path, RunSettings, Path], dict[str, Any]]
-
-#: Columns of what a trial measured, and their types.
-MEASURED: dict[str, type] = {
-    "accuracy_name": str,
-    "accuracy_layernorm": float,
-    "accuracy_float": float,
-    "accuracy_bit_true": float,
-    "test_images": int,
-    "test_fingerprint": str,
-    "area": float,
-    "unit": str,
-    "lut": int,
-    "ff": int,
-    "dsp": int,
-    "bram": int,
-    "latency": int,
-    "fmax_mhz": float,
-    "kernels": int,
-    "folded": int,
-    "verified": bool,
-}
 
 
 @dataclass(frozen=True)
@@ -76,6 +58,7 @@ def perform(trial: Trial, run_trial: RunTrial) -> dict[str, Any]:
         started = time.monotonic()
         try:
             measured = run_trial(trial.folder, trial.settings, trial.store)
+            _result(trial, measured, None, 0.0)
         except Exception as error:
             told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             write_text(trial.folder / "error.txt", traceback.format_exc())
@@ -88,30 +71,26 @@ def finish(
     trial: Trial, measured: dict[str, Any] | None, error: str | None, seconds: float
 ) -> dict[str, Any]:
     """Write ``result.json``, with which a trial has finished; its row."""
+    result = _result(trial, measured, error, seconds)
+    made_from = {"settings": digest(trial.settings.model_dump(mode="json"))}
+    result.write(trial.result, trial.settings.seed, made_from)
+    return read_row(trial.result)
+
+
+def _result(trial: Trial, measured: dict[str, Any] | None, error: str | None, seconds: float) -> Result:
     row = {
         "trial": trial.number,
         "state": "complete" if measured is not None else "failed",
         "error": error,
         **trial.columns,
         **{name: (measured or {}).get(name) for name in MEASURED},
-        "hwnorm_version": VERSION,
         "torch_version": importlib.metadata.version("torch"),
         "seconds": round(seconds, 3),
     }
-    made_from = {"settings": digest(trial.settings.model_dump(mode="json"))}
-    write_artefact(trial.result, "result", trial.settings.seed, made_from, row)
-    return row
-
-
-def read_row(path: Path) -> dict[str, Any]:
-    """The row in a ``result.json``.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    data = read_artefact(path, "result")
-    # Of the head's fields two are columns as well.
-    return {name: value for name, value in data.items() if name not in ("kind", "schema", "made_from")}
+    try:
+        return Result.model_validate(row)
+    except ValidationError as wrong:
+        raise InputError(f"what was measured, {first_fault(wrong)}") from None
 
 
 #: The network of the last trial of this process, and what it is made from.
@@ -166,7 +145,7 @@ def run_pipeline(folder: Path, settings: RunSettings, store: Path) -> dict[str, 
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """What a finished run says, as the columns :data:`MEASURED`.
+    """What a finished run says, as the columns :data:`hwnorm.runs.studies.MEASURED`.
 
     Area, LUTs, flip-flops, DSP blocks and memories are the cost model's for all lanes of all kernels, without
     the stream wrapper; latency and clock those of the slowest kernel, None where nothing is built.

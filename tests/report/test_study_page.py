@@ -297,5 +297,5 @@ def test_a_table_of_other_columns_is_refused(study: Path) -> None:
     row = row_of(0, 90.0, 8, True)
     del row["area"]
     write_table(study / "results.parquet", [row])
-    with pytest.raises(InputError, match=r"results\.parquet: column area: Field required"):
+    with pytest.raises(InputError, match=r"results\.parquet: column area: missing"):
         write_study_report(study)

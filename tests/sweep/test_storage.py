@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from synthetic_trials import quick, write_study
 
 from hwnorm.errors import InputError
-from hwnorm.sweep.folder import begin
 from hwnorm.runs.storage import HIDDEN, masked, reason
+from hwnorm.sweep.folder import begin
 from hwnorm.sweep.study import read_study
 from hwnorm.sweep.sweep import sweep
 

@@ -9,7 +9,8 @@ from synthetic_trials import GRID, write_study
 
 from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings
-from hwnorm.sweep.study import SETTINGS, grid, read_study
+from hwnorm.runs.studies import SETTINGS
+from hwnorm.sweep.study import grid, read_study
 
 HEAD = "[axes]\ninput_bits = [8, 10]\n"
 
