@@ -153,9 +153,9 @@ def test_a_file_that_is_no_failure_is_named(tmp_path):
         run.replay_file(path)
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_random_expressions_pass(tmp_path, count):
+@pytest.mark.slow
+def test_random_expressions_pass(tmp_path):
     """The law: whatever the expression, datapath = oracle = Verilog = HLS, within the certificate."""
-    summary = run.fuzz(count, 1, 1, tmp_path)
+    summary = run.fuzz(200, 1, 1, tmp_path)
     assert summary.failed == {}
-    assert summary.passed >= 0.75 * count
+    assert summary.passed >= 150

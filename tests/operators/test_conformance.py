@@ -31,6 +31,7 @@ def test_steps_without_a_gradient_are_caught(monkeypatch):
         CHECKS["gradient"]("rom")
 
 
+@pytest.mark.slow
 def test_every_rendering_is_bit_exact():
     """Verilog and HLS of all operators, in one simulation."""
     check_renderings(sorted(registry()))
