@@ -73,9 +73,10 @@ class IntegerOperation(ABC):
         if self.format.width > _CODE_BITS:
             yield f"codes of {self.format.width} bits; at most {_CODE_BITS} can be"
 
-    def _put(self, values: npt.NDArray[np.int64]) -> Codes:
-        """Saturated."""
-        return np.clip(values, self.format.min_code, self.format.max_code).astype(np.int32)
+    def _rescaled(self, values: npt.NDArray[np.int64], shift: int) -> Codes:
+        """Divided by 2^shift, rounded half up and saturated."""
+        rounded = (values + ((1 << shift) >> 1)) >> shift
+        return np.asarray(np.clip(rounded, self.format.min_code, self.format.max_code), dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +191,7 @@ class IntegerLinear(IntegerOperation):
                 stream = np.repeat(stream, len(total), axis=0)
             stream[:, self.first :] += total
             total = stream
-        return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
+        return self._rescaled(total, self.shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +266,7 @@ class IntegerAffine(IntegerOperation):
 
     def __call__(self, *codes: Codes) -> Codes:
         total = codes[0].astype(np.int64) * self.multiplier + self.bias
-        return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
+        return self._rescaled(total, self.shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +290,7 @@ class IntegerScores(IntegerOperation):
     def __call__(self, *codes: Codes) -> Codes:
         q, k = (split_heads(c, self.heads).astype(np.float64) for c in codes)
         total = _product(q, k.transpose(0, 1, 3, 2)).astype(np.int64)
-        return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
+        return self._rescaled(total, self.shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,7 +350,7 @@ class IntegerContext(IntegerOperation):
         total = _product(*factors).astype(np.int64)
         sums = p.sum(-1, dtype=np.int64, keepdims=True)
         total *= ((1 << self.digits) + sums // 2) // sums
-        found = self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
+        found = self._rescaled(total, self.shift)
         return found.transpose(0, 2, 1, 3).reshape(v.shape)
 
 
@@ -375,7 +376,7 @@ class IntegerPool(IntegerOperation):
 
     def __call__(self, *codes: Codes) -> Codes:
         total = codes[0][:, self.first : self.end].sum(1, dtype=np.int64, keepdims=True) * self.multiplier
-        return self._put((total + ((1 << self.shift) >> 1)) >> self.shift)
+        return self._rescaled(total, self.shift)
 
 
 def split_heads(x: Codes, heads: int) -> Codes:
