@@ -44,8 +44,8 @@ def main() -> None:
     inputs = Inputs(run.settings)
     parts = list(load_images(options.data, "test", inputs.model).batches(200))
     images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    before = networks(run, inputs).before
-    wanted = logits(before, images)
+    at = networks(run, inputs)
+    wanted = logits(at.before, images)
     right = wanted.argmax(1) == labels
     original = logits(inputs.model, images).argmax(1) == labels
     out.print(
@@ -57,7 +57,7 @@ def main() -> None:
         changed = {"ratio8": ratio8, "per_layer": per_layer, "activation_bits": bits}
         run.settings = run.settings.model_copy(update=changed)
         began = time.perf_counter()
-        found = make(run, inputs)
+        found = make(run, inputs, at)
         seconds = time.perf_counter() - began
         codes = evaluate_cpp(found.network, images.numpy())
         got = torch.from_numpy(found.network.output.to_float(codes))

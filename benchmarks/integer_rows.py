@@ -92,7 +92,8 @@ def main() -> None:
     inputs = Inputs(run.settings)
     parts = list(load_images(options.data, "test", inputs.model).batches(200))
     images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    wanted = logits(networks(run, inputs).before, images).log_softmax(1)
+    at = networks(run, inputs)
+    wanted = logits(at.before, images).log_softmax(1)
     cases = [("ours", False, ours()), ("the same share of each layer", True, ours())]
     cases += [(f"random rows, seed {seed}", False, random_rows(seed)) for seed in range(options.seeds)]
     cases += [("nearest codes", False, nearest_codes()), ("GPTQ alone", False, gptq_alone())]
@@ -100,7 +101,7 @@ def main() -> None:
     for name, per_layer, changed in cases:
         run.settings = run.settings.model_copy(update={"per_layer": per_layer})
         with changed:
-            found = make(run, inputs).network
+            found = make(run, inputs, at).network
         got = torch.from_numpy(found.output.to_float(evaluate_cpp(found, images.numpy()))).log_softmax(1)
         each = (wanted.exp() * (wanted - got)).sum(1)
         half = Z95 * float(each.std()) / len(each) ** 0.5

@@ -57,12 +57,11 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
     codes = run.path / CODES
     if run.has(INTEGER, made_from, beside=(codes,)) and run.stale(INTEGER) is None:
         return
-    model, tests = inputs.model, inputs.test_images
+    model, tests, at = inputs.model, inputs.test_images, networks(run, inputs)
     with progress_bar() as bar:
         task = bar.add_task("quantize", total=None)
-        found = make(run, inputs, lambda done, total: bar.update(task, completed=done, total=total))
+        found = make(run, inputs, at, lambda done, total: bar.update(task, completed=done, total=total))
     classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
-    at = networks(run, inputs)
     exact = {name: FixedPointFunction(path) for name, path in at.datapaths.items()}
     compared = {
         "layernorm": model,
@@ -159,17 +158,18 @@ def networks(run: RunFolder, inputs: Inputs) -> Networks:
 
 
 def make(
-    run: RunFolder, inputs: Inputs, step: Callable[[int, int], None] = lambda done, total: None
+    run: RunFolder, inputs: Inputs, at: Networks, step: Callable[[int, int], None] = lambda done, total: None
 ) -> Quantized:
     """The integers of a run's network; writes nothing.
 
     Args:
+        at: the run's :func:`networks`.
         step: is called after each linear layer with how many are done, and of how many.
 
     Raises:
         InputError: as :func:`quantize`.
     """
-    s, model, at = run.settings, inputs.model, networks(run, inputs)
+    s, model = run.settings, inputs.model
     graph, teacher = read_graph(at.student), read_graph(at.before)
     config = input_config(model)
     pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
