@@ -6,6 +6,7 @@ are computed for some images at a time: the images are the first axis.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -158,16 +159,17 @@ class Scores(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Operation):
-    """Over the last axis."""
+    """Over the last axis: powers of ``base`` over their sum."""
 
     x: str
+    base: float = math.e
 
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.x,)
 
     def __call__(self, *values: Tensor) -> Tensor:
-        return values[0].softmax(-1)
+        return (values[0] * math.log(self.base)).softmax(-1)
 
 
 @dataclass(frozen=True, eq=False)

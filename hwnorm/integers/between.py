@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import IMAGES, Graph
-from hwnorm.graph.operations import Function, Linear, Operation, Softmax
+from hwnorm.graph.operations import Function, Linear, Operation
 from hwnorm.integers.formats import quantized
 
 
@@ -49,8 +48,7 @@ class Rounded(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         values = {IMAGES: images}
         for op in self.operations:
-            reads = [values[name] for name in op.reads]
-            found = op(reads[0] * math.log(2)) if isinstance(op, Softmax) else op(*reads)
+            found = op(*(values[name] for name in op.reads))
             fmt = self.formats.get(op.out)
             values[op.out] = found if fmt is None else quantized(found, fmt)
         return values[self.operations[-1].out].flatten(1)

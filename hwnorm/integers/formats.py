@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import Graph
-from hwnorm.integers.prepare import powers_of_two
 
 #: Formats that are tried for a tensor: from the one that holds all its values to those that are so many bits
 #: finer and cut the largest off.
@@ -64,7 +63,7 @@ def find_formats(
     reach: dict[str, float] = {}
     with torch.no_grad():
         for part in parts:
-            for name, value in powers_of_two(graph, part).items():
+            for name, value in graph.trace(part).items():
                 reach[name] = max(reach.get(name, 0.0), float(value.abs().max()))
     tried = {name: _candidates(width, reach[name]) for name, width in widths.items()}
     moves: dict[str, list[Tensor]] = {name: [] for name in tried}
@@ -73,7 +72,7 @@ def find_formats(
     count = 0
     for part in parts:
         with torch.enable_grad():
-            values = powers_of_two(graph, part.clone().requires_grad_())
+            values = graph.trace(part.clone().requires_grad_())
             output = values[graph.output].flatten(1)
             names = [*tried, *linears]
             for direction in directions(output.detach()):

@@ -73,17 +73,10 @@ def prepare(graph: Graph, images: Tensor) -> Prepared:
                 changed[op.v] = _scaled(v, own)
                 changed[behind.out] = replace(behind, weight=behind.weight / own)
                 gains[op.v] = gains[op.out] = own
+        elif isinstance(op, Softmax):
+            changed[op.out] = replace(op, base=2.0)
     operations = [changed.get(op.out, op) for op in graph.operations]
     return Prepared(Graph(tuple(_with_identities(operations))), gains)
-
-
-def powers_of_two(graph: Graph, images: Tensor) -> dict[str, Tensor]:
-    """As :meth:`Graph.trace`, of a prepared graph: its softmax to the base of two."""
-    values = {"images": images}
-    for op in graph.operations:
-        reads = [values[name] for name in op.reads]
-        values[op.out] = op(reads[0] * math.log(2)) if isinstance(op, Softmax) else op(*reads)
-    return values
 
 
 def streams(operations: Sequence[Operation]) -> set[str]:

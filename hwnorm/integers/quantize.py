@@ -50,7 +50,7 @@ from hwnorm.integers.operations import (
     IntegerScores,
     Table,
 )
-from hwnorm.integers.prepare import Prepared, powers_of_two, prepare, streams
+from hwnorm.integers.prepare import Prepared, prepare, streams
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
@@ -144,9 +144,9 @@ def quantize(
         looked_at: so many of them decide formats and bits.
         step: is called after each linear layer.
     """
-    prepared = prepare(source.graph, images[:looked_at])
-    widths = _widths(prepared.graph, recipe, source.datapaths)
     some = images[:looked_at]
+    prepared = prepare(source.graph, some)
+    widths = _widths(prepared.graph, recipe, source.datapaths)
     findings = find_formats(prepared.graph, some, widths, source.directions, source.loss_of)
     builder = _Builder(source, prepared, pixels, recipe, findings, target, clock_mhz)
     builder.choose_rows(some)
@@ -247,7 +247,7 @@ class _Builder:
         """The Gram matrix of what each linear layer reads, a token's mean taken off."""
         sums: dict[str, Sums] = {}
         for part in torch.split(images, _TOGETHER):
-            values = powers_of_two(self.graph, part)
+            values = self.graph.trace(part)
             for op in self.graph.linears:
                 x = values[op.x]
                 found = sums.setdefault(op.out, Sums(x.shape[-1] + 1, 1, x.device))
@@ -267,7 +267,7 @@ class _Builder:
         teacher = _Teacher(self.source.teacher, images)
         left: dict[str, float] = {}
         waiting: list[IntegerOperation] = []
-        for op, ended in self.graph.steps():
+        for op in self.graph.operations:
             if isinstance(op, Linear):
                 self._carry(waiting, student)
                 waiting = []
@@ -282,7 +282,6 @@ class _Builder:
                 new = self._operation(op)
                 self._make(new)
                 waiting.append(new)
-            del ended
         return left
 
     def _make(self, op: IntegerOperation) -> None:
@@ -315,11 +314,7 @@ class _Builder:
 
     def _is_read_later(self, name: str, made: set[str]) -> bool:
         """Whether an operation of the graph that is not made yet reads a tensor."""
-        for reader in self.graph.consumers(name):
-            if reader.out in made:
-                continue
-            return True
-        return False
+        return any(reader.out not in made for reader in self.graph.consumers(name))
 
     def _operation(self, op: Operation) -> IntegerOperation:
         formats = self.formats

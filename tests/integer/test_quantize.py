@@ -17,7 +17,7 @@ from hwnorm.graph.read import read_graph
 from hwnorm.integers.formats import quantized
 from hwnorm.integers.network import Pixels
 from hwnorm.integers.operations import IntegerLinear
-from hwnorm.integers.prepare import powers_of_two, prepare
+from hwnorm.integers.prepare import prepare
 from hwnorm.integers.quantize import Quantized
 from hwnorm.integers.stored import StoredNetwork, network_of, records
 from hwnorm.network.norms import first_tensor
@@ -78,7 +78,7 @@ def test_every_tensor_is_near_what_it_stands_for(model, images, wide):
     """Codes times their step, beside the prepared graph in real numbers."""
     some = images[:20]
     with torch.no_grad():
-        real = powers_of_two(wide.prepared.graph, some)
+        real = wide.prepared.graph.trace(some)
     codes = wide.network.trace(some.numpy())
     formats = wide.network.formats
     compared = 0
@@ -97,13 +97,13 @@ def test_preparing_changes_nothing(model, images):
     graph = read_graph(model)
     prepared = prepare(graph, images[:50])
     assert prepared.gains
-    wanted, found = graph(images), powers_of_two(prepared.graph, images)[graph.output].flatten(1)
+    wanted, found = graph(images), prepared.graph(images)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_channels_of_the_context_have_one_range(model, images):
     prepared = prepare(read_graph(model), images)
-    context = powers_of_two(prepared.graph, images)["blocks.1.attn.context"]
+    context = prepared.graph.trace(images)["blocks.1.attn.context"]
     ranges = context.abs().flatten(0, 1).quantile(1 - 1e-3, dim=0)
     torch.testing.assert_close(ranges, torch.ones_like(ranges), rtol=0.05, atol=0)
 
