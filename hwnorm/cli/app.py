@@ -55,12 +55,14 @@ def run(
 ) -> None:
     """The main job: a trained transformer in, verified RTL and a report out. Goes on where it stopped."""
     from hwnorm.api import run as run_all
-    from hwnorm.stages.tables import accuracy_table, kernel_table, print_wide
+    from hwnorm.stages.tables import accuracy_table, integer_table, kernel_table, print_wide
 
     found = run_all(out_folder, jobs=jobs, cluster=cluster, force=force, **values)
     print_wide(kernel_table(found.choice.layers, found.verdicts))
     out.print("LUT, FF and DSP are the cost model's, without the stream wrapper.", style="dim")
     print_wide(accuracy_table(found.realigned))
+    if found.integer is not None:
+        print_wide(integer_table(found.integer))
     for verdict in found.verdicts:
         if not verdict.passed:
             path = found.folder / "packages" / verdict.top / "verdict.json"
@@ -180,6 +182,8 @@ def realign(
         if given:
             opened.write_settings()  # so that what lies there says what it was made with
         print_wide(accuracy_table(opened.read(REALIGNED)))
+        if opened.settings.finetuning_integers is not None:
+            out.print(f"Fine-tuning is through all integers: `hwnorm quantize {run_folder}`", soft_wrap=True)
 
 
 @app.command()
@@ -193,8 +197,13 @@ def quantize(
     activation_bits: Annotated[int | None, typer.Option(help="likewise")] = None,
     norms: Annotated[Norms | None, typer.Option(help="likewise")] = None,
     keep_norms: Annotated[str | None, typer.Option(help="likewise")] = None,
+    finetune: Annotated[Finetune | None, typer.Option(help="likewise")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="likewise")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="likewise")] = None,
+    hardware_in_loop: Annotated[bool | None, typer.Option(help="likewise")] = None,
 ) -> None:
     """Make integers of the whole network: row-wise 4 and 8-bit weights, a format a tensor; and measure."""
+    from hwnorm.realign.distributed import is_first
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import INTEGER
@@ -210,10 +219,16 @@ def quantize(
         "activation_bits": activation_bits,
         "norms": norms,
         "keep_norms": keep_norms,
+        "finetune": finetune,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "hardware_in_loop": hardware_in_loop,
     }
     given = {name: value for name, value in given.items() if value is not None}
     opened.settings = make_settings(**opened.settings.model_dump() | given)
     stage(opened, Inputs(opened.settings))
+    if not is_first():
+        return
     if given:
         opened.write_settings()
     found = opened.read(INTEGER)

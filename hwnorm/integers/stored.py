@@ -18,6 +18,7 @@ from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers import operations as ops
 from hwnorm.integers.network import IntegerNetwork, Pixels
+from hwnorm.realign.finetune import Epoch
 from hwnorm.realign.realigned import Counted, NetworkScores, Paired
 
 #: The file of the codes, beside the artefact.
@@ -28,6 +29,7 @@ STEPS = {
     "bit_true": "functions, re-aligned, bit-true",
     "weights": "weights quantized",
     "activations": "weights and activations quantized",
+    "closed_form": "all integers, before fine-tuning",
     "integer": "all integers",
 }
 #: Fields of operations that are arrays, and so in that file, as ``tensor/field``.
@@ -85,9 +87,10 @@ class LayerBits(Part):
 
 
 class StoredNetwork(Artefact):
-    """``operations`` are in order of execution; ``scores`` are by network, as ``realign.json`` has them.
+    """``operations`` are in order of execution; ``scores`` are by network (:data:`STEPS`).
 
-    ``weight_bits`` are of all weights, ``buffers`` the bytes of the largest tensors.
+    ``weight_bits`` are of all weights, ``buffers`` the bytes of the largest tensors. ``epochs`` are those of
+    fine-tuning; what ``layers`` have left is from before it.
     """
 
     KIND = "integer"
@@ -100,6 +103,7 @@ class StoredNetwork(Artefact):
     weight_bits: int
     buffers: dict[str, int]
     fit_images: int
+    epochs: tuple[Epoch, ...]
     test_images: int
     test_images_from: str
     test_fingerprint: str

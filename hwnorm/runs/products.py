@@ -150,7 +150,7 @@ INTEGER = Product(
         Source(CHOICE, lambda choice: functions_digest(choice.layers)),
         Source(REALIGNED, lambda realigned: realigned.seal),
     ),
-    settings=("quantizing",),
+    settings=("quantizing", "finetuning_integers"),
     needs=("model", "training_images", "test_images", "target"),
     beside=(CODES,),
     seal=codes_seal,

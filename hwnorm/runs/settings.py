@@ -14,7 +14,7 @@ from hwnorm.targets.target import Target, load_target
 
 
 class Finetune(StrEnum):
-    """The gradient stage of re-alignment, if any (:data:`hwnorm.realign.finetune.Method`)."""
+    """How the network is trained, if at all (:data:`hwnorm.realign.finetune.Method`)."""
 
     NONE = "none"
     A = "A"
@@ -88,7 +88,11 @@ class RunSettings(BaseModel):
     )
     epochs: int = Field(3, ge=1, description="of fine-tuning, at most")
     learning_rate: float = Field(2e-4, gt=0, description="of fine-tuning, at its highest")
-    hardware_in_loop: bool = Field(False, description="fine-tune through the bit-true functions")
+    hardware_in_loop: bool = Field(
+        False,
+        description="fine-tune through all integers; with --no-quantize through the bit-true functions alone",
+    )
+    quantize: bool = Field(True, description="make integers of the whole network")
     ratio8: float = Field(0.25, ge=0, le=1, description="share of the weights with 8 bits; the others have 4")
     per_layer: bool = Field(
         False, description="the same share of 8-bit rows in each layer, not where it helps the network most"
@@ -111,6 +115,19 @@ class RunSettings(BaseModel):
             raise ValueError("give --total-area or --max-loss, not both: each leaves the other free")
         return self
 
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self._trains_integers and self.finetune in (Finetune.A, Finetune.FEATURES):
+            raise ValueError(
+                f"option --finetune {self.finetune}: trains no network of integers; with --hardware-in-loop "
+                "give D or F, or --no-quantize"
+            )
+        return self
+
+    @property
+    def _trains_integers(self) -> bool:
+        return self.hardware_in_loop and self.quantize and self.finetune is not Finetune.NONE
+
     @property
     def searched(self) -> dict[str, object]:
         """What a layer's search depends on."""
@@ -128,11 +145,16 @@ class RunSettings(BaseModel):
 
     @property
     def finetuning(self) -> dict[str, object] | None:
-        """How the gradient stage trains; None without one."""
-        if self.finetune is Finetune.NONE:
-            return None
+        """How re-alignment's network is trained; None where it is not."""
+        trained = self.finetune is not Finetune.NONE and not self._trains_integers
         names = ("finetune", "epochs", "learning_rate", "hardware_in_loop", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} if trained else None
+
+    @property
+    def finetuning_integers(self) -> dict[str, object] | None:
+        """How the integer network is trained; None where it is not."""
+        names = ("finetune", "epochs", "learning_rate", "seed")
+        return {name: getattr(self, name) for name in names} if self._trains_integers else None
 
 
 def target_of(settings: RunSettings) -> Target:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,15 +28,19 @@ from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.integers.quantize import Quantized, Recipe, Source
 from hwnorm.integers.quantize import quantize as make_integers
 from hwnorm.integers.stored import CODES, LayerBits, StoredNetwork, network_of, records
+from hwnorm.integers.trainable import TrainableNetwork
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import functions_of, replace_norms, with_functions
 from hwnorm.network.sensitivity import WEIGHED, refit_weights
 from hwnorm.progress import progress_bar
+from hwnorm.realign.distributed import is_first
+from hwnorm.realign.finetune import Epoch
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import CHOICE, INTEGER, REALIGNED
 from hwnorm.runs.settings import Norms, patterns, target_of
+from hwnorm.stages.tuning import tuned
 
 #: So many tokens are fitted to at most: all of them are in memory.
 TOKENS = 131_072
@@ -47,7 +52,7 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
     """Write ``integer.json`` and ``integer.safetensors``.
 
     Measured on the test images: the original, the bit-true network before, the one with quantized weights
-    alone, with quantized activations too, and the one of integers.
+    alone, with quantized activations too, and the one of integers, before and after it was fine-tuned.
 
     Raises:
         InputError: no choice or re-alignment, or one that is stale; a network that no graph covers; a norm
@@ -57,34 +62,43 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
     codes = run.path / CODES
     if run.has(INTEGER, made_from, beside=(codes,)) and run.stale(INTEGER) is None:
         return
-    model, tests, at = inputs.model, inputs.test_images, networks(run, inputs)
+    s, model, tests, at = run.settings, inputs.model, inputs.test_images, networks(run, inputs)
     with progress_bar() as bar:
         task = bar.add_task("quantize", total=None)
         found = make(run, inputs, at, lambda done, total: bar.update(task, completed=done, total=total))
     classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
     exact = {name: FixedPointFunction(path) for name, path in at.datapaths.items()}
+    network = found.network
+    history: tuple[Epoch, ...] = ()
+    if s.finetuning_integers is not None:
+        network, history = _tuned(run, inputs, network)
     compared = {
         "layernorm": model,
         "bit_true": at.before,
         "weights": Rounded(found.prepared.graph, found.weights, {}, exact),
         "activations": Rounded(found.prepared.graph, found.weights, found.findings.formats, exact),
-        "integer": found.network.to_module(),
+        "integer": network.to_module(),
     }
+    if network is not found.network:
+        compared["closed_form"] = found.network.to_module()
     scores = evaluate(compared, model, tests, classes, progress="evaluate")
-    stored, arrays = records(found.network)
+    if not is_first():
+        return
+    stored, arrays = records(network)
     write_whole(codes, lambda beside: save_file(arrays, beside))
     run.write(
         INTEGER,
         StoredNetwork.model_validate(
             {
                 "seal": INTEGER.seal(run.path) if INTEGER.seal is not None else "",
-                "mean": found.network.pixels.mean,
-                "std": found.network.pixels.std,
+                "mean": network.pixels.mean,
+                "std": network.pixels.std,
                 "operations": stored,
                 "layers": _layers(found),
-                "weight_bits": weight_bits(found.network),
-                "buffers": _buffers(found.network, next(iter(tests.batches(1)))[0]),
+                "weight_bits": weight_bits(network),
+                "buffers": _buffers(network, next(iter(tests.batches(1)))[0]),
                 "fit_images": found.images,
+                "epochs": history,
                 "test_images": len(tests),
                 "test_images_from": tests.description,
                 "test_fingerprint": tests.fingerprint,
@@ -97,6 +111,19 @@ def quantize(run: RunFolder, inputs: Inputs) -> None:
         made_from,
         beside=(codes,),
     )
+    _checkpoint(run).unlink(missing_ok=True)
+
+
+def _tuned(
+    run: RunFolder, inputs: Inputs, network: IntegerNetwork
+) -> tuple[IntegerNetwork, tuple[Epoch, ...]]:
+    student = TrainableNetwork(network)
+    history = tuned(run.settings, inputs, student, {}, _checkpoint(run))
+    return student.to_integers(), tuple(history)
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    return run.path / "finetune_integers.pt"
 
 
 def integer_network(run: RunFolder) -> IntegerNetwork:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import nn
 
 from hwnorm.data.mirrored import MirroredImages
 from hwnorm.files import write_whole
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
 from hwnorm.network.replacement import functions_of, replace_norms, replaced, with_functions
-from hwnorm.progress import err
 from hwnorm.realign.closed_form import realign as refit
-from hwnorm.realign.distributed import is_first, processes
-from hwnorm.realign.finetune import Epoch, Recipe, finetune
+from hwnorm.realign.distributed import is_first
+from hwnorm.realign.finetune import Epoch
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import CHOICE, REALIGNED
 from hwnorm.runs.seals import weights_seal
+from hwnorm.runs.settings import Finetune, RunSettings
+from hwnorm.stages.tuning import tuned
 
 #: Images of at most this many pixels are also fitted to mirrored: there the teacher's
 #: activations are many for little work.
@@ -63,13 +63,14 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
         "bit_true": with_functions(student, integers),
     }
     history: list[Epoch] = []
-    if s.finetune != "none":
-        tuned = with_functions(student, integers if s.hardware_in_loop else functions)
-        history = _tuned(run, inputs, tuned)
+    if s.finetuning is not None:
+        trained = with_functions(student, integers if s.hardware_in_loop else functions)
+        sites = {site.name: site for site in find_norms(model)}
+        history = tuned(s, inputs, trained, {c.layer: sites[c.layer] for c in chosen}, _checkpoint(run))
         networks |= {"closed_form": student, "closed_form_bit_true": networks["bit_true"]}
         networks |= {
-            "realigned": with_functions(tuned, functions),
-            "bit_true": with_functions(tuned, integers),
+            "realigned": with_functions(trained, functions),
+            "bit_true": with_functions(trained, integers),
         }
     classes = int(getattr(model, "num_classes", 0)) if tests.labelled else 0
     scores = evaluate(networks, model, tests, classes, batch=BATCH if small else 32, progress="evaluate")
@@ -81,7 +82,7 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     write_whole(run.realigned_weights, lambda beside: save_file(weights, beside, told))
     found = Realigned.model_validate(
         {
-            "method": _method(s.finetune, s.epochs, s.hardware_in_loop),
+            "method": _method(s),
             "fit_images": len(fit_images) // fit_images.copies,
             "fit_images_from": fit_images.description,
             "test_images": len(tests),
@@ -102,42 +103,19 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     _checkpoint(run).unlink(missing_ok=True)
 
 
-def _tuned(run: RunFolder, inputs: Inputs, student: nn.Module) -> list[Epoch]:
-    """Fine-tune ``student`` in place, and leave it on the CPU."""
-    s = run.settings
-    recipe = Recipe(method=s.finetune, epochs=s.epochs, learning_rate=s.learning_rate, seed=s.seed)  # type: ignore[arg-type]
-    sites = {site.name: site for site in find_norms(inputs.model)}
-    names = [chosen.layer for chosen in run.read(CHOICE).layers]
-    with processes() as device:
-        if is_first():
-            err.print(f"fine-tune ({s.finetune}) on {device}", highlight=False)
-        try:
-            return finetune(
-                student.to(device),
-                inputs.model.to(device),
-                {name: sites[name] for name in names},
-                inputs.training_images,
-                recipe,
-                _checkpoint(run),
-            )
-        finally:
-            inputs.model.cpu()
-            student.cpu()
-
-
 def _checkpoint(run: RunFolder) -> Path:
     return run.path / "finetune.pt"
 
 
-def _method(finetuned: str, epochs: int, hardware_in_loop: bool) -> str:
+def _method(s: RunSettings) -> str:
     text = "closed form: linear layers refitted in sequence by ridge regression, no gradient step"
-    if finetuned == "none":
+    if s.finetuning is None:
         return text
     what = {
-        "A": "weight and bias at each norm by cross entropy",
-        "F": "all weights by cross entropy",
-        "D": "all weights by cross entropy and the teacher's logits",
-        "features": "all weights towards the teacher's features, without labels",
-    }[finetuned]
-    integers = ", through the bit-true functions" if hardware_in_loop else ""
-    return f"{text}; then at most {epochs} epochs of AdamW on {what}{integers}"
+        Finetune.A: "weight and bias at each norm by cross entropy",
+        Finetune.F: "all weights by cross entropy",
+        Finetune.D: "all weights by cross entropy and the teacher's logits",
+        Finetune.FEATURES: "all weights towards the teacher's features, without labels",
+    }[s.finetune]
+    integers = ", through the bit-true functions" if s.hardware_in_loop else ""
+    return f"{text}; then at most {s.epochs} epochs of AdamW on {what}{integers}"

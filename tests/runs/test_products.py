@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 from pathlib import Path
 
@@ -52,10 +53,7 @@ def test_every_stage_makes_something_and_everything_has_a_stage():
     firsts = [PRODUCTS.index(stage.writes[0]) for stage in STAGES]
     assert firsts == sorted(firsts)
     assert STAGES[-1].writes == (REPORT,)
-    assert {product.stage for product in PRODUCTS} - {stage.name for stage in STAGES} == {
-        "compare",
-        "quantize",
-    }
+    assert {product.stage for product in PRODUCTS} - {stage.name for stage in STAGES} == {"compare"}
 
 
 @pytest.mark.parametrize("product", PRODUCTS, ids=lambda product: product.kind)
@@ -79,7 +77,23 @@ def test_every_setting_decides_something():
     }
     # What is hashed by content: the model and its images, the target, and the functions of an earlier run.
     content = {"weights", "data", "image_size", "images", "target", "cost_weights", "warm_start"}
-    assert RunSettings.model_fields.keys() - named - grouped - content == set()
+    # Whether there is an artefact at all, and so which network is trained.
+    assert RunSettings.model_fields.keys() - named - grouped - content == {"quantize"}
+
+
+def test_one_network_is_trained():
+    """Without hardware in the loop re-alignment's; with it the integers', or re-alignment's without those."""
+    for in_loop, integers in itertools.product((False, True), repeat=2):
+        s = RunSettings(finetune="D", hardware_in_loop=in_loop, quantize=integers)
+        assert (s.finetuning is None, s.finetuning_integers is None) == (
+            (True, False) if in_loop and integers else (False, True)
+        )
+    s = RunSettings(hardware_in_loop=True)
+    assert s.finetuning is s.finetuning_integers is None
+    for method in ("A", "features"):
+        with pytest.raises(ValueError, match=f"--finetune {method}: .*give D or F, or --no-quantize"):
+            RunSettings(finetune=method, hardware_in_loop=True)
+        assert RunSettings(finetune=method, hardware_in_loop=True, quantize=False).finetuning is not None
 
 
 def test_schemas_are_those_of_the_models():

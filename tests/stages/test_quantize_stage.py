@@ -15,9 +15,10 @@ import hwnorm
 from hwnorm.cli import app
 from hwnorm.errors import InputError
 from hwnorm.integers.operations import IntegerFunction, IntegerNorm
+from hwnorm.realign.finetune import Epoch
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
-from hwnorm.runs.products import CHOICE
+from hwnorm.runs.products import CHOICE, REALIGNED
 from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import STAGES, Work
 
@@ -86,6 +87,37 @@ def test_a_norm_that_stays_is_the_rtls(folder, tmp_path):
     assert json.loads((copy / "run.json").read_text())["settings"]["keep_norms"] == "blocks.0.*"
 
 
+def test_integers_are_fine_tuned(folder, tmp_path, monkeypatch):
+    """Through the integers: re-alignment stays as it is, and what is stored is the trained network."""
+    # Of so few images an epoch is none the better: the worst one is kept, to see that it is.
+    monkeypatch.setattr(Epoch, "rank", property(lambda epoch: epoch.loss))
+    before = hwnorm.integer(folder)
+    copy = Path(shutil.copytree(folder, tmp_path / "tuned"))
+    trained = ["--finetune", "D", "--hardware-in-loop", "--epochs", "2", "--learning-rate", "1e-2"]
+    result = CliRunner().invoke(app, ["quantize", str(copy), *trained])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "all integers, before fine-tuning" in result.stdout
+    told = json.loads((copy / "integer.json").read_text())
+    assert len(told["epochs"]) == 3
+    assert not (copy / "finetune_integers.pt").exists()
+    network = hwnorm.integer(copy)
+    for old, new in zip(before.linears, network.linears, strict=True):
+        np.testing.assert_array_equal(old.bits, new.bits)
+    pairs = zip(before.linears, network.linears, strict=True)
+    assert any(not np.array_equal(old.weight, new.weight) for old, new in pairs)
+    tests = Inputs(RunFolder.open(copy).settings).test_images
+    right = sum(
+        int((network.evaluate(pixels.numpy()).argmax(1) == labels.numpy()).sum())
+        for pixels, labels in tests.batches(100)
+    )
+    assert told["scores"]["integer"]["top1"]["correct"] == right
+    assert (
+        told["scores"]["closed_form"]
+        == json.loads((folder / "integer.json").read_text())["scores"]["integer"]
+    )
+    assert RunFolder.open(copy).stale(REALIGNED) is None
+
+
 def test_all_norms_stay_for_the_control(folder, tmp_path):
     copy = Path(shutil.copytree(folder, tmp_path / "control"))
     result = CliRunner().invoke(app, ["quantize", str(copy), "--norms", "layernorm", "--ratio8", "1"])
@@ -126,6 +158,7 @@ def test_codes_of_another_network_are_refused(folder, tmp_path):
         (["--keep-norms", "blocks.9.*"], "--keep-norms: 'blocks.9.*' matches no norm; there are blocks.0"),
         (["--ratio8", "1.5"], "option --ratio8: 1.5;"),
         (["--activation-bits", "9"], "option --activation-bits: 9;"),
+        (["--finetune", "A", "--hardware-in-loop"], "option --finetune A: trains no network of integers"),
     ],
 )
 def test_bad_options_are_told(folder, options, said):
