@@ -34,6 +34,10 @@ AGREEMENT = 1e-5
 _PASSED = (nn.Identity, nn.Dropout)
 
 
+class NotCovered(InputError):
+    """A network of which there is no graph."""
+
+
 @torch.no_grad()
 def read_graph(model: nn.Module) -> Graph:
     """The operations of a vision transformer of timm in evaluation mode, checked by running both in float64.
@@ -44,7 +48,7 @@ def read_graph(model: nn.Module) -> Graph:
     Folded exactly: LayerScale into the layer before it, the scale of q k^T into q.
 
     Raises:
-        InputError: a module that the graph does not cover, by its name; or the graph's output is not the
+        NotCovered: a module that the graph does not cover, by its name; or the graph's output is not the
             module's.
     """
     graph = Graph(tuple(_Reader(model).read()))
@@ -55,7 +59,7 @@ def read_graph(model: nn.Module) -> Graph:
     doubles = Graph(tuple(reader.read()))
     wanted, found = first_tensor(exact(images)), doubles(images)
     if found.shape != wanted.shape:
-        raise InputError(
+        raise NotCovered(
             f"model: puts out {tuple(wanted.shape)}, its graph {tuple(found.shape)}; "
             "a vector an image is covered, no feature map"
         )
@@ -67,7 +71,7 @@ def read_graph(model: nn.Module) -> Graph:
         apart = [
             name for name in taps if not _difference(values[reader.places[name]], taps[name]) <= AGREEMENT
         ]
-        raise InputError(
+        raise NotCovered(
             f"module {apart[0] if apart else 'head'!r}: it, or what runs before it, computes something else "
             f"than its class says; a graph is covered whose output is the module's, this one's is off by "
             f"{error:.2g} of the largest value"
@@ -107,7 +111,7 @@ class _Reader:
         model = self.model
         self._is("", model, self.VisionTransformer)
         if model.training:
-            raise InputError("model: is in training mode; evaluation mode is what a graph is read in")
+            raise NotCovered("model: is in training mode; evaluation mode is what a graph is read in")
         self._embed()
         x = self.places["norm_pre"] = self._norm("norm_pre", "embed")
         for name, block in model.blocks.named_children():
@@ -260,7 +264,7 @@ class _Reader:
         if kind == "avg":
             first = 0 if model.pool_include_prefix else model.num_prefix_tokens
             return self._add(Pool("pool", x, first, tokens))
-        raise InputError(
+        raise NotCovered(
             f"model: pools its tokens by {kind or 'no'!r} pooling; by class token ('token') or mean ('avg') "
             "is covered"
         )
@@ -276,7 +280,7 @@ class _Reader:
 
     def _refuse(self, name: str, module: nn.Module, covered: str) -> NoReturn:
         place = f"module {name!r}" if name else "model"
-        raise InputError(f"{place}: is a {type(module).__name__}; a graph covers {covered}")
+        raise NotCovered(f"{place}: is a {type(module).__name__}; a graph covers {covered}")
 
 
 def _weights(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:

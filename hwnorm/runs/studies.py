@@ -19,8 +19,14 @@ from hwnorm.files import body, read_artefact
 from hwnorm.runs.settings import RunSettings, option_name
 from hwnorm.runs.storage import shown
 
+#: Fields of RunSettings that say how a network becomes integers: a trial measures none.
+_INTEGERS = ("quantize", "ratio8", "per_layer", "row_step", "activation_bits", "norms", "keep_norms")
 #: Name in a study file, which is the long option's -> field of RunSettings.
-SETTINGS = {option_name(field)[2:].replace("-", "_"): field for field in RunSettings.model_fields}
+SETTINGS = {
+    option_name(field)[2:].replace("-", "_"): field
+    for field in RunSettings.model_fields
+    if field not in _INTEGERS
+}
 
 #: A value of an axis: of the setting that it is named after, or a table of settings that vary together.
 Value: TypeAlias = bool | int | float | str | dict[str, bool | int | float | str]

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwnorm.graph.read import NotCovered
+from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice
+from hwnorm.progress import err
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
-from hwnorm.runs.products import CHOICE, PRODUCTS, REALIGNED, VERDICTS, Product
+from hwnorm.runs.products import CHOICE, INTEGER, PRODUCTS, REALIGNED, VERDICTS, Product
 from hwnorm.runs.settings import target_of
 from hwnorm.stages.capture import capture
 from hwnorm.stages.choose import choose
 from hwnorm.stages.emit import emit
+from hwnorm.stages.quantize import quantize
 from hwnorm.stages.realign import realign
 from hwnorm.stages.report import report
 from hwnorm.stages.search import search
@@ -45,12 +49,23 @@ class Stage:
         return tuple(product for product in PRODUCTS if product.stage == self.name)
 
 
+def _quantize(run: RunFolder, work: Work) -> None:
+    """Integers, unless the run leaves them out or its network has no graph: kernels need neither."""
+    if not run.settings.quantize:
+        return
+    try:
+        quantize(run, work.inputs)
+    except NotCovered as reason:
+        err.print(f"quantize: left out; {reason}", style="yellow", highlight=False, markup=False)
+
+
 #: In order. What a trial of a sweep does is all but the last.
 STAGES = (
     Stage("capture", lambda run, work: capture(run, work.inputs)),
     Stage("search", lambda run, work: search(run, work.jobs, work.cluster)),
     Stage("choose", lambda run, work: choose(run, work.inputs, work.jobs)),
     Stage("realign", lambda run, work: realign(run, work.inputs)),
+    Stage("quantize", _quantize),
     Stage("emit", lambda run, work: emit(run)),
     Stage("verify", lambda run, work: verify(run, work.jobs)),
     Stage("report", lambda run, work: report(run, work.jobs)),
@@ -66,6 +81,8 @@ class Finished:
     #: One a package; of a function that folds there is none.
     verdicts: tuple[Verdict, ...]
     realigned: Realigned
+    #: None where it was left out.
+    integer: StoredNetwork | None
 
     @property
     def report(self) -> Path:
@@ -103,4 +120,5 @@ def run_all(run: RunFolder, jobs: int, cluster: str | None = None) -> Finished:
     _ = work.inputs.test_images
     for stage in STAGES:
         stage.perform(run, work)
-    return Finished(run.path, run.read(CHOICE), run.read(VERDICTS).packages, run.read(REALIGNED))
+    integer = run.read(INTEGER) if run.settings.quantize and run.at(INTEGER).is_file() else None
+    return Finished(run.path, run.read(CHOICE), run.read(VERDICTS).packages, run.read(REALIGNED), integer)

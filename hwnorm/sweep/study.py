@@ -124,7 +124,7 @@ class Study:
                 values[field] = self.path.parent / str(values[field])
         if str(values.get("target", "")).endswith(".json"):
             values["target"] = str(self.path.parent / values["target"])
-        return make_settings(**values)
+        return make_settings(**values, quantize=False)
 
     def row(self, parameters: Parameters) -> dict[str, Any]:
         """The columns of a trial's settings; paths as the file has them."""
