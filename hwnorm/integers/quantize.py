@@ -62,6 +62,8 @@ STREAM_BITS, SCORE_BITS, PRE_BITS = 16, 12, 12
 PROBABILITY = FixedFormat(8, 7)
 #: A stream is given so much more room than the calibration images take.
 HEADROOM = 1.1
+#: How far the share of 8-bit weights may be from the one that is asked for.
+RATIO_WITHIN = 0.1
 #: Images that are worked on together.
 _TOGETHER = 50
 
@@ -228,7 +230,10 @@ class _Builder:
                 lost.append(rows.errors(weight, gram, rows.rounded(weight, gram, scale, bits), scale))
             gain = (lost[0] - lost[1]) * self.findings.rows[op.out].double().numpy()
             orders[op.out] = np.argsort(-gain, kind="stable")
-            gains.append(np.maximum(gain[orders[op.out]], 0.0))
+            gains.append(gain[orders[op.out]])
+        # What gains nothing is still wide where there are bits left.
+        least = max(float(gain.max()) for gain in gains) * 1e-12 or 1.0
+        gains = [np.maximum(gain, least) for gain in gains]
         recipe = self.recipe
         if recipe.per_layer:
             wide = tuple(
@@ -237,6 +242,13 @@ class _Builder:
         else:
             costs = [op.weight.shape[1] * (rows.WIDE - rows.NARROW) for op in self.graph.linears]
             wide = rows.network_counts(gains, costs, recipe.ratio8, recipe.row_step)
+        weights = [op.weight.shape[1] for op in self.graph.linears]
+        found = np.dot(wide, weights) / np.dot([len(gain) for gain in gains], weights)
+        if abs(found - recipe.ratio8) > RATIO_WITHIN:
+            raise InputError(
+                f"option --row-step: in steps of {recipe.row_step} rows {found:.3f} of the weights get "
+                f"8 bits; --ratio8 asks for {recipe.ratio8:g}; a smaller step comes nearer"
+            )
         for op, count in zip(self.graph.linears, wide, strict=True):
             bits = np.full(len(op.weight), rows.NARROW, dtype=np.uint8)
             bits[orders[op.out][:count]] = rows.WIDE

@@ -126,6 +126,11 @@ def test_rows_are_as_many_as_asked_for(model, images, step):
             assert 0.23 * total < spent <= 0.25 * total
 
 
+def test_a_share_that_the_step_cannot_give_is_refused(model, images):
+    with pytest.raises(InputError, match=r"option --row-step: in steps of 1000 rows .* asks for 0\.25;"):
+        integers_of(model, images[:20], ratio8=0.25, row_step=1000, per_layer=True)
+
+
 def test_activations_have_the_bits_asked_for(model, images):
     found = integers_of(model, images, ratio8=1.0, activation_bits=6)
     formats = found.network.formats
@@ -166,7 +171,15 @@ def test_pixels_are_bytes():
 
 def stored_from(found: Quantized) -> tuple[StoredNetwork, dict[str, np.ndarray]]:
     operations, arrays = records(found.network)
-    rest = {"seal": "", "layers": (), "weight_bits": 0, "buffers": {}, "fit_images": 1, "scores": {}}
+    rest = {
+        "seal": "",
+        "layers": (),
+        "weight_bits": 0,
+        "buffers": {},
+        "fit_images": 1,
+        "epochs": (),
+        "scores": {},
+    }
     rest |= {"test_images": 1, "test_images_from": "", "test_fingerprint": "", "paired": {}}
     pixels = {"mean": found.network.pixels.mean, "std": found.network.pixels.std}
     return StoredNetwork.model_validate({"operations": operations, **pixels, **rest}), arrays

@@ -195,6 +195,7 @@ def quantize(run: RunFolder) -> None:
         "weight_bits": 10240,
         "buffers": {"activations": 3136, "stream": 9408},
         "fit_images": 1234,
+        "epochs": [],
         "test_images": 2000,
         "test_images_from": "2000 images",
         "test_fingerprint": "cafe4567",
