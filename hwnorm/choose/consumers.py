@@ -15,6 +15,7 @@ from hwnorm.choose.network import NetworkLoss
 from hwnorm.network.norms import in_precision
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
 from hwnorm.profile import LayerProfile
+from hwnorm.threads import single_threaded
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,13 +76,8 @@ class Reading:
         channels, and are refitted: what they need of a function may be steeper.
         """
         x, target, weight = (torch.from_numpy(array) for array in (self.x, self.target, self.weight))
-        before = torch.get_num_threads()
-        # The matrices are small: threads would only wait for each other, and for other processes'.
-        torch.set_num_threads(1)
-        try:
+        with single_threaded():
             return as_profile(alternate(x, target, weight, profile), profile)
-        finally:
-            torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -12,6 +12,10 @@ from hwnorm.fixed import FixedFormat
 from hwnorm.graph.graph import IMAGES, Graph
 from hwnorm.graph.operations import Function, Linear, Operation
 from hwnorm.integers.formats import quantized
+from hwnorm.threads import in_threads
+
+#: Images that are worked on together.
+_TOGETHER = 10
 
 
 class Rounded(nn.Module):
@@ -44,8 +48,11 @@ class Rounded(nn.Module):
 
         self.operations = tuple(changed(op) for op in graph.operations)
 
-    @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
+        return torch.cat(list(in_threads(self._part, torch.split(images, _TOGETHER))))
+
+    @torch.no_grad()
+    def _part(self, images: Tensor) -> Tensor:
         values = {IMAGES: images}
         for op in self.operations:
             found = op(*(values[name] for name in op.reads))

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from hwnorm.fixed import FixedFormat
-from hwnorm.graph.graph import Graph
+from hwnorm.graph.graph import IMAGES, Graph
+from hwnorm.threads import in_threads
 
 #: Formats that are tried for a tensor: from the one that holds all its values to those that are so many bits
 #: finer and cut the largest off.
 FINER = 4
-#: Images that are looked at together.
-_TOGETHER = 32
+#: Images that are looked at together, at most; fewer where one image's tensors are so many bytes.
+_TOGETHER, _BYTES = 32, 2**28
+#: Threads at most: each holds the tensors of its images some five times, with their gradients.
+_MOST = 4
 
 #: Random directions of an output, as :meth:`hwnorm.choose.network.NetworkLoss.directions` draws them.
 Directions = Callable[[Tensor], Iterable[Tensor]]
@@ -59,44 +62,86 @@ def find_formats(
         loss_of: the loss of moves (candidates, directions x images): (candidates,).
         step: is called after each part of the images.
     """
-    parts = torch.split(images, _TOGETHER)
-    reach: dict[str, float] = {}
-    with torch.no_grad():
-        for part in parts:
-            for name, value in graph.trace(part).items():
-                reach[name] = max(reach.get(name, 0.0), float(value.abs().max()))
+    parts = torch.split(images, _together(graph, images[:1]))
+    reach = _reach(graph, parts)
     tried = {name: _candidates(width, reach[name]) for name, width in widths.items()}
     moves: dict[str, list[Tensor]] = {name: [] for name in tried}
-    rows: dict[str, Tensor] = {}
-    linears = [op.out for op in graph.linears]
+    rows = {op.out: torch.zeros(len(op.weight)) for op in graph.linears}
     count = 0
-    for part in parts:
-        with torch.enable_grad():
-            values = graph.trace(part.clone().requires_grad_())
-            output = values[graph.output].flatten(1)
-            names = [*tried, *linears]
-            for direction in directions(output.detach()):
-                total = (output * direction).sum()
-                found = torch.autograd.grad(
-                    total, [values[name] for name in names], retain_graph=True, allow_unused=True
-                )
-                gradients = dict(zip(names, found, strict=True))
-                count += len(part)
-                for name, formats in tried.items():
-                    moves[name].append(_moves(values[name].detach(), gradients[name], formats))
-                for name in linears:
-                    gradient = gradients[name]
-                    if gradient is not None:
-                        square = gradient.square().sum((0, 1))
-                        rows[name] = rows[name] + square if name in rows else square
+    for part in in_threads(lambda some: _part(graph, some, tried, directions), parts, most=_MOST):
+        count += part.count
+        for name, moved in part.moves.items():
+            moves[name].append(moved)
+        for name, squares in part.rows.items():
+            rows[name] += squares
         step()
     chosen, losses = {}, {}
     for name, formats in tried.items():
         each = loss_of(torch.cat(moves[name], dim=1).double())
         best = int(each.argmin())
         chosen[name], losses[name] = formats[best], float(each[best])
-    none = {name: torch.zeros(values[name].shape[-1]) for name in linears if name not in rows}
-    return Findings(chosen, losses, reach, {name: row / count for name, row in (rows | none).items()})
+    return Findings(chosen, losses, reach, {name: row / count for name, row in rows.items()})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of some images, times directions so many: moves (formats, images x directions), squares (outputs,)."""
+
+    count: int
+    moves: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+
+
+@torch.enable_grad()
+def _part(
+    graph: Graph, images: Tensor, tried: Mapping[str, Sequence[FixedFormat]], directions: Directions
+) -> _Part:
+    values = graph.trace(images.clone().requires_grad_())
+    output = values[graph.output].flatten(1)
+    names = list({*tried, *(op.out for op in graph.linears)})
+    gradients: dict[str, list[Tensor]] = {name: [] for name in names}
+    count = 0
+    for direction in directions(output.detach()):
+        count += 1
+        total = (output * direction).sum()
+        asked = [values[name] for name in names]
+        found = torch.autograd.grad(total, asked, retain_graph=True, allow_unused=True)
+        for name, gradient in zip(names, found, strict=True):
+            # The output may depend on none of a tensor's values.
+            gradients[name].append(torch.zeros_like(values[name]) if gradient is None else gradient)
+    with torch.no_grad():
+        return _Part(
+            count * len(images),
+            {name: _moves(values[name], gradients[name], formats) for name, formats in tried.items()},
+            {
+                op.out: torch.stack([g.square().sum((0, 1)) for g in gradients[op.out]]).sum(0)
+                for op in graph.linears
+            },
+        )
+
+
+def _together(graph: Graph, image: Tensor) -> int:
+    """How many images are looked at together."""
+    with torch.no_grad():
+        size = sum(value.nbytes for value in graph.trace(image).values())
+    return max(1, min(_TOGETHER, _BYTES // size))
+
+
+def _reach(graph: Graph, parts: Sequence[Tensor]) -> dict[str, float]:
+    """The largest absolute value of every tensor."""
+
+    @torch.no_grad()
+    def part(some: Tensor) -> dict[str, float]:
+        found, values = {}, {IMAGES: some}
+        for op, done in graph.steps():
+            values[op.out] = op(*(values[name] for name in op.reads))
+            found[op.out] = float(values[op.out].abs().max())
+            for name in done:
+                del values[name]
+        return found
+
+    found = list(in_threads(part, parts))
+    return {name: max(of[name] for of in found) for name in found[0]}
 
 
 def holding(width: int, reach: float) -> FixedFormat:
@@ -115,8 +160,10 @@ def quantized(x: Tensor, fmt: FixedFormat) -> Tensor:
     return codes * fmt.ulp
 
 
-def _moves(x: Tensor, gradient: Tensor | None, formats: Sequence[FixedFormat]) -> Tensor:
-    """(formats, images)."""
-    if gradient is None:
-        return x.new_zeros(len(formats), len(x))
-    return torch.stack([((quantized(x, fmt) - x) * gradient).flatten(1).sum(1) for fmt in formats])
+def _moves(x: Tensor, gradients: Sequence[Tensor], formats: Sequence[FixedFormat]) -> Tensor:
+    """(formats, images x directions)."""
+    found = []
+    for fmt in formats:
+        error = quantized(x, fmt) - x
+        found.append(torch.cat([(error * gradient).flatten(1).sum(1) for gradient in gradients]))
+    return torch.stack(found)

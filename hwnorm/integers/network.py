@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.operations import Codes, IntegerLinear, IntegerOperation
+from hwnorm.threads import in_threads
 
 #: The tensor that a network begins with, and its codes: a pixel's byte less 128.
 IMAGES, PIXELS = "images", FixedFormat(8, 7)
@@ -90,8 +89,7 @@ class IntegerNetwork:
             return found.reshape(len(some), -1)
 
         parts = [images[i : i + _TOGETHER] for i in range(0, len(images), _TOGETHER)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.concatenate(list(pool.map(part, parts)))
+        return np.concatenate(list(in_threads(part, parts)))
 
     def trace(self, images: npt.NDArray[np.floating]) -> dict[str, Codes]:
         """The codes of every tensor, by name."""

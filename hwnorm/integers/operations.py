@@ -182,7 +182,7 @@ class IntegerLinear(IntegerOperation):
         if weight.dtype == np.float32 and max(-int(x.min()), int(x.max())) > 128:
             weight = weight.astype(np.float64)
         flat = x.reshape(-1, x.shape[-1]).astype(weight.dtype)
-        total = _product(flat, weight).astype(np.int64).reshape(*x.shape[:-1], -1)
+        total = product(flat, weight).astype(np.int64).reshape(*x.shape[:-1], -1)
         total += self.bias
         total *= self.multiplier
         if self.residual is not None:
@@ -289,7 +289,7 @@ class IntegerScores(IntegerOperation):
 
     def __call__(self, *codes: Codes) -> Codes:
         q, k = (split_heads(c, self.heads).astype(np.float64) for c in codes)
-        total = _product(q, k.transpose(0, 1, 3, 2)).astype(np.int64)
+        total = product(q, k.transpose(0, 1, 3, 2)).astype(np.int64)
         return self._rescaled(total, self.shift)
 
 
@@ -347,7 +347,7 @@ class IntegerContext(IntegerOperation):
     def __call__(self, *codes: Codes) -> Codes:
         p, v = codes
         factors = p.astype(np.float64), split_heads(v, self.heads).astype(np.float64)
-        total = _product(*factors).astype(np.int64)
+        total = product(*factors).astype(np.int64)
         sums = p.sum(-1, dtype=np.int64, keepdims=True)
         total *= ((1 << self.digits) + sums // 2) // sums
         found = self._rescaled(total, self.shift)
@@ -384,10 +384,9 @@ def split_heads(x: Codes, heads: int) -> Codes:
     return x.reshape(*x.shape[:-1], heads, -1).transpose(0, 2, 1, 3)
 
 
-def _product(a: Codes, b: Codes) -> Codes:
-    """a b of whole numbers in floating point: exact, since the caller's sums are within what the type has.
+def product(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """a b in the precision of both, by PyTorch: for work in several threads (:mod:`hwnorm.threads`).
 
-    PyTorch's, as images are worked on in several threads: OpenBLAS, which NumPy has, lets one of them in at
-    a time, and its own threads spin meanwhile.
+    Of whole numbers it is exact where the sums are within what the type has.
     """
     return np.asarray(torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy())

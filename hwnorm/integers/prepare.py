@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from hwnorm.graph.graph import Graph
+from hwnorm.graph.graph import IMAGES, Graph
 from hwnorm.graph.operations import (
     Add,
     Affine,
@@ -22,11 +22,14 @@ from hwnorm.graph.operations import (
     Scores,
     Softmax,
 )
+from hwnorm.threads import in_threads
 
 #: A channel's range: all but this share of its values.
 _OUTSIDE = 1e-3
 #: A channel whose range is below this share of the largest is as good as silent: its gain stays below that.
 _SILENT = 1e-3
+#: Images that are worked on together.
+_TOGETHER = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +55,16 @@ def prepare(graph: Graph, images: Tensor) -> Prepared:
     Args:
         images: (n, C, H, W), to see ranges with.
     """
-    values = graph.trace(images)
+    ranges = _ranges(graph, images)
     made = {op.out: op for op in graph.operations}
     gains: dict[str, Tensor] = {}
     changed: dict[str, Operation] = {}
     for op in graph.operations:
         if isinstance(op, Scores):
             q, k = made[op.q], made[op.k]
-            own = torch.ones_like(values[op.q][0, 0])
+            own = torch.ones_like(ranges[op.q])
             if isinstance(q, Linear) and isinstance(k, Linear):
-                own = (_range(values[op.k]) / _range(values[op.q])).sqrt()
+                own = (ranges[op.k] / ranges[op.q]).sqrt()
                 changed[op.k] = _scaled(k, 1 / own)
                 gains[op.k] = 1 / own
             gains[op.q] = own * math.log2(math.e)
@@ -69,7 +72,7 @@ def prepare(graph: Graph, images: Tensor) -> Prepared:
         elif isinstance(op, Context):
             v, (behind,) = made[op.v], graph.consumers(op.out)
             if isinstance(v, Linear) and isinstance(behind, Linear):
-                own = 1 / _range(values[op.out])
+                own = 1 / ranges[op.out]
                 changed[op.v] = _scaled(v, own)
                 changed[behind.out] = replace(behind, weight=behind.weight / own)
                 gains[op.v] = gains[op.out] = own
@@ -85,9 +88,41 @@ def streams(operations: Sequence[Operation]) -> set[str]:
     return found | {op.stream for op in operations if isinstance(op, Add)}
 
 
-def _range(x: Tensor) -> Tensor:
-    """Of each channel of (n, tokens, channels)."""
-    found = x.abs().flatten(0, 1).quantile(1 - _OUTSIDE, dim=0) if x.numel() < 2**24 else x.abs().amax((0, 1))
+def _ranges(graph: Graph, images: Tensor) -> dict[str, Tensor]:
+    """Of each channel of q, k and contexts, (channels,)."""
+    wanted = {name for op in graph.operations if isinstance(op, Scores) for name in op.reads}
+    wanted |= {op.out for op in graph.operations if isinstance(op, Context)}
+
+    @torch.no_grad()
+    def part(some: Tensor) -> dict[str, tuple[int, Tensor]]:
+        found, values = {}, {IMAGES: some}
+        for op, done in graph.steps():
+            values[op.out] = op(*(values[name] for name in op.reads))
+            if op.out in wanted:
+                tokens = values[op.out].abs().flatten(0, 1)
+                # All that lie outside may be in one part.
+                most = math.ceil(_OUTSIDE * len(images) / len(some) * len(tokens)) + 2
+                found[op.out] = len(tokens), tokens.T.topk(min(most, len(tokens))).values
+            for name in done:
+                del values[name]
+        return found
+
+    parts = list(in_threads(part, torch.split(images, _TOGETHER)))
+    return {
+        name: _range(
+            torch.cat([found[name][1] for found in parts], 1), sum(found[name][0] for found in parts)
+        )
+        for name in wanted
+    }
+
+
+def _range(largest: Tensor, count: int) -> Tensor:
+    """From the largest of so many absolute values of each channel, (channels, values): (channels,)."""
+    place = torch.tensor(1 - _OUTSIDE) * (count - 1)
+    below, share = int(place), float(place.frac())
+    ordered = largest.sort(1, descending=True).values
+    lower, upper = (ordered[:, count - 1 - min(at, count - 1)] for at in (below, below + 1))
+    found = torch.lerp(lower, upper, share)
     return found.clamp(min=max(_SILENT * float(found.max()), 1e-12))
 
 

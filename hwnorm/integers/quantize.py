@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,12 +47,15 @@ from hwnorm.integers.operations import (
     IntegerPool,
     IntegerScores,
     Table,
+    product,
 )
 from hwnorm.integers.prepare import Prepared, prepare, streams
+from hwnorm.integers.teacher import TOGETHER, Teacher
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.network.ridge import USUAL_STRENGTH, Sums, with_ones
 from hwnorm.targets.target import Target
+from hwnorm.threads import in_threads, single_threaded
 
 #: Bits of the residual stream, of scores and of what a function in an MLP reads.
 STREAM_BITS, SCORE_BITS, PRE_BITS = 16, 12, 12
@@ -64,8 +65,6 @@ PROBABILITY = FixedFormat(8, 7)
 HEADROOM = 1.1
 #: How far the share of 8-bit weights may be from the one that is asked for.
 RATIO_WITHIN = 0.1
-#: Images that are worked on together.
-_TOGETHER = 50
 
 
 @dataclass(frozen=True)
@@ -147,12 +146,13 @@ def quantize(
         step: is called after each linear layer.
     """
     some = images[:looked_at]
-    prepared = prepare(source.graph, some)
-    widths = _widths(prepared.graph, recipe, source.datapaths)
-    findings = find_formats(prepared.graph, some, widths, source.directions, source.loss_of)
-    builder = _Builder(source, prepared, pixels, recipe, findings, target, clock_mhz)
-    builder.choose_rows(some)
-    left = builder.run(images, step)
+    with single_threaded():
+        prepared = prepare(source.graph, some)
+        widths = _widths(prepared.graph, recipe, source.datapaths)
+        findings = find_formats(prepared.graph, some, widths, source.directions, source.loss_of)
+        builder = _Builder(source, prepared, pixels, recipe, findings, target, clock_mhz)
+        builder.choose_rows(some)
+        left = builder.run(images, step)
     network = IntegerNetwork(pixels, tuple(builder.done))
     return Quantized(network, len(images), prepared, findings, left, builder.weights, builder.linears)
 
@@ -254,18 +254,28 @@ class _Builder:
             bits[orders[op.out][:count]] = rows.WIDE
             self.bits[op.out] = bits
 
-    @torch.no_grad()
     def _float_grams(self, images: Tensor) -> dict[str, npt.NDArray[np.float64]]:
         """The Gram matrix of what each linear layer reads, a token's mean taken off."""
-        sums: dict[str, Sums] = {}
-        for part in torch.split(images, _TOGETHER):
-            values = self.graph.trace(part)
-            for op in self.graph.linears:
-                x = values[op.x]
-                found = sums.setdefault(op.out, Sums(x.shape[-1] + 1, 1, x.device))
-                flat = with_ones(x.flatten(0, 1))
-                found.add(flat, flat[:, -1:], self._token_weights(op, x))
-        return {name: _centred(found)[0] / found.total for name, found in sums.items()}
+
+        @torch.no_grad()
+        def part(some: Tensor) -> dict[str, Sums]:
+            sums, values = {}, {IMAGES: some}
+            for op, done in self.graph.steps():
+                values[op.out] = op(*(values[name] for name in op.reads))
+                if isinstance(op, Linear):
+                    x = values[op.x]
+                    flat = with_ones(x.flatten(0, 1))
+                    sums[op.out] = Sums(flat.shape[-1], 1, x.device)
+                    sums[op.out].add(flat, flat[:, -1:], self._token_weights(op, x))
+                for name in done:
+                    del values[name]
+            return sums
+
+        total: dict[str, Sums] = {}
+        for sums in in_threads(part, torch.split(images, TOGETHER)):
+            for name, found in sums.items():
+                total.setdefault(name, Sums(len(found.gram), 1, found.gram.device)).join(found)
+        return {name: _centred(found)[0] / found.total for name, found in total.items()}
 
     def _token_weights(self, op: Linear, x: Tensor) -> Tensor | None:
         weight = self.source.weights.get(op.layer)
@@ -276,7 +286,7 @@ class _Builder:
     def run(self, images: Tensor, step: Callable[[], None]) -> dict[str, float]:
         """Make every operation; returns what each fit left over."""
         student: dict[str, Codes] = {IMAGES: self.pixels.codes(images.numpy())}
-        teacher = _Teacher(self.source.teacher, images)
+        teacher = Teacher(self.source.teacher, images)
         left: dict[str, float] = {}
         waiting: list[IntegerOperation] = []
         for op in self.graph.operations:
@@ -316,8 +326,7 @@ class _Builder:
                 values[op.out] = op(*(values[name] for name in op.reads))
             return [values[name] for name in kept]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = list(pool.map(part, range(0, count, _TOGETHER)))
+        parts = list(in_threads(part, range(0, count, TOGETHER)))
         for i, name in enumerate(kept):
             student[name] = np.concatenate([found[i] for found in parts])
         for name in list(student):
@@ -409,7 +418,7 @@ class _Builder:
         return kernel or holding(STREAM_BITS, HEADROOM * self.findings.reach[name])
 
     def _linear(
-        self, op: Linear, student: dict[str, Codes], teacher: _Teacher
+        self, op: Linear, student: dict[str, Codes], teacher: Teacher
     ) -> tuple[list[IntegerOperation], float]:
         (reader,) = self.graph.consumers(op.out) or (None,)
         joins = reader if isinstance(reader, Add | Embed) else None
@@ -423,15 +432,24 @@ class _Builder:
             scale_in = torch.from_numpy(np.repeat(self.pixels.scale, size))
             zero_in = torch.from_numpy(np.repeat(self.pixels.zero, size))
             bias, weight = bias + weight @ zero_in, weight * scale_in
-        sums = Sums(x.shape[-1] + 1, len(weight), torch.device("cpu"))
         gain = self.prepared.gains.get(op.out)
-        for start in range(0, len(x), _TOGETHER):
-            part = x[start : start + _TOGETHER]
-            wanted = self._wanted(op, joins, student, teacher, start)
+        target = teacher.at(joins.out if isinstance(joins, Add) else op.out)
+
+        def part(start: int) -> Sums:
+            some, wanted = (t[start : start + TOGETHER] for t in (x, target))
+            if isinstance(joins, Add):
+                stream = _images(student[joins.stream], start) * self.formats[joins.stream].ulp
+                wanted = wanted - torch.from_numpy(stream).float()
             if gain is not None:
                 wanted = wanted * gain
-            read = with_ones(part.flatten(0, 1).float() * unit_in)
-            sums.add(read, wanted.flatten(0, 1).to(read), self._token_weights(op, part))
+            read = with_ones(some.flatten(0, 1).float() * unit_in)
+            found = Sums(read.shape[1], len(weight), read.device)
+            found.add(read, wanted.flatten(0, 1).to(read), self._token_weights(op, some))
+            return found
+
+        sums = Sums(x.shape[-1] + 1, len(weight), torch.device("cpu"))
+        for found in in_threads(part, range(0, len(x), TOGETHER)):
+            sums.join(found)
         fitted = sums.solve(USUAL_STRENGTH, torch.cat([weight.T, bias[None]]))
         gram, mean = _centred(sums)
         aim = fitted[:-1].T.numpy()
@@ -443,7 +461,7 @@ class _Builder:
         better = rows.Multipliers.of(rows.refitted_scales(aim, gram, codes, scale.scales), unit)
         codes = rows.rounded(aim, gram, better.scales, bits)
         kept = codes * better.scales[:, None]
-        offset = fitted[-1].numpy() + (aim - kept) @ mean
+        offset = fitted[-1].numpy() + product(aim - kept, mean)
         step = better.scales * unit_in
         error = sums.error(torch.from_numpy(np.concatenate([kept, offset[:, None]], axis=1).T))
         linear = IntegerLinear(
@@ -483,61 +501,10 @@ class _Builder:
             return fmt, table.out, table
         return self._format(op.out), "", None
 
-    def _wanted(
-        self,
-        op: Linear,
-        joins: Operation | None,
-        student: dict[str, Codes],
-        teacher: _Teacher,
-        start: int,
-    ) -> Tensor:
-        """What a layer should put out for some images."""
-        if not isinstance(joins, Add):
-            return teacher.at(op.out, start)
-        stream = _images(student[joins.stream], start) * self.formats[joins.stream].ulp
-        return teacher.at(joins.out, start) - torch.from_numpy(stream).float()
-
-
-class _Teacher:
-    """The original's tensors at places that are asked for in order, all images of one at a time."""
-
-    def __init__(self, graph: Graph, images: Tensor) -> None:
-        self.graph, self.values = graph, {IMAGES: images}
-        self.position = 0
-
-    @torch.no_grad()
-    def at(self, name: str, start: int) -> Tensor:
-        """Some images' tensor; those that only earlier operations read are forgotten."""
-        while name not in self.values:
-            self._advance(name)
-        return self.values[name][start : start + _TOGETHER]
-
-    def _advance(self, name: str) -> None:
-        """Compute up to a tensor."""
-        names = [op.out for op in self.graph.operations]
-        end = names.index(name) + 1
-        todo = self.graph.operations[self.position : end]
-        later = {read for op in self.graph.operations[end:] for read in op.reads} | {name}
-        # A layer that joins the stream is asked for together with the stream.
-        kept = [op.out for op in todo if op.out in later]
-        count = len(self.values[IMAGES])
-        parts = []
-        for start in range(0, count, _TOGETHER):
-            values = {n: v[start : start + _TOGETHER] for n, v in self.values.items()}
-            for op in todo:
-                values[op.out] = op(*(values[n] for n in op.reads))
-            parts.append([values[n] for n in kept])
-        for i, n in enumerate(kept):
-            self.values[n] = torch.cat([part[i] for part in parts])
-        self.position = end
-        for n in list(self.values):
-            if n not in later and n != IMAGES:
-                del self.values[n]
-
 
 def _images(codes: Codes, start: int) -> Codes:
     """Some images' codes; of a table, which is all images', the table."""
-    return codes if len(codes) == 1 else codes[start : start + _TOGETHER]
+    return codes if len(codes) == 1 else codes[start : start + TOGETHER]
 
 
 def _centred(sums: Sums) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

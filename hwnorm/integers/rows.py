@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from hwnorm.integers.operations import MULTIPLIER_BITS
+from hwnorm.integers.operations import MULTIPLIER_BITS, product
+from hwnorm.threads import in_threads
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,6 +26,8 @@ DAMPING = 0.01
 CLIPS = np.linspace(0.4, 1.0, 13)
 #: Times each code is looked at again, when all others are known.
 SWEEPS = 2
+#: Columns whose errors are passed on to all others at once, and rows that a thread works on.
+_COLUMNS, _ROWS = 64, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +66,25 @@ def scales(weight: FloatArray, gram: FloatArray, bits: npt.NDArray[np.uint8]) ->
         weight: (rows, inputs).
         gram: of the inputs, their means taken off: (inputs, inputs).
     """
-    most = largest_code(bits)
-    widest = np.maximum(np.abs(weight).max(1), 1e-12)
-    best, least = widest / most, np.full(len(weight), np.inf)
-    for clip in CLIPS:
-        scale = clip * widest / most
-        error = weight - nearest(weight, scale, most) * scale[:, None]
-        found = ((error @ gram) * error).sum(1)
-        better = found < least
-        best, least = np.where(better, scale, best), np.where(better, found, least)
-    return np.asarray(best)
+
+    def part(some: slice) -> FloatArray:
+        own, most = weight[some], largest_code(bits[some])
+        widest = np.maximum(np.abs(own).max(1), 1e-12)
+        best, least = widest / most, np.full(len(own), np.inf)
+        for clip in CLIPS:
+            scale = clip * widest / most
+            found = errors(own, gram, nearest(own, scale, most), scale)
+            better = found < least
+            best, least = np.where(better, scale, best), np.where(better, found, least)
+        return np.asarray(best)
+
+    return _by_rows(part, len(weight))
+
+
+def _by_rows(part: Callable[[slice], FloatArray], rows: int) -> FloatArray:
+    """What is found for some rows at a time, side by side."""
+    slices = [slice(start, start + _ROWS) for start in range(0, rows, _ROWS)]
+    return np.concatenate(list(in_threads(part, slices)))
 
 
 def nearest(weight: FloatArray, scale: FloatArray, most: npt.NDArray[np.int64]) -> FloatArray:
@@ -93,43 +106,55 @@ def rounded(
     # An input that is always the same says nothing.
     damped.flat[:: len(gram) + 1] += DAMPING * gram.diagonal().mean() + 1e-12
     order = np.argsort(-gram.diagonal(), kind="stable")
-    inverse = np.linalg.inv(damped[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    rest = weight[:, order].copy()
+    inverse = torch.linalg.inv(torch.from_numpy(damped[np.ix_(order, order)]))
+    upper = torch.linalg.cholesky((inverse + inverse.T) / 2).T.contiguous().numpy()
+
+    def part(some: slice) -> FloatArray:
+        own, scale_of, most_of = weight[some], scale[some], most[some]
+        found = np.empty_like(own)
+        found[:, order] = _passed_on(own[:, order], upper, scale_of, most_of)
+        return _settled(found, own, damped, scale_of, most_of)
+
+    return _by_rows(part, len(weight))
+
+
+def _passed_on(rest: FloatArray, upper: FloatArray, scale: FloatArray, most: FloatArray) -> FloatArray:
     codes = np.zeros_like(rest)
-    block = 64
-    for start in range(0, rest.shape[1], block):
-        end = min(start + block, rest.shape[1])
-        errors = np.zeros((len(rest), end - start))
+    for start in range(0, rest.shape[1], _COLUMNS):
+        end = min(start + _COLUMNS, rest.shape[1])
+        steps = np.zeros((len(rest), end - start))
         for j in range(start, end):
             codes[:, j] = np.clip(np.round(rest[:, j] / scale), -most, most)
-            error = (rest[:, j] - codes[:, j] * scale) / upper[j, j]
-            rest[:, j + 1 : end] -= error[:, None] * upper[j, j + 1 : end]
-            errors[:, j - start] = error
-        rest[:, end:] -= errors @ upper[start:end, end:]
-    found = np.empty_like(codes)
-    found[:, order] = codes
-    return _settled(found, weight, damped, scale, most)
+            step = (rest[:, j] - codes[:, j] * scale) / upper[j, j]
+            rest[:, j + 1 : end] -= step[:, None] * upper[j, j + 1 : end]
+            steps[:, j - start] = step
+        rest[:, end:] -= product(steps, upper[start:end, end:])
+    return codes
 
 
 def _settled(
     codes: FloatArray, weight: FloatArray, gram: FloatArray, scale: FloatArray, most: FloatArray
 ) -> FloatArray:
-    pull = (weight - codes * scale[:, None]) @ gram
+    pull = product(weight - codes * scale[:, None], gram)
     diagonal = gram.diagonal()
     for _ in range(SWEEPS):
-        for j in range(codes.shape[1]):
-            wanted = np.clip(np.round(codes[:, j] + pull[:, j] / (diagonal[j] * scale)), -most, most)
-            step = wanted - codes[:, j]
-            if step.any():
+        for start in range(0, codes.shape[1], _COLUMNS):
+            end = min(start + _COLUMNS, codes.shape[1])
+            before, own = codes[:, start:end].copy(), pull[:, start:end].copy()
+            for j in range(start, end):
+                at = j - start
+                wanted = np.clip(np.round(codes[:, j] + own[:, at] / (diagonal[j] * scale)), -most, most)
+                step = (wanted - codes[:, j]) * scale
                 codes[:, j] = wanted
-                pull -= (step * scale)[:, None] * gram[j]
+                own[:, at + 1 :] -= step[:, None] * gram[j, j + 1 : end]
+            moved = (codes[:, start:end] - before) * scale[:, None]
+            pull -= product(moved, gram[start:end])
     return codes
 
 
 def refitted_scales(weight: FloatArray, gram: FloatArray, codes: FloatArray, scale: FloatArray) -> FloatArray:
     """The scale of least error for a row's codes; the one it has where the codes are nothing."""
-    along = codes @ gram
+    along = product(codes, gram)
     square = (along * codes).sum(1)
     better = (along * weight).sum(1) / np.where(square > 0, square, 1.0)
     return np.asarray(np.where((square > 0) & (better > 0), better, scale))
@@ -138,7 +163,7 @@ def refitted_scales(weight: FloatArray, gram: FloatArray, codes: FloatArray, sca
 def errors(weight: FloatArray, gram: FloatArray, codes: FloatArray, scale: FloatArray) -> FloatArray:
     """delta^T G delta of each row."""
     delta = weight - codes * scale[:, None]
-    return np.asarray(((delta @ gram) * delta).sum(1))
+    return np.asarray((product(delta, gram) * delta).sum(1))
 
 
 def counts(rows: int, step: int) -> list[int]:

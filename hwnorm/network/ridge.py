@@ -43,12 +43,14 @@ class Sums:
 
     Args:
         inputs, wanted: columns of X and of T, or of B.
+        factored: whether B is given. Then ``squares`` is B^T B, (wanted, wanted); else the diagonal alone.
     """
 
-    def __init__(self, inputs: int, wanted: int, device: torch.device) -> None:
+    def __init__(self, inputs: int, wanted: int, device: torch.device, *, factored: bool = False) -> None:
         self.gram = torch.zeros(inputs, inputs, dtype=torch.float64, device=device)
         self.cross = torch.zeros(inputs, wanted, dtype=torch.float64, device=device)
-        self.squares = torch.zeros(wanted, wanted, dtype=torch.float64, device=device)
+        shape = (wanted, wanted) if factored else (wanted,)
+        self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
         #: Sums of the weights and of their squares.
         self.total, self.uneven = 0.0, 0.0
 
@@ -58,7 +60,7 @@ class Sums:
         for a, b, c, d in zip(*(torch.split(t, _CHUNK) for t in (x, weighed, wanted, aimed)), strict=True):
             self.gram += b.T @ a
             self.cross += b.T @ c
-            self.squares += d.T @ c
+            self.squares += d.T @ c if self.squares.ndim == 2 else (d * c).sum(0)
         self.total += float(len(x)) if weight is None else float(weight.double().sum())
         self.uneven += float(len(x)) if weight is None else float(weight.double().square().sum())
 
@@ -68,16 +70,16 @@ class Sums:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def behind(self, matrix: Tensor) -> Sums:
-        """The same with B M for B: float64 (wanted, outputs)."""
+        """The same of T = B M, where B was given: M is float64 (wanted, outputs)."""
         found = Sums(len(self.gram), matrix.shape[1], matrix.device)
         found.gram, found.total, found.uneven = self.gram, self.total, self.uneven
         found.cross = self.cross @ matrix
-        found.squares = matrix.T @ self.squares @ matrix
+        found.squares = (self.squares @ matrix * matrix).sum(0)
         return found
 
     def error(self, weights: Tensor) -> float:
         """||X W - T||^2 of weights (inputs, outputs)."""
-        return float(self.squares.trace() + (weights * (self.gram @ weights - 2 * self.cross)).sum())
+        return float(self.squares.sum() + (weights * (self.gram @ weights - 2 * self.cross)).sum())
 
     def solve(self, strength: float, start: Tensor) -> Tensor:
         """The W of least ||X W - T||^2 + lambda ||W - start||^2, lambda a share of X^T X's mean diagonal."""
@@ -90,7 +92,7 @@ class Sums:
     @property
     def variance(self) -> float:
         """Sum of (T - mean of T)^2; the last input is a one, so its row of the cross sums is that of T."""
-        return float(self.squares.trace() - (self.cross[-1].square() / self.total).sum())
+        return float(self.squares.sum() - (self.cross[-1].square() / self.total).sum())
 
     @property
     def count(self) -> float:
@@ -119,7 +121,9 @@ class Ridge:
         #: What the original reads is fewer numbers than what it makes of them.
         self._by_reads = isinstance(original, nn.Linear) and size < outputs
         wanted = size if self._by_reads else outputs
-        self.fit, self.held = (Sums(size, wanted, layer.weight.device) for _ in range(2))
+        self.fit, self.held = (
+            Sums(size, wanted, layer.weight.device, factored=self._by_reads) for _ in range(2)
+        )
 
     def add(self, x: Tensor, wanted: Tensor, held: bool = False, weight: Tensor | None = None) -> None:
         """Add a batch of the layer's inputs and its targets (or what the original reads), in their shapes.

@@ -36,10 +36,12 @@ def images_for(model: nn.Module, count: int, seed: int = 0) -> Tensor:
 
 
 def source_of(student: nn.Module, before: nn.Module | None = None) -> Source:
-    """Of a network with classes: directions are those of its divergence."""
+    """Directions are those of the classes' divergence, or of the squared error of features."""
 
     def directions(output: Tensor) -> list[Tensor]:
         noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
+        if not student.num_classes:
+            return [noise]
         p = output.softmax(1)
         return [p.sqrt() * noise - p * (p.sqrt() * noise).sum(1, keepdim=True)]
 

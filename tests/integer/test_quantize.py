@@ -63,6 +63,8 @@ def test_integers_are_near_the_network(model, images, wide):
         {"class_token": False, "global_pool": "avg"},
         {"qk_norm": True, "init_values": 0.5},
         {"pre_norm": True, "fc_norm": True, "global_pool": "avg", "reg_tokens": 2},
+        {"num_classes": 0},
+        {"num_classes": 0, "class_token": False, "global_pool": "avg"},
         {"act_layer": "quick_gelu"},
         {"act_layer": "relu"},
     ],
