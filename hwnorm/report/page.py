@@ -25,7 +25,7 @@ from hwnorm.report.choices import choices_figure
 from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import FrontPoint, front_figure
-from hwnorm.report.integers import bits_figure, left_figure, sizes_text
+from hwnorm.report.integers import bits_figure, bytes_figure, left_figure, sizes_text
 from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save, warm_up
 from hwnorm.report.traffic import site_of, traffic_figure
@@ -102,6 +102,7 @@ def _pictures(run: Run) -> Iterator[_Picture]:
     if run.integer is not None and run.integer.layers:
         yield _Picture("bits.png", bits_figure(run.integer.layers))
         yield _Picture("left.png", left_figure(run.integer.layers))
+        yield _Picture("weights.png", bytes_figure(run.integer))
     target = run.target
     built = [layer for layer in run.layers if layer.chosen]
     if target is not None and built:

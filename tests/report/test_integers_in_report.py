@@ -13,14 +13,15 @@ from report_runs import quantize
 
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.stored import LayerBits
-from hwnorm.report.integers import bits_figure, left_figure
+from hwnorm.report.integers import bits_figure, bytes_figure, left_figure
 from hwnorm.report.page import write_report
 from hwnorm.report.style import save
 from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.products import INTEGER
 from hwnorm.stages.report import report
 
 HEADING = "<h2>The network in integers</h2>"
-PICTURES = {f"{name}.{kind}" for name in ("bits", "left") for kind in ("png", "svg")}
+PICTURES = {f"{name}.{kind}" for name in ("bits", "left", "weights") for kind in ("png", "svg")}
 LAYERS = (
     LayerBits(layer="first", rows=40, inputs=16, rows8=40, output=FixedFormat(16, 8), left=0.0),
     LayerBits(layer="second", rows=40, inputs=100, rows8=10, output=FixedFormat(8, 4), left=0.0125),
@@ -71,15 +72,14 @@ def test_each_step_is_told(quantized: Path) -> None:
     assert "1,234 training images" in section
 
 
-def test_both_pictures_stand_in_the_section(quantized: Path) -> None:
+def test_pictures_stand_in_the_section(quantized: Path) -> None:
     """Drawn in processes of their own, as a run of several jobs has them."""
     section = section_of(page_of(quantized, jobs=2))
     assert {path.name for path in (quantized / "report").iterdir()} >= PICTURES
-    assert re.findall(
-        r'<img src="data:image/png;base64,[^"]+" alt="(A \w+ for each linear layer)', section
-    ) == [
-        "A bar for each linear layer",
-        "A dot for each linear layer",
+    assert re.findall(r'<img src="data:image/png;base64,[^"]+" alt="(A \w+ for each \w+)', section) == [
+        "A bar for each linear",
+        "A dot for each linear",
+        "A marker for each step",
     ]
 
 
@@ -177,3 +177,43 @@ def test_dots_are_what_is_left(tmp_path: Path) -> None:
     assert [text.get_text() for text in axes.texts] == ["0 %", "1.2 %", "0.01 %"]
     save(figure, tmp_path / "left.png")
     assert imread(tmp_path / "left.png").std() > 0.02
+
+
+def test_markers_are_accuracies_at_bytes_of_weights(quantized: Path, tmp_path: Path) -> None:
+    """Bytes by hand: 64 x 16 and 10 x 64 weights, in float32 and in the network's 10,240 bits."""
+    network = RunFolder.open(quantized).read(INTEGER)
+    figure = bytes_figure(network)
+    (axes,) = figure.axes
+    markers = {line.get_label(): line for line in axes.get_lines() if line.get_marker() in "sD^vo"}
+    found = {name: (*line.get_xdata(), *line.get_ydata()) for name, line in markers.items()}
+    assert found == {
+        "the original": (6.656, 91.05),
+        "functions, re-aligned, bit-true": (6.656, 90.25),
+        "weights quantized": (1.28, 90.2),
+        "weights and activations quantized": (1.28, 90.15),
+        "all integers": (1.28, 90.05),
+    }
+    assert len({line.get_marker() for line in markers.values()}) == len(markers)
+    # Side by side in the picture, though their bytes are the same.
+    places = [line.get_transform().transform((1.28, 90.0))[0] for line in markers.values()]
+    assert places[2] < places[3] < places[4]
+    assert [text.get_text() for text in axes.texts] == ["6.7 kB, float32", "1.3 kB, rows of 4 and 8 bits"]
+    # Of all integers: 1.00 points less, at most 1.9 and at least 0.1.
+    low, high = axes.containers[-1].lines[1]
+    np.testing.assert_allclose([*low.get_ydata(), *high.get_ydata()], [89.15, 90.95])
+    assert axes.get_ylim()[0] < 89.15
+    assert axes.get_ylabel() == "top-1, %"
+    save(figure, tmp_path / "weights.png")
+    assert imread(tmp_path / "weights.png").std() > 0.02
+
+
+def test_markers_are_cosines_without_classes(quantized: Path) -> None:
+    network = RunFolder.open(quantized).read(INTEGER)
+    scores = {
+        name: score.model_copy(update={"top1": None, "top5": None}) for name, score in network.scores.items()
+    }
+    (axes,) = bytes_figure(network.model_copy(update={"scores": scores, "paired": {}})).axes
+    assert axes.get_ylabel() == "mean cosine to the original"
+    assert {line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() in "sD^vo"} == {0.99}
+    low, high = axes.get_ylim()
+    assert low < 0.99 < high
