@@ -111,6 +111,11 @@ class StoredNetwork(Artefact):
     paired: dict[str, Paired]
 
     @property
+    def steps(self) -> dict[str, str]:
+        """The networks of :data:`STEPS` that have scores, with their labels."""
+        return {name: label for name, label in STEPS.items() if name in self.scores}
+
+    @property
     def top1(self) -> dict[str, Counted]:
         """Accuracies by network; empty where there are no classes."""
         return {name: score.top1 for name, score in self.scores.items() if score.top1 is not None}

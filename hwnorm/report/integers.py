@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import offset_copy
 
 from hwnorm.fixed import FixedFormat
-from hwnorm.integers.stored import STEPS, LayerBits, StoredNetwork
+from hwnorm.integers.stored import LayerBits, StoredNetwork
 from hwnorm.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION, new_figure
 
 #: By the bits of a row.
@@ -28,6 +28,7 @@ _MARKERS = {
     "bit_true": ("D", SKY),
     "weights": ("^", GREEN),
     "activations": ("v", ORANGE),
+    "closed_form": ("P", VERMILLION),
     "integer": ("o", BLUE),
 }
 #: Between steps that have the same bytes, in points.
@@ -101,17 +102,18 @@ def bytes_figure(network: StoredNetwork) -> Figure:
     figure, (axes,) = new_figure(3.2)
     in_float = sum(layer.rows * layer.inputs for layer in network.layers) * 4 / 1e3
     in_rows = network.weight_bits / 8e3
-    sizes = {step: in_float if step in _FLOAT else in_rows for step in STEPS}
+    steps = list(network.steps)
+    sizes = {step: in_float if step in _FLOAT else in_rows for step in steps}
     for size, text in ((in_float, "float32"), (in_rows, "rows of 4 and 8 bits")):
         axes.axvline(size, color=GREY, linewidth=0.8, zorder=0.5)
         at = axes.get_xaxis_transform()
         axes.text(size, 1.02, f"{size:,.1f} kB, {text}", ha="center", fontsize=8, transform=at)
-    scores = {step: network.scores[step] for step in STEPS}
+    scores = {step: network.scores[step] for step in steps}
     values = {step: x.cosine if x.top1 is None else x.top1.percent for step, x in scores.items()}
     ends = list(values.values())
     for step, value in values.items():
         size, (marker, colour) = sizes[step], _MARKERS[step]
-        same = [other for other in STEPS if sizes[other] == size]
+        same = [other for other in steps if sizes[other] == size]
         place = _APART * (same.index(step) - (len(same) - 1) / 2)
         beside = offset_copy(axes.transData, figure, x=place, units="points")
         if (paired := network.paired.get(step)) is not None:
@@ -120,7 +122,7 @@ def bytes_figure(network: StoredNetwork) -> Figure:
             whiskers = [[value - low], [high - value]]
             axes.errorbar(size, value, whiskers, fmt="none", ecolor=BLACK, capsize=4, transform=beside)
         looks: dict[str, Any] = {"color": colour, "markeredgecolor": BLACK, "markersize": 7}
-        axes.plot(size, value, marker, label=STEPS[step], transform=beside, **looks)
+        axes.plot(size, value, marker, label=network.steps[step], transform=beside, **looks)
     axes.axhline(values["layernorm"], color=GREY, linewidth=0.8, linestyle="--", zorder=0.5)
     margin = 0.1 * (max(ends) - min(ends)) or 0.1
     axes.set_ylim(min(ends) - margin, max(ends) + margin)

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from hwnorm.expression import parse, short
 from hwnorm.files import write_text
-from hwnorm.integers.stored import STEPS as INTEGER_STEPS
 from hwnorm.network.paired import p_text
 from hwnorm.progress import track
 from hwnorm.realign.realigned import Paired, Realigned
@@ -147,7 +146,6 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
         title=title,
         run=run,
         steps=STEPS,
-        integer_steps=INTEGER_STEPS,
         sizes=sizes_text,
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),

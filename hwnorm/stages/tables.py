@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.expression import short
-from hwnorm.integers.stored import STEPS, StoredNetwork
+from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out
@@ -107,7 +107,7 @@ def accuracy_table(realigned: Realigned) -> Table:
 
 def integer_table(found: StoredNetwork) -> Table:
     """One line for each step from the original to integers, as :func:`accuracy_table` has them."""
-    return _scores_table(found, STEPS)
+    return _scores_table(found, found.steps)
 
 
 def rows_table(found: StoredNetwork) -> Table:

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from report_runs import quantize
 
 from hwnorm.fixed import FixedFormat
-from hwnorm.integers.stored import LayerBits
+from hwnorm.integers.stored import STEPS, LayerBits
 from hwnorm.report.integers import bits_figure, bytes_figure, left_figure
 from hwnorm.report.page import write_report
 from hwnorm.report.style import save
@@ -99,7 +99,7 @@ def test_without_classes_cosines_are_told(quantized: Path) -> None:
 
 
 def test_a_run_without_integers_lacks_nothing(run: Path) -> None:
-    """No heading, no picture and no complaint: quantizing is no part of `hwnorm run`."""
+    """No heading, no picture and no complaint: it was left out."""
     page = page_of(run)
     assert HEADING not in page
     assert "integer.json" not in page
@@ -217,3 +217,11 @@ def test_markers_are_cosines_without_classes(quantized: Path) -> None:
     assert {line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() in "sD^vo"} == {0.99}
     low, high = axes.get_ylim()
     assert low < 0.99 < high
+
+
+def test_a_fine_tuned_network_is_drawn_beside_the_closed_form(quantized: Path) -> None:
+    network = RunFolder.open(quantized).read(INTEGER)
+    before = {"closed_form": network.scores["integer"]}
+    (axes,) = bytes_figure(network.model_copy(update={"scores": network.scores | before})).axes
+    labels = [line.get_label() for line in axes.get_lines()]
+    assert [label for label in labels if label in STEPS.values()] == list(STEPS.values())
