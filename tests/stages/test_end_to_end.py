@@ -31,6 +31,7 @@ ARTEFACTS = {
     "choices.json": "choices",
     "choice.json": "choice",
     "realign.json": "realign",
+    "integer.json": "integer",
     "verdict.json": "verdicts",
     **{f"profiles/{layer}.json": "profile" for layer in LAYERS},
     **{f"fronts/{layer}.json": "front" for layer in LAYERS},
@@ -42,6 +43,7 @@ MADE_BY = {
     "search": ["fronts/norm.json"],
     "choose": ["choices.json", "choice.json"],
     "realign": ["realign.json", "realigned.safetensors"],
+    "quantize": ["integer.json", "integer.safetensors"],
     "emit": ["packages"],
     "verify": ["verdict.json"],
     "report": list(PAGES),
@@ -68,8 +70,9 @@ def test_every_artefact_is_there_and_says_what_it_is(finished):
     assert any((finished.folder / "report").glob("*.png"))
     found = {path.name for path in finished.folder.iterdir()}
     folders = {"profiles", "fronts", "packages", "report"}
-    files = {"run.json", "choices.json", "choice.json", "realign.json", "verdict.json"}
-    assert found == folders | files | {"realigned.safetensors", "report.html"}
+    files = {"run.json", "choices.json", "choice.json", "realign.json", "integer.json", "verdict.json"}
+    weights = {"realigned.safetensors", "integer.safetensors"}
+    assert found == folders | files | weights | {"report.html"}
 
 
 def test_fronts_and_choice_hold_what_the_documents_say(finished):
