@@ -56,7 +56,9 @@ def random_rows(seed: int) -> Iterator[None]:
 def nearest_codes() -> Iterator[None]:
     """Each weight by itself."""
     with patch.object(
-        rows, "rounded", lambda w, gram, scale, bits: rows.nearest(w, scale, rows.largest_code(bits))
+        rows,
+        "rounded",
+        lambda w, gram, scale, bits, damping: rows.nearest(w, scale, rows.largest_code(bits)),
     ):
         yield
 

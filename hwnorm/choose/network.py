@@ -18,13 +18,11 @@ from hwnorm.network.norms import NormSite, find_norms, first_tensor, in_precisio
 from hwnorm.network.refit import Around, Student, Weighing
 from hwnorm.network.replacement import replace_norms, with_functions
 from hwnorm.network.residual import Projection
+from hwnorm.network.ridge import ENOUGH_ROWS
 from hwnorm.network.sensitivity import WEIGHED, refit_weights
 
 #: So many tokens are looked at: half of them to refit the layers, half to predict losses.
 TOKENS = 25_088
-#: A layer that sees fewer rows than this many times its inputs (a head behind pooling) is drawn to its
-#: weights in proportion: what it were fitted to else would be the noise.
-ENOUGH_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,15 +219,17 @@ class _Builder:
 
     def choose_rows(self, images: Tensor) -> None:
         """Give each row its bits, by what the output loses if it has the narrow ones."""
-        grams = self._float_grams(images)
+        sums = self._float_sums(images)
         orders, gains = {}, []
         for op in self.graph.linears:
-            weight, gram = op.weight.double().numpy(), grams[op.out]
+            weight, seen = op.weight.double().numpy(), sums[op.out]
+            gram, damping = _centred(seen)[0] / seen.total, rows.DAMPING * seen.scarcity()
             lost = []
             for width in (rows.NARROW, rows.WIDE):
                 bits = np.full(len(weight), width, dtype=np.uint8)
                 scale = rows.scales(weight, gram, bits)
-                lost.append(rows.errors(weight, gram, rows.rounded(weight, gram, scale, bits), scale))
+                codes = rows.rounded(weight, gram, scale, bits, damping)
+                lost.append(rows.errors(weight, gram, codes, scale))
             gain = (lost[0] - lost[1]) * self.findings.rows[op.out].double().numpy()
             orders[op.out] = np.argsort(-gain, kind="stable")
             gains.append(gain[orders[op.out]])
@@ -254,8 +256,8 @@ class _Builder:
             bits[orders[op.out][:count]] = rows.WIDE
             self.bits[op.out] = bits
 
-    def _float_grams(self, images: Tensor) -> dict[str, npt.NDArray[np.float64]]:
-        """The Gram matrix of what each linear layer reads, a token's mean taken off."""
+    def _float_sums(self, images: Tensor) -> dict[str, Sums]:
+        """Of what each linear layer reads; nothing is wanted of it."""
 
         @torch.no_grad()
         def part(some: Tensor) -> dict[str, Sums]:
@@ -275,7 +277,7 @@ class _Builder:
         for sums in in_threads(part, torch.split(images, TOGETHER)):
             for name, found in sums.items():
                 total.setdefault(name, Sums(len(found.gram), 1, found.gram.device)).join(found)
-        return {name: _centred(found)[0] / found.total for name, found in total.items()}
+        return total
 
     def _token_weights(self, op: Linear, x: Tensor) -> Tensor | None:
         weight = self.source.weights.get(op.layer)
@@ -450,16 +452,17 @@ class _Builder:
         sums = Sums(x.shape[-1] + 1, len(weight), torch.device("cpu"))
         for found in in_threads(part, range(0, len(x), TOGETHER)):
             sums.join(found)
-        fitted = sums.solve(USUAL_STRENGTH, torch.cat([weight.T, bias[None]]))
+        few = sums.scarcity()
+        fitted = sums.solve(USUAL_STRENGTH * few, torch.cat([weight.T, bias[None]]))
         gram, mean = _centred(sums)
         aim = fitted[:-1].T.numpy()
         fmt, residual, table = self._joined(op, joins)
         bits = self.bits[op.out]
         unit = fmt.ulp / unit_in
         scale = rows.Multipliers.of(rows.scales(aim, gram, bits), unit)
-        codes = rows.rounded(aim, gram, scale.scales, bits)
+        codes = rows.rounded(aim, gram, scale.scales, bits, rows.DAMPING * few)
         better = rows.Multipliers.of(rows.refitted_scales(aim, gram, codes, scale.scales), unit)
-        codes = rows.rounded(aim, gram, better.scales, bits)
+        codes = rows.rounded(aim, gram, better.scales, bits, rows.DAMPING * few)
         kept = codes * better.scales[:, None]
         offset = fitted[-1].numpy() + product(aim - kept, mean)
         step = better.scales * unit_in

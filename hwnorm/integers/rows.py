@@ -93,18 +93,27 @@ def nearest(weight: FloatArray, scale: FloatArray, most: npt.NDArray[np.int64]) 
 
 
 def rounded(
-    weight: FloatArray, gram: FloatArray, scale: FloatArray, bits: npt.NDArray[np.uint8]
+    weight: FloatArray,
+    gram: FloatArray,
+    scale: FloatArray,
+    bits: npt.NDArray[np.uint8],
+    damping: float = DAMPING,
 ) -> FloatArray:
     """Codes (rows, inputs) whose errors make up for each other in the row's output.
 
     Column by column, those with the largest mean square first: the error of a rounded code is passed on to
     the columns that are not rounded yet (E. Frantar et al., GPTQ, arXiv 2210.17323). Then each code is
     looked at again with all others known, by coordinate descent on delta^T G delta.
+
+    Args:
+        weight, gram: as :func:`scales` takes them.
+        damping: the larger, the less is passed on. Of few rows the Gram matrix is that of their noise, and
+            an error that is nothing to them is one to others.
     """
     most = largest_code(bits).astype(np.float64)
     damped = gram.copy()
     # An input that is always the same says nothing.
-    damped.flat[:: len(gram) + 1] += DAMPING * gram.diagonal().mean() + 1e-12
+    damped.flat[:: len(gram) + 1] += damping * gram.diagonal().mean() + 1e-12
     order = np.argsort(-gram.diagonal(), kind="stable")
     inverse = torch.linalg.inv(torch.from_numpy(damped[np.ix_(order, order)]))
     upper = torch.linalg.cholesky((inverse + inverse.T) / 2).T.contiguous().numpy()

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 STRENGTHS = tuple(10.0 ** (e / 2) for e in range(-6, 5))
 #: The one that is taken where nothing was held out to choose by.
 USUAL_STRENGTH = 1e-3
+#: A layer that sees fewer rows than this many times its inputs (a head behind pooling) is drawn to its
+#: weights in proportion: what it were fitted to else would be the noise.
+ENOUGH_ROWS = 50
 #: Rows whose products are summed in their own precision before they join the sums in float64.
 _CHUNK = 4096
 
@@ -99,6 +102,10 @@ class Sums:
         """So many rows that weigh alike say as much."""
         return self.total**2 / max(self.uneven, 1e-30)
 
+    def scarcity(self, enough: float = ENOUGH_ROWS) -> float:
+        """How many times the rows fall short of ``enough`` times the inputs; 1 where they do not."""
+        return max(1.0, enough * len(self.gram) / max(self.count, 1e-30))
+
 
 class Ridge:
     """Refits a linear layer or a convolution to targets, drawn towards the weights that it has.
@@ -160,8 +167,7 @@ class Ridge:
             fit.join(held)
             solution = fit.solve(strength, start)
         else:
-            few = enough * len(fit.gram) / max(fit.count, 1e-30)
-            solution = fit.solve(USUAL_STRENGTH * max(1.0, few), start)
+            solution = fit.solve(USUAL_STRENGTH * fit.scarcity(enough), start)
             left = fit.error(solution) / max(fit.variance, 1e-30)
         give_weights(self.layer, solution)
         return left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from hwnorm.data.config import input_config
 from hwnorm.graph.read import read_graph
 from hwnorm.integers.network import Pixels
 from hwnorm.integers.quantize import Quantized, Recipe, Source, quantize
+from hwnorm.network.sensitivity import refit_weights
 from hwnorm.targets.target import load_target
 from hwnorm.timm_compat import import_timm
 
@@ -51,8 +53,12 @@ def source_of(student: nn.Module, before: nn.Module | None = None) -> Source:
     return Source(read_graph(student), read_graph(before or student), {}, {}, directions, loss_of)
 
 
-def integers_of(model: nn.Module, images: Tensor, **recipe: Any) -> Quantized:
-    """A network's integers, with all its norms."""
+def integers_of(model: nn.Module, images: Tensor, weighed: bool = False, **recipe: Any) -> Quantized:
+    """A network's integers, with all its norms; tokens weigh as in a run, or all alike."""
     config = input_config(model)
     pixels = Pixels(tuple(config["mean"]), tuple(config["std"]))
-    return quantize(source_of(model), pixels, images, Recipe(**recipe), load_target("xcup", ""), 250.0)
+    source = source_of(model)
+    if weighed:
+        weights = refit_weights(model, images, {op.layer for op in source.graph.linears})
+        source = replace(source, weights=weights)
+    return quantize(source, pixels, images, Recipe(**recipe), load_target("xcup", ""), 250.0)

@@ -21,6 +21,7 @@ from hwnorm.integers.prepare import prepare
 from hwnorm.integers.quantize import Quantized
 from hwnorm.integers.stored import StoredNetwork, network_of, records
 from hwnorm.network.norms import first_tensor
+from hwnorm.network.ridge import Sums
 
 
 def lost(found: Quantized, model: torch.nn.Module, images: Tensor) -> float:
@@ -48,7 +49,7 @@ def wide(model: torch.nn.Module, images: Tensor) -> Quantized:
 
 def test_integers_are_near_the_network(model, images, wide):
     """On images that no fit has seen; fewer bits lose more."""
-    unseen = images_for(model, 100, seed=1)
+    unseen = images_for(model, 1000, seed=1)
     eight, mixed, four = (
         lost(found, model, unseen)
         for found in (wide, *(integers_of(model, images, ratio8=ratio) for ratio in (0.5, 0.0)))
@@ -74,6 +75,17 @@ def test_each_kind_of_network_becomes_integers(changes):
     network = small(**changes)
     pixels = images_for(network, 100)
     assert lost(integers_of(network, pixels, ratio8=1.0), network, images_for(network, 50, seed=1)) < 0.05
+
+
+def test_few_rows_are_not_fitted_to_their_noise(monkeypatch):
+    """Behind the last attention a class token an image is all that counts; unseen images tell."""
+    network = small(num_classes=0)
+    few, unseen = images_for(network, 40), images_for(network, 200, seed=1)
+    errors = []
+    for scarcity in (Sums.scarcity, lambda sums: 1.0):
+        monkeypatch.setattr(Sums, "scarcity", scarcity)
+        errors.append(lost(integers_of(network, few, weighed=True), network, unseen))
+    assert errors[0] < 0.75 * errors[1]
 
 
 def test_every_tensor_is_near_what_it_stands_for(model, images, wide):
