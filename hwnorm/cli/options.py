@@ -26,6 +26,12 @@ ClusterOption = Annotated[
 JOBS = os.cpu_count() or 1
 
 
+def _flag(name: str) -> str:
+    """A field's option; of what is so unless it is left out, with the option that does."""
+    option = option_name(name)
+    return f"{option}/--no-{option[2:]}" if RunSettings.model_fields[name].default is True else option
+
+
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of RunSettings; it gets them as the dict ``values``."""
     hints = get_type_hints(command, include_extras=True)
@@ -39,7 +45,7 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
             name,
             keyword,
             default=field.default,
-            annotation=Annotated[field.annotation, typer.Option(option_name(name), help=field.description)],
+            annotation=Annotated[field.annotation, typer.Option(_flag(name), help=field.description)],
         )
         for name, field in RunSettings.model_fields.items()
     ]
