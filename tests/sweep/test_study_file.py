@@ -16,11 +16,13 @@ HEAD = "[axes]\ninput_bits = [8, 10]\n"
 
 
 def test_settings_are_named_as_the_options(tmp_path):
-    """Every option of a run that is a setting, by its long name with underscores."""
-    assert set(SETTINGS.values()) == set(RunSettings.model_fields)
+    """Every option of a run that is a setting, by its long name with underscores; a trial has no integers."""
+    integers = {"quantize", *RunSettings().quantizing} - {"clock_mhz"}
+    assert set(SETTINGS.values()) == set(RunSettings.model_fields) - integers
     study = write_study(tmp_path, "[run]\nclock = 300\nno_dsp = true\n" + HEAD)
     found = study.settings({"input_bits": 10})
     assert (found.clock_mhz, found.no_dsp, found.input_bits) == (300.0, True, 10)
+    assert not found.quantize
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
