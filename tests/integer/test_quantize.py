@@ -122,6 +122,15 @@ def test_channels_of_the_context_have_one_range(model, images):
     torch.testing.assert_close(ranges, torch.ones_like(ranges), rtol=0.05, atol=0)
 
 
+def test_ranges_of_parts_are_those_of_all_images(model, images):
+    """Of each part only the largest values are kept; the quantile of all is among them."""
+    graph = read_graph(model)
+    gains = prepare(graph, images).gains["blocks.1.attn.context"]
+    with torch.no_grad():
+        context = graph.trace(images)["blocks.1.attn.context"]
+    torch.testing.assert_close(1 / gains, context.abs().flatten(0, 1).quantile(1 - 1e-3, dim=0))
+
+
 @pytest.mark.parametrize("step", [1, 4, 8])
 def test_rows_are_as_many_as_asked_for(model, images, step):
     """Over the network almost all of the budget; in each layer the nearest that the step has."""
