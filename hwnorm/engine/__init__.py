@@ -1,0 +1,1 @@
+"""The accelerator: how its multipliers are shared."""
