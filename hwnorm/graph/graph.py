@@ -51,15 +51,21 @@ class Graph:
         for i, op in enumerate(self.operations):
             yield op, tuple(name for name in dict.fromkeys(op.reads) if last[name] == i)
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """The output for images (n, C, H, W): (n, classes or channels)."""
+    def walk(self, images: Tensor) -> Iterator[tuple[Operation, dict[str, Tensor]]]:
+        """Each operation, once it is computed, with the tensors at hand: its own and what is read yet."""
         values = {IMAGES: images}
         for op, done in self.steps():
             values[op.out] = op(*(values[name] for name in op.reads))
+            yield op, values
             for name in done:
                 del values[name]
-        return values[self.output].flatten(1)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """The output for images (n, C, H, W): (n, classes or channels)."""
+        for op, values in self.walk(images):
+            found = values[op.out]
+        return found.flatten(1)
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
         """The images and every tensor that an operation makes, by name; gradients flow."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwnorm.fixed import FixedFormat
-from hwnorm.graph.graph import IMAGES, Graph
+from hwnorm.graph.graph import Graph
 from hwnorm.threads import in_threads
 
 #: Formats that are tried for a tensor: from the one that holds all its values to those that are so many bits
@@ -132,13 +132,7 @@ def _reach(graph: Graph, parts: Sequence[Tensor]) -> dict[str, float]:
 
     @torch.no_grad()
     def part(some: Tensor) -> dict[str, float]:
-        found, values = {}, {IMAGES: some}
-        for op, done in graph.steps():
-            values[op.out] = op(*(values[name] for name in op.reads))
-            found[op.out] = float(values[op.out].abs().max())
-            for name in done:
-                del values[name]
-        return found
+        return {op.out: float(values[op.out].abs().max()) for op, values in graph.walk(some)}
 
     found = list(in_threads(part, parts))
     return {name: max(of[name] for of in found) for name in found[0]}

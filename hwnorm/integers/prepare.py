@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from hwnorm.graph.graph import IMAGES, Graph
+from hwnorm.graph.graph import Graph
 from hwnorm.graph.operations import (
     Add,
     Affine,
@@ -95,16 +95,13 @@ def _ranges(graph: Graph, images: Tensor) -> dict[str, Tensor]:
 
     @torch.no_grad()
     def part(some: Tensor) -> dict[str, tuple[int, Tensor]]:
-        found, values = {}, {IMAGES: some}
-        for op, done in graph.steps():
-            values[op.out] = op(*(values[name] for name in op.reads))
+        found = {}
+        for op, values in graph.walk(some):
             if op.out in wanted:
                 tokens = values[op.out].abs().flatten(0, 1)
                 # All that lie outside may be in one part.
                 most = math.ceil(_OUTSIDE * len(images) / len(some) * len(tokens)) + 2
                 found[op.out] = len(tokens), tokens.T.topk(min(most, len(tokens))).values
-            for name in done:
-                del values[name]
         return found
 
     parts = list(in_threads(part, torch.split(images, _TOGETHER)))

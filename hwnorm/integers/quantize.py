@@ -261,16 +261,13 @@ class _Builder:
 
         @torch.no_grad()
         def part(some: Tensor) -> dict[str, Sums]:
-            sums, values = {}, {IMAGES: some}
-            for op, done in self.graph.steps():
-                values[op.out] = op(*(values[name] for name in op.reads))
+            sums = {}
+            for op, values in self.graph.walk(some):
                 if isinstance(op, Linear):
                     x = values[op.x]
                     flat = with_ones(x.flatten(0, 1))
                     sums[op.out] = Sums(flat.shape[-1], 1, x.device)
                     sums[op.out].add(flat, flat[:, -1:], self._token_weights(op, x))
-                for name in done:
-                    del values[name]
             return sums
 
         total: dict[str, Sums] = {}
