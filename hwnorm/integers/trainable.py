@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.operations import Context, Norm, Patches, Pool, Scores
+from hwnorm.integers.formats import quantized
 from hwnorm.integers.network import IMAGES, PIXELS, IntegerNetwork
 from hwnorm.integers.operations import (
     Exponentials,
@@ -81,19 +83,21 @@ class TrainableNetwork(nn.Module):
 def rounded(x: Tensor, fmt: FixedFormat) -> Tensor:
     """Values rounded half up and saturated to a format's, straight through for gradients."""
     inside = x.clamp(fmt.low, fmt.high)
-    codes = (x.detach() * 2.0**fmt.frac + 0.5).floor().clamp(fmt.min_code, fmt.max_code)
-    return inside + (codes * fmt.ulp - inside).detach()
+    return inside + (quantized(x.detach(), fmt) - inside).detach()
 
 
-class _Trained(nn.Module):
+class _Trained(nn.Module, ABC):
     """The step of an operation that has parameters."""
 
+    @abstractmethod
     def trained(self) -> IntegerOperation:
         """The operation with the parameters as they are now."""
-        raise NotImplementedError
 
 
 class _Linear(_Trained):
+    step: Tensor
+    most: Tensor
+
     def __init__(self, op: IntegerLinear, x: FixedFormat) -> None:
         super().__init__()
         self.op = op
@@ -104,9 +108,6 @@ class _Linear(_Trained):
         self.register_buffer("most", torch.from_numpy(largest_code(op.bits)).float()[:, None])
         self.weight = nn.Parameter(torch.from_numpy(op.weight * step[:, None]).float())
         self.bias = nn.Parameter(torch.from_numpy(op.bias * step * x.ulp).float())
-
-    step: Tensor
-    most: Tensor
 
     def codes(self) -> Tensor:
         """Of the weights, with their gradients in units of codes."""
@@ -187,16 +188,6 @@ class _Affine(_Trained):
         return replace(self.op, multiplier=multiplier.astype(np.int32), bias=bias.astype(np.int64))
 
 
-class _Function(nn.Module):
-    def __init__(self, op: IntegerFunction) -> None:
-        super().__init__()
-        self.function = FixedPointFunction(op.datapath)
-
-    def forward(self, *values: Tensor) -> Tensor:
-        found: Tensor = self.function(values[0])
-        return found
-
-
 class _Exponentials(nn.Module):
     def __init__(self, op: Exponentials) -> None:
         super().__init__()
@@ -243,7 +234,7 @@ def _step(op: IntegerOperation, reads: Sequence[FixedFormat]) -> nn.Module:
         case IntegerAffine():
             return _Affine(op, reads[0])
         case IntegerFunction():
-            return _Function(op)
+            return FixedPointFunction(op.datapath)
         case Exponentials():
             return _Exponentials(op)
         case IntegerContext():
