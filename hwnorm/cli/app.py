@@ -44,6 +44,15 @@ def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
     return RunFolder.create(path, make_settings(**values), force)
 
 
+def _change_settings(run: Any, **options: Any) -> bool:
+    """Make the options that were given settings of an open run, not yet written; whether there were any."""
+    from hwnorm.runs.settings import make_settings
+
+    given = {name: value for name, value in options.items() if value is not None}
+    run.settings = make_settings(**run.settings.model_dump() | given)
+    return bool(given)
+
+
 @app.command()
 @takes_settings
 def run(
@@ -164,19 +173,17 @@ def realign(
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import REALIGNED
-    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.realign import realign as stage
     from hwnorm.stages.tables import accuracy_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    given = {
-        "finetune": finetune,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "hardware_in_loop": hardware_in_loop,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    opened.settings = make_settings(**opened.settings.model_dump() | given)
+    given = _change_settings(
+        opened,
+        finetune=finetune,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        hardware_in_loop=hardware_in_loop,
+    )
     stage(opened, Inputs(opened.settings))
     if is_first():
         if given:
@@ -207,25 +214,23 @@ def quantize(
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import INTEGER
-    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.quantize import quantize as stage
     from hwnorm.stages.tables import integer_table, print_wide, rows_table
 
     opened = RunFolder.open(run_folder)
-    given = {
-        "ratio8": ratio8,
-        "per_layer": per_layer,
-        "row_step": row_step,
-        "activation_bits": activation_bits,
-        "norms": norms,
-        "keep_norms": keep_norms,
-        "finetune": finetune,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "hardware_in_loop": hardware_in_loop,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    opened.settings = make_settings(**opened.settings.model_dump() | given)
+    given = _change_settings(
+        opened,
+        ratio8=ratio8,
+        per_layer=per_layer,
+        row_step=row_step,
+        activation_bits=activation_bits,
+        norms=norms,
+        keep_norms=keep_norms,
+        finetune=finetune,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        hardware_in_loop=hardware_in_loop,
+    )
     stage(opened, Inputs(opened.settings))
     if not is_first():
         return

@@ -16,11 +16,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from hwnorm.artefact import Artefact, InsideName, Part, first_fault
 from hwnorm.errors import InputError
 from hwnorm.files import body, read_artefact
-from hwnorm.runs.settings import RunSettings, option_name
+from hwnorm.runs.settings import RunSettings, make_settings, option_name
 from hwnorm.runs.storage import shown
 
-#: Fields of RunSettings that say how a network becomes integers: a trial measures none.
-_INTEGERS = ("quantize", "ratio8", "per_layer", "row_step", "activation_bits", "norms", "keep_norms")
+#: Fields of RunSettings that say how a network becomes integers alone: a trial measures none.
+_INTEGERS = {"quantize", *make_settings().quantizing} - {"clock_mhz"}
 #: Name in a study file, which is the long option's -> field of RunSettings.
 SETTINGS = {
     option_name(field)[2:].replace("-", "_"): field
