@@ -17,7 +17,7 @@ Codes = npt.NDArray[np.int64]
 _TOGETHER = 1 << 20
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Multiplier:
     """A signed multiplier of a device: bits of its ports, the wider one first."""
 
