@@ -62,11 +62,6 @@ class Epoch:
     loss: float
     top1: float | None
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The greater the better."""
-        return self.top1 or 0.0, -self.loss
-
 
 def split(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     """Training images proper, and those that are held out to choose the best epoch by: disjoint."""
@@ -125,7 +120,8 @@ def finetune(
                 break
             _train_epoch(objective, optimizer, training, recipe, epoch, device)
             history.append(_measure(objective, held, recipe, device))
-            if history[-1].rank > max(h.rank for h in history[:-1]):
+            # By loss: top-1 of a few thousand images differs by chance more than epochs do.
+            if history[-1].loss < min(h.loss for h in history[:-1]):
                 best = _state(student)
             if is_first():
                 top1 = "" if history[-1].top1 is None else f", top-1 {history[-1].top1:.2f} %"
@@ -161,8 +157,8 @@ def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
 
 def _stale(history: list[Epoch]) -> int:
     """How many epochs ago the best was."""
-    ranks = [epoch.rank for epoch in history]
-    return len(ranks) - 1 - ranks.index(max(ranks))
+    losses = [epoch.loss for epoch in history]
+    return len(losses) - 1 - losses.index(min(losses))
 
 
 def _train_epoch(
