@@ -1,0 +1,181 @@
+"""The Verilog of an engine and its program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.emit.render import render
+from hwnorm.emit.stage import DatapathStage
+from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
+from hwnorm.engine.memories import descriptor_lines, hex_lines, table_lines, weight_stream
+from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
+from hwnorm.engine.program import Program
+from hwnorm.expression import brief
+from hwnorm.resources import resource
+
+#: Hand-written parts that every engine consists of.
+RTL_PARTS = (
+    "engine_memory.v",
+    "engine_multiplier.v",
+    "engine_tokens.v",
+    "engine_array.v",
+    "engine_weights.v",
+    "engine_image.v",
+    "engine_sequencer.v",
+    "engine_lane.v",
+    "engine_epilogue.v",
+    "engine_softmax.v",
+    "engine_core.v",
+)
+
+
+def latency(kernels: Sequence[Datapath]) -> int:
+    """Cycles of a unit that has all these kernels: those of the slowest, at least one."""
+    return max([1, *(kernel.latency for kernel in kernels)])
+
+
+def pixels_a_beat(program: Program) -> int:
+    """Pixels that the image's stream brings at a time: parts of a patch's row and of a word, at most 8."""
+    return math.gcd(math.gcd(program.patches.width, program.engine.depth), 8)
+
+
+def parameters(program: Program) -> dict[str, int]:
+    """Of ``rtl/engine/engine_core.v``."""
+    engine, sizes, patches = program.engine, program.sizes, program.patches
+    shared = engine.sharing
+    channels, height, width = program.image
+    return {
+        "TOKENS": engine.tokens,
+        "COLUMNS": engine.columns,
+        "DEPTH": engine.depth,
+        "A_BITS": engine.activation_bits,
+        "PAIR": shared.pair,
+        "A_GAP": shared.a_gap,
+        "WEIGHTS": shared.port,
+        "N4": shared.rows[0],
+        "G4": shared.four.gap,
+        "N8": shared.rows[1],
+        "G8": shared.eight.gap,
+        "SUM": max(sizes.sum_bits, 8 + engine.activation_bits + max(1, (engine.depth - 1).bit_length())),
+        "TOTAL": sizes.total_bits + 2,
+        "STREAM": STREAM_BITS,
+        "SCORE": SCORE_BITS,
+        "DIGITS": sizes.digits,
+        "BEAT": engine.beat,
+        "PIXELS": pixels_a_beat(program),
+        "CHANNELS": channels,
+        "ROWS": height // patches.height,
+        "LINE": width // patches.width,
+        "HEIGHT": patches.height,
+        "WIDTH": patches.width,
+        "FIRST": program.first,
+        "KEYS": sizes.tokens,
+        "TILES": -(-sizes.tokens // engine.tokens),
+        "CLASSES": sizes.classes,
+        "WORDS": sizes.weights,
+        "A_WORDS": sizes.activations,
+        "K_WORDS": sizes.keys,
+        "V_WORDS": sizes.values,
+        "P_WORDS": sizes.probabilities,
+        "S_WORDS": sizes.stream,
+        "PHASES": len(program.phases),
+        "DESCRIPTOR": DESCRIPTOR_BITS,
+        "F_LATENCY": latency(program.functions),
+        "E_LATENCY": latency(program.exponentials),
+    }
+
+
+def sources(program: Program) -> dict[str, str]:
+    """Every file of Verilog, by name; the top is ``engine``."""
+    engine = program.engine
+    functions = _kernels(program.functions, "engine_function", 1)
+    exponentials = _kernels(program.exponentials, "engine_exponential", 0)
+    return {
+        "engine.v": render(
+            "engine/engine.v.j2", {"comment": "The engine of a network.", "p": parameters(program)}
+        ),
+        "engine_phase.v": render("engine/phase.v.j2", {"parts": _parts(), "bits": DESCRIPTOR_BITS}),
+        "engine_functions.v": render(
+            "engine/functions.v.j2",
+            {
+                "comment": "The functions of all norms and activations: one code a cycle.",
+                "module": "engine_functions",
+                "width_name": "STREAM",
+                "width": STREAM_BITS,
+                "select": "s_function",
+                "code": "s_code",
+                "value": "m_value",
+                "select_bits": 6,
+                "a_bits": engine.activation_bits,
+                "identity": True,
+                **_unit(program.functions, "engine_function", 1),
+            },
+        ),
+        "engine_exponentials.v": render(
+            "engine/functions.v.j2",
+            {
+                "comment": "2^x of all softmaxes: one code a cycle.",
+                "module": "engine_exponentials",
+                "width_name": "SCORE",
+                "width": SCORE_BITS,
+                "select": "s_exponential",
+                "code": "s_difference",
+                "value": "m_code",
+                "select_bits": 3,
+                "a_bits": engine.activation_bits,
+                "identity": False,
+                **_unit(program.exponentials, "engine_exponential", 0),
+            },
+        ),
+        **functions,
+        **exponentials,
+        **{part: (resource("rtl") / "engine" / part).read_text(encoding="utf-8") for part in RTL_PARTS},
+    }
+
+
+def memories(program: Program) -> dict[str, str]:
+    """Every file that the engine, or its bench, begins with: descriptors, positions, weights."""
+    return {
+        "program.mem": descriptor_lines(program),
+        "table.mem": table_lines(program),
+        "weights.mem": hex_lines(weight_stream(program)),
+    }
+
+
+def _kernels(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, str]:
+    found = {}
+    for number, kernel in enumerate(kernels, start):
+        top = f"{name}_{number}"
+        found[f"{top}_core.v"] = DatapathStage(kernel, top).sources()[f"{top}_core.v"]
+    return found
+
+
+def _unit(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, Any]:
+    slowest = latency(kernels)
+    return {
+        "latency": slowest,
+        "kernels": [
+            {
+                "number": number,
+                "module": f"{name}_{number}_core",
+                "input": kernel.input.width,
+                "delay": slowest - kernel.latency,
+                "comment": f"{brief(kernel.expression)}: {kernel.input} to {kernel.output}",
+            }
+            for number, kernel in enumerate(kernels, start)
+        ],
+    }
+
+
+def _parts() -> list[dict[str, Any]]:
+    """The fields of a descriptor that each part of the engine reads, and where they are."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    at = 0
+    for name, (bits, parts) in FIELDS.items():
+        for part in parts.split():
+            found.setdefault(part, []).append({"name": name, "bits": bits, "at": at})
+        at += bits
+    return [{"name": name, "fields": fields} for name, fields in found.items()]

@@ -1,0 +1,612 @@
+"""An integer network scheduled on an engine: phases, tiles of weights, and where each tensor lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnorm.datapath.ir import Datapath
+from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.phase import SEGMENTS, Kind, Phase, Segment, Target
+from hwnorm.errors import InputError
+from hwnorm.integers.network import IMAGES, IntegerNetwork
+from hwnorm.integers.operations import (
+    Exponentials,
+    IntegerContext,
+    IntegerFunction,
+    IntegerLinear,
+    IntegerOperation,
+    IntegerPatches,
+    IntegerPool,
+    IntegerScores,
+    Table,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A row of weights where it stands in its tile, with what the epilogue needs for it."""
+
+    op: IntegerLinear
+    index: int
+    segment: int
+    high: int
+    low: int
+
+    def parameters(self) -> int:
+        """Its 64 bits: bias, multiplier, segment, lane and word that its codes go to."""
+        bias, multiplier = int(self.op.bias[self.index]), int(self.op.multiplier[self.index])
+        return (
+            (bias & ((1 << BIAS_BITS) - 1))
+            | multiplier << BIAS_BITS
+            | self.segment << 46
+            | self.low << 48
+            | self.high << 53
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Rows that are multiplied together, all of them held in ``bits`` bits."""
+
+    bits: int
+    rows: tuple[Row, ...]
+    words: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Words of the engine's memories that a program needs, and what else its hardware is made for."""
+
+    activations: int
+    keys: int
+    values: int
+    probabilities: int
+    stream: int
+    weights: int
+    tokens: int
+    classes: int
+    digits: int
+    sum_bits: int
+    total_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What an engine does for an image.
+
+    ``functions`` and ``exponentials`` are the kernels that phases number: functions from 1, exponentials
+    from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
+    """
+
+    engine: Engine
+    network: IntegerNetwork
+    phases: tuple[Phase, ...]
+    tiles: tuple[Tile, ...]
+    functions: tuple[Datapath, ...]
+    exponentials: tuple[Datapath, ...]
+    patches: IntegerPatches
+    image: tuple[int, int, int]
+    table: npt.NDArray[np.int64]
+    first: int
+    sizes: Sizes
+
+    @cached_property
+    def products(self) -> tuple[int, int]:
+        """Products of an image that the network asks for, by weights of 4 bits and by codes of 8 bits."""
+        four = eight = 0
+        tokens: dict[str, int] = _tokens(self.network, self.image)
+        channels = _channels(self.network)
+        for op in self.network.operations:
+            if isinstance(op, IntegerLinear):
+                each = tokens[op.x] * op.weight.shape[1]
+                four += int((op.bits <= 4).sum()) * each
+                eight += int((op.bits > 4).sum()) * each
+            elif isinstance(op, (IntegerScores, IntegerContext)):
+                of = op.k if isinstance(op, IntegerScores) else op.v
+                eight += tokens[of] ** 2 * channels[of]
+            elif isinstance(op, IntegerPool):
+                eight += (op.end - op.first) * channels[op.x]
+        return four, eight
+
+    @property
+    def ideal_cycles(self) -> float:
+        """Cycles if every multiplier made its products in every one of them."""
+        return sum(n / each for n, each in zip(self.products, self.engine.products, strict=True))
+
+
+def compile_program(network: IntegerNetwork, engine: Engine, image: tuple[int, int, int]) -> Program:
+    """Schedule a network on an engine.
+
+    Args:
+        network: what to compute.
+        engine: on what.
+        image: channels, height and width of an image.
+
+    Raises:
+        InputError: an operation, a format or a size that this engine is not built for; names the layer.
+    """
+    return _Compiler(network, engine, image).program()
+
+
+def _channels(network: IntegerNetwork) -> dict[str, int]:
+    """Channels of each tensor that has tokens."""
+    found: dict[str, int] = {}
+    for op in network.operations:
+        match op:
+            case Table():
+                found[op.out] = int(op.codes.shape[1])
+            case IntegerLinear():
+                found[op.out] = len(op.weight)
+            case IntegerContext():
+                found[op.out] = found[op.v]
+            case IntegerFunction() | IntegerPool():
+                found[op.out] = found[op.reads[0]]
+            case _:
+                pass
+    return found
+
+
+def _tokens(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, int]:
+    """Tokens of each tensor that has some."""
+    found: dict[str, int] = {}
+    for op in network.operations:
+        match op:
+            case IntegerPatches():
+                found[op.out] = (image[1] // op.height) * (image[2] // op.width)
+            case Table():
+                found[op.out] = len(op.codes)
+            case IntegerPool():
+                found[op.out] = 1
+            case IntegerLinear(residual=str()):
+                found[op.out] = found[op.residual]
+            case IntegerScores():
+                found[op.out] = found[op.q]
+            case IntegerContext():
+                found[op.out] = found[op.v]
+            case _:
+                found[op.out] = found[op.reads[0]]
+    return found
+
+
+@dataclass
+class _Region:
+    """Where a tensor lies in the memory of activations: words of each tile of tokens, base and lifetime."""
+
+    stride: int
+    tiles: int
+    born: int
+    dies: int
+    base: int = 0
+    place: Callable[[int], tuple[int, int]] = field(default=lambda c: (c, 0))
+
+
+class _Compiler:
+    def __init__(self, network: IntegerNetwork, engine: Engine, image: tuple[int, int, int]) -> None:
+        self.network, self.engine, self.image = network, engine, image
+        self.formats = network.formats
+        self.tokens, self.channels = _tokens(network, image), _channels(network)
+        self.by_name = {op.out: op for op in network.operations}
+        self.consumers: dict[str, list[IntegerOperation]] = {}
+        for op in network.operations:
+            for name in op.reads:
+                self.consumers.setdefault(name, []).append(op)
+        self.functions: list[Datapath] = []
+        self.exponentials: list[Datapath] = []
+        self.groups = self._groups()
+        self.when = {op.out: i for i, group in enumerate(self.groups) for op in group}
+        self.regions: dict[str, _Region] = {}
+        self.heads = 1
+
+    # ---- what is computed together ----
+
+    def _groups(self) -> list[list[IntegerOperation]]:
+        """Operations by phase: linear layers that read the same codes at a time, a head's scores apart."""
+        groups: list[list[IntegerOperation]] = []
+        for op in self.network.operations:
+            if isinstance(op, (IntegerPatches, Table, IntegerFunction, Exponentials)):
+                continue
+            same = groups and isinstance(op, IntegerLinear) and isinstance(groups[-1][0], IntegerLinear)
+            if same and groups[-1][0].reads == op.reads and len(groups[-1]) < SEGMENTS:
+                groups[-1].append(op)
+            elif isinstance(op, (IntegerLinear, IntegerScores, IntegerContext, IntegerPool)):
+                groups.append([op])
+            else:
+                raise InputError(f"layer {op.out!r}: {type(op).__name__} is not built into the engine yet")
+        return groups
+
+    def _finished(self, op: IntegerOperation) -> tuple[str, Datapath | None]:
+        """The tensor that is written where an operation's codes go, and the function on the way."""
+        functions = [c for c in self.consumers.get(op.out, []) if isinstance(c, IntegerFunction)]
+        if len(functions) > 1:
+            raise InputError(f"layer {op.out!r}: {len(functions)} functions read it; the engine applies one")
+        if functions:
+            return functions[0].out, functions[0].datapath
+        return op.out, None
+
+    def _target(self, name: str) -> Target:
+        """Where the consumers of a tensor want it."""
+        found = set()
+        for op in self.consumers.get(name, []):
+            match op:
+                case IntegerScores():
+                    found.add(Target.ACTIVATIONS if op.q == name else Target.KEYS)
+                case IntegerContext():
+                    found.add(Target.VALUES)
+                case IntegerPool():
+                    found.add(Target.VALUES)
+                case IntegerLinear() if op.x == name:
+                    found.add(Target.ACTIVATIONS)
+                case IntegerLinear():
+                    pass
+                case _:
+                    raise InputError(
+                        f"layer {op.out!r}: {type(op).__name__} of {name!r} is not built into the engine yet"
+                    )
+        if not found:
+            return Target.LOGITS
+        if len(found) > 1:
+            raise InputError(f"layer {name!r}: goes to {' and '.join(t.name.lower() for t in found)}; to one only")
+        return found.pop()
+
+    # ---- where tensors lie ----
+
+    def _tiles(self, tensor: str) -> int:
+        return -(-self.tokens[tensor] // self.engine.tokens)
+
+    def _plain(self, channel: int) -> tuple[int, int]:
+        return channel // self.engine.depth, channel % self.engine.depth
+
+    def _by_head(self, channels: int, heads: int, lanes: int) -> tuple[Callable[[int], tuple[int, int]], int]:
+        """Each head begins a new word of so many lanes: where a channel lies, and words of all."""
+        each = channels // heads
+        words = -(-each // lanes)
+        return lambda c: (c // each * words + c % each // lanes, c % each % lanes), words * heads
+
+    def _heads_of(self, name: str) -> int:
+        for op in self.consumers.get(name, []):
+            if isinstance(op, (IntegerScores, IntegerContext)):
+                return op.heads
+        return 1
+
+    def _place(self, name: str, channels: int, born: int) -> _Region:
+        """A region for a tensor that is written in phase ``born``."""
+        readers = [self.when[op.out] for op in self.consumers[name]]
+        place, words = self._by_head(channels, self._heads_of(name), self.engine.depth)
+        region = _Region(words, self._tiles(name), born, max(readers), place=place)
+        size = region.stride * region.tiles
+        taken = sorted(
+            (r.base, r.base + r.stride * r.tiles)
+            for r in self.regions.values()
+            if r.born <= region.dies and region.born <= r.dies
+        )
+        for start, end in taken:
+            if region.base + size <= start:
+                break
+            region.base = max(region.base, end)
+        self.regions[name] = region
+        return region
+
+    # ---- phases ----
+
+    def program(self) -> Program:
+        engine = self.engine
+        phases: list[Phase] = []
+        tiles: list[Tile] = []
+        patches = next((op for op in self.network.operations if isinstance(op, IntegerPatches)), None)
+        table = next((op for op in self.network.operations if isinstance(op, Table)), None)
+        if patches is None or table is None:
+            raise InputError("engine: the network has no patches and positions to begin with")
+        channels, height, width = self.image
+        if height % patches.height or width % patches.width:
+            raise InputError(
+                f"engine: images of {height} x {width}; whole patches of {patches.height} x {patches.width} are cut"
+            )
+        done = 0
+        index = 0
+        while index < len(self.groups):
+            group = self.groups[index]
+            match group[0]:
+                case IntegerLinear():
+                    phase, made = self._linear(group, index)  # type: ignore[arg-type]
+                    phases.append(phase)
+                    tiles += made
+                case IntegerScores():
+                    context = self.groups[index + 1][0]
+                    if not isinstance(context, IntegerContext):
+                        raise InputError(f"layer {group[0].out!r}: no context reads it")
+                    more, done = self._attention(group[0], context, index, done)
+                    phases += more
+                    index += 1
+                case IntegerPool():
+                    phases.append(self._pool(group[0], index))
+            index += 1
+        phases.append(Phase(Kind.END, name="end"))
+        positions = table.codes.astype(np.int64)
+        embed = self.consumers[table.out][0]
+        assert isinstance(embed, IntegerLinear)
+        return Program(
+            engine,
+            self.network,
+            tuple(phases),
+            tuple(tiles),
+            tuple(self.functions),
+            tuple(self.exponentials),
+            patches,
+            self.image,
+            positions,
+            embed.first,
+            self._sizes(tiles, positions),
+        )
+
+    def _function(self, datapath: Datapath | None) -> int:
+        if datapath is None:
+            return 0
+        if datapath.output.width != self.engine.activation_bits:
+            raise InputError(
+                f"function {datapath.expression}: {datapath.output}; the engine multiplies "
+                f"{self.engine.activation_bits} bits"
+            )
+        if datapath not in self.functions:
+            self.functions.append(datapath)
+        return self.functions.index(datapath) + 1
+
+    def _written(self, op: IntegerOperation, channels: int, born: int) -> tuple[Segment, Callable[[int], tuple[int, int]], int, int]:
+        """How and where an operation's codes are written: segment, places of channels, and strides."""
+        name, datapath = self._finished(op)
+        target = self._target(name)
+        base = stride = v_stride = 0
+        place: Callable[[int], tuple[int, int]] = lambda c: (c, 0)
+        if target == Target.ACTIVATIONS:
+            region = self._place(name, channels, born)
+            base, place, stride = region.base, region.place, region.stride
+        elif target == Target.KEYS:
+            place, stride = self._by_head(channels, self._heads_of(name), self.engine.depth)
+        elif target == Target.VALUES:
+            place, v_stride = self._by_head(channels, self._heads_of(name), self.engine.rows8)
+        width = op.format.width
+        function = self._function(datapath)
+        if target != Target.LOGITS and not function and width != self.engine.activation_bits:
+            raise InputError(
+                f"layer {op.out!r}: {op.format}; the engine multiplies {self.engine.activation_bits} bits"
+            )
+        if width > STREAM_BITS:
+            raise InputError(f"layer {op.out!r}: {op.format}; codes of at most {STREAM_BITS} bits are built")
+        stream = isinstance(op, IntegerLinear) and op.residual is not None
+        segment = Segment(base, getattr(op, "shift"), width, target, function, stream)
+        return segment, place, stride, v_stride
+
+    def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, list[Tile]]:
+        engine, first = self.engine, ops[0]
+        inputs = first.weight.shape[1]
+        image = isinstance(self.by_name[first.x], IntegerPatches)
+        if image:
+            if self.formats[first.x].width > engine.activation_bits:
+                raise InputError(
+                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; this engine multiplies "
+                    f"{engine.activation_bits}"
+                )
+            source = _Region(self._plain(inputs - 1)[0] + 1, self._tiles(first.x), 0, 0, place=self._plain)
+        else:
+            source = self.regions[first.x]
+        segments, rows8, rows4 = [], [], []
+        strides = {0}, {0}
+        for number, op in enumerate(ops):
+            self._check(op)
+            segment, place, *each = self._written(op, len(op.weight), born)
+            segments.append(segment)
+            for known, stride in zip(strides, each, strict=True):
+                known.add(stride)
+            for index in range(len(op.weight)):
+                row = Row(op, index, number, *place(index))
+                (rows8 if op.bits[index] > 4 else rows4).append(row)
+        for known in strides:
+            if len(known) > 2:
+                raise InputError(f"layer {first.out!r}: is written beside {ops[-1].out!r} with other strides")
+        tiles = _tiles_of(engine, rows8, rows4, source.stride)
+        eights = [tile for tile in tiles if tile.bits == 8]
+        fours = tiles[len(eights) :]
+        residual = first.residual
+        table = residual is not None and isinstance(self.by_name[residual], Table)
+        phase = Phase(
+            Kind.LINEAR,
+            image=image,
+            a_base=source.base,
+            # Tokens before the first patch have words of their own in the image's memory.
+            a_stride=source.stride,
+            words=source.stride,
+            tiles=self._tiles(first.out),
+            tiles8=len(eights),
+            tiles4=len(fours),
+            rows8=len(eights[-1].rows) if eights else 0,
+            rows4=len(fours[-1].rows) if fours else 0,
+            offset_stride=max(strides[0]),
+            v_stride=max(strides[1]),
+            stream_stride=len(first.weight) if residual is not None else 0,
+            residual=residual is not None,
+            table=table,
+            lift=first.lift,
+            first=first.first,
+            segments=tuple(segments),
+            name=" ".join(op.out for op in ops),
+        )
+        return phase, tiles
+
+    def _check(self, op: IntegerLinear) -> None:
+        total = op.accumulator(self.formats[op.x]).width
+        if total > BIAS_BITS:
+            raise InputError(f"layer {op.out!r}: an accumulator of {total} bits; {BIAS_BITS} are built")
+        if int(op.multiplier.max()).bit_length() > MULTIPLIER_BITS:
+            raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
+
+    def _attention(
+        self, scores: IntegerScores, context: IntegerContext, born: int, done: int
+    ) -> tuple[list[Phase], int]:
+        """Phases of all heads: the context of a head comes after the scores of the next one."""
+        engine, heads = self.engine, scores.heads
+        (softmax,) = self.consumers[scores.out]
+        if not isinstance(softmax, Exponentials) or softmax.out != context.p:
+            raise InputError(f"layer {scores.out!r}: a softmax is expected to read it")
+        if scores.format.width != SCORE_BITS:
+            raise InputError(f"layer {scores.out!r}: {scores.format}; scores of {SCORE_BITS} bits are built")
+        if softmax.datapath not in self.exponentials:
+            self.exponentials.append(softmax.datapath)
+        q = self.regions[scores.q]
+        tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
+        channels = self.channels[context.v]
+        each, words, parts = channels // heads, q.stride // heads, -(-(channels // heads) // engine.rows8)
+        depth = engine.keys_words(tokens)
+        segment, place, stride, v_stride = self._written(context, channels, born + 1)
+        last = tokens - (tiles - 1) * engine.tokens
+        firsts, seconds = [], []
+        for head in range(heads):
+            slot = head % 2
+            high, low = place(head * each)
+            firsts.append(
+                Phase(
+                    Kind.SCORES,
+                    a_base=q.base + head * words,
+                    a_stride=q.stride,
+                    words=words,
+                    tiles=tiles,
+                    keys=tiles,
+                    keys_last=last,
+                    b_base=head * words,
+                    b_stride=q.stride,
+                    lanes=each - (words - 1) * engine.depth,
+                    token_to=tokens,
+                    offset_stride=depth,
+                    multiplier=1,
+                    exponential=self.exponentials.index(softmax.datapath),
+                    slot=slot,
+                    segments=(
+                        Segment(slot * tiles * depth, scores.shift, scores.format.width, Target.SCORES),
+                    ),
+                    name=f"{scores.out} head {head}",
+                )
+            )
+            seconds.append(
+                Phase(
+                    Kind.CONTEXT,
+                    a_base=slot * tiles * depth,
+                    a_stride=depth,
+                    words=depth,
+                    tiles=tiles,
+                    tiles8=parts,
+                    rows8=each - (parts - 1) * engine.rows8,
+                    b_base=head * parts,
+                    b_stride=parts * heads,
+                    token_to=tokens,
+                    need=done + (head + 1) * tiles,
+                    offset_stride=stride,
+                    v_stride=v_stride,
+                    high=high,
+                    low=low,
+                    slot=slot,
+                    segments=(segment,),
+                    name=f"{context.out} head {head}",
+                )
+            )
+        order = [firsts[0]]
+        for head in range(1, heads):
+            order += [firsts[head], seconds[head - 1]]
+        return [*order, seconds[-1]], done + heads * tiles
+
+    def _pool(self, op: IntegerPool, born: int) -> Phase:
+        engine = self.engine
+        channels = self.channels[op.x]
+        segment, place, stride, v_stride = self._written(op, channels, born)
+        multiplier, shift = op.multiplier, op.shift
+        while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0:
+            multiplier, shift = multiplier // 2, shift - 1
+        if multiplier >= 1 << MULTIPLIER_BITS:
+            raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
+        parts = -(-channels // engine.rows8)
+        return Phase(
+            Kind.POOL,
+            words=engine.keys_words(self.tokens[op.x]),
+            tiles8=parts,
+            rows8=channels - (parts - 1) * engine.rows8,
+            b_stride=parts,
+            token_from=op.first,
+            token_to=op.end,
+            offset_stride=stride,
+            v_stride=v_stride,
+            multiplier=multiplier,
+            segments=(replace(segment, shift=shift),),
+            name=op.out,
+        )
+
+    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64]) -> Sizes:
+        engine, formats = self.engine, self.formats
+        most = {"keys": 1, "values": 1, "probabilities": 1}
+        digits = {op.digits for op in self.network.operations if isinstance(op, IntegerContext)}
+        if len(digits) > 1:
+            raise InputError(f"engine: reciprocals of {sorted(digits)} digits; one number of them is built")
+        sums, totals = [SCORE_BITS + 12], [STREAM_BITS + 2]
+        for op in self.network.operations:
+            match op:
+                case IntegerLinear():
+                    width = op.accumulator(formats[op.x]).width
+                    sums.append(op.products(formats[op.x]).width)
+                    totals.append(width + MULTIPLIER_BITS + 1)
+                    if op.residual is not None:
+                        totals.append(formats[op.residual].width + op.lift + 2)
+                    name, _ = self._finished(op)
+                    for kind, count in self._words_of(name, len(op.weight)).items():
+                        most[kind] = max(most[kind], count)
+                case IntegerScores():
+                    each = self.channels[op.k] // op.heads
+                    sums.append((each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1)
+                    tokens = self.tokens[op.q]
+                    count = 2 * self._tiles(op.q) * engine.keys_words(tokens)
+                    most["probabilities"] = max(most["probabilities"], count)
+                case IntegerContext():
+                    tokens = self.tokens[op.v]
+                    width = (tokens << (formats[op.p].width + formats[op.v].width - 2)).bit_length() + 1
+                    sums.append(width)
+                    totals.append(width + MULTIPLIER_BITS + 1)
+                case IntegerPool():
+                    width = ((op.end - op.first) << (formats[op.x].width - 1)).bit_length() + 1
+                    sums.append(width)
+                    totals.append(width + MULTIPLIER_BITS + 1)
+        stream = -(-len(table) // engine.tokens) * table.shape[1]
+        return Sizes(
+            activations=max((r.base + r.stride * r.tiles for r in self.regions.values()), default=1),
+            keys=most["keys"],
+            values=most["values"],
+            probabilities=most["probabilities"],
+            stream=stream,
+            weights=max(tile.words for tile in tiles),
+            tokens=len(table),
+            classes=self.channels[self.network.operations[-1].out],
+            digits=digits.pop() if digits else 16,
+            sum_bits=max(sums),
+            total_bits=max(totals),
+        )
+
+    def _words_of(self, name: str, channels: int) -> dict[str, int]:
+        """Words of keys and values that a tensor takes."""
+        target = self._target(name)
+        lanes = {Target.KEYS: self.engine.depth, Target.VALUES: self.engine.rows8}.get(target)
+        if lanes is None:
+            return {}
+        _, words = self._by_head(channels, self._heads_of(name), lanes)
+        return {"keys" if target == Target.KEYS else "values": words * self._tiles(name)}
+
+
+def _tiles_of(engine: Engine, rows8: list[Row], rows4: list[Row], words: int) -> list[Tile]:
+    """Tiles of 8-bit rows, whose last one takes rows of 4 bits where that saves a tile of those."""
+    room = -len(rows8) % engine.rows8
+    fewest = -(-max(0, len(rows4) - room) // engine.rows4)
+    moved = max(0, len(rows4) - fewest * engine.rows4)
+    eights, fours = [*rows8, *rows4[:moved]], rows4[moved:]
+    return [
+        Tile(bits, tuple(rows[start : start + size]), words)
+        for bits, rows, size in ((8, eights, engine.rows8), (4, fours, engine.rows4))
+        for start in range(0, len(rows), size)
+    ]

@@ -1,0 +1,73 @@
+// One token's epilogue: sat(rnd(((sum + bias) * multiplier + stream << lift) >> shift)), then a function.
+//
+// What is the same for all lanes comes beside the sum, delayed to the stage that needs it: s1 is one cycle
+// after s_sum, and so on. m_code is the saturated code after six cycles, m_value what the function makes of
+// it LATENCY cycles later.
+
+`default_nettype none
+
+module engine_lane #(
+    parameter SUM     = 26,
+    parameter BIAS    = 30,
+    parameter STREAM  = 16,
+    parameter A_BITS  = 8,
+    parameter LATENCY = 4,
+    parameter SELECT  = 6,
+    parameter TOTAL   = 52
+) (
+    input  wire              aclk,
+    input  wire [   SUM-1:0] s_sum,
+    input  wire [  BIAS-1:0] s_bias,
+    input  wire [      17:0] s1_multiplier,
+    input  wire              s3_present,
+    input  wire              s3_added,
+    input  wire [STREAM-1:0] s3_stream,
+    input  wire [       5:0] s3_lift,
+    input  wire [ TOTAL-1:0] s3_half,
+    input  wire [       5:0] s4_shift,
+    input  wire [STREAM-1:0] s5_most,
+    input  wire [SELECT-1:0] s6_function,
+    output reg  [STREAM-1:0] m_code,
+    output wire [A_BITS-1:0] m_value
+);
+
+  localparam BIASED = (SUM > BIAS ? SUM : BIAS) + 1;
+  localparam PRODUCT = BIASED + 18;
+
+  reg signed [BIASED-1:0] biased;
+  reg signed [PRODUCT-1:0] product, rescaled;
+  reg signed [TOTAL-1:0] total, shifted;
+
+  wire signed [SUM-1:0] sum = s_sum;
+  wire signed [BIAS-1:0] bias = s_bias;
+  wire signed [17:0] multiplier = s1_multiplier;
+  wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
+  wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
+
+  wire signed [TOTAL-1:0] scaled;
+  generate
+    if (TOTAL > PRODUCT) begin : g_wider
+      assign scaled = {{(TOTAL - PRODUCT) {rescaled[PRODUCT-1]}}, rescaled};
+    end else begin : g_narrower
+      assign scaled = rescaled[TOTAL-1:0];
+    end
+  endgenerate
+
+  always @(posedge aclk) begin
+    biased <= sum + bias;
+    product <= biased * multiplier;
+    rescaled <= product;
+    total <= (s3_present ? scaled : {TOTAL{1'b0}}) + (s3_added ? stream <<< s3_lift : {TOTAL{1'b0}}) + s3_half;
+    shifted <= total >>> s4_shift;
+    m_code <= shifted > most ? most[STREAM-1:0] : shifted < ~most ? ~most[STREAM-1:0] : shifted[STREAM-1:0];
+  end
+
+  engine_functions #(
+      .STREAM(STREAM), .A_BITS(A_BITS), .LATENCY(LATENCY), .SELECT(SELECT)
+  ) functions (
+      .aclk(aclk), .s_function(s6_function), .s_code(m_code), .m_value(m_value)
+  );
+
+endmodule
+
+`default_nettype wire

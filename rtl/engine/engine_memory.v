@@ -1,0 +1,40 @@
+// A memory of one write port and one read port: m_data is the word at s_read, one cycle later, as it was
+// before a write of the same cycle. INIT names a file of hexadecimal words that it begins with.
+
+`default_nettype none
+
+module engine_memory #(
+    parameter WORDS   = 256,
+    parameter BITS    = 8,
+    parameter ADDRESS = 16,
+    parameter INIT    = ""
+) (
+    input  wire               aclk,
+    input  wire               s_write,
+    input  wire [ADDRESS-1:0] s_address,
+    input  wire [   BITS-1:0] s_data,
+    input  wire [ADDRESS-1:0] s_read,
+    output reg  [   BITS-1:0] m_data
+);
+
+  localparam INDEX = WORDS > 1 ? $clog2(WORDS) : 1;
+
+  reg [BITS-1:0] words[0:WORDS-1];
+
+  generate
+    if (INIT != "") begin : g_init
+      initial $readmemh(INIT, words);
+    end
+  endgenerate
+
+  // An address has room for more words than there are.
+  wire unused = &{1'b0, s_address, s_read};
+
+  always @(posedge aclk) begin
+    if (s_write) words[s_address[INDEX-1:0]] <= s_data;
+    m_data <= words[s_read[INDEX-1:0]];
+  end
+
+endmodule
+
+`default_nettype wire

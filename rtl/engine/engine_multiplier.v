@@ -1,0 +1,82 @@
+// One multiplier of the array: products of PAIR activations by weights of 4 or of 8 bits that share it.
+//
+// Activations stand A_GAP bits apart at their port. At the other stand the weights: N4 of 4 bits G4 bits
+// apart, or N8 of 8 bits G8 bits apart, as s_mode8 says (hwnorm/engine/packing.py). s_weights is their
+// sum at these places. m_products holds N4 products of every activation, PRODUCT bits each, the weights'
+// index first; there are three registers between, and one is that of the multiplier's output.
+
+`default_nettype none
+
+module engine_multiplier #(
+    parameter PAIR    = 1,
+    parameter A_BITS  = 8,
+    parameter A_GAP   = 0,
+    parameter WEIGHTS = 27,
+    parameter N4      = 3,
+    parameter G4      = 11,
+    parameter N8      = 2,
+    parameter G8      = 18,
+    parameter PRODUCT = 8 + A_BITS
+) (
+    input  wire                       aclk,
+    input  wire                       s_mode8,
+    input  wire [    PAIR*A_BITS-1:0] s_activations,
+    input  wire [        WEIGHTS-1:0] s_weights,
+    output reg  [PAIR*N4*PRODUCT-1:0] m_products
+);
+
+  localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
+  localparam TOTAL = ACTIVATIONS + WEIGHTS;
+
+  reg signed [ACTIVATIONS-1:0] activations;
+  reg signed [WEIGHTS-1:0] weights;
+  reg signed [TOTAL-1:0] product;
+  reg [1:0] mode8;
+
+  generate
+    if (PAIR == 1) begin : g_one
+      always @(posedge aclk) activations <= s_activations;
+    end else begin : g_two
+      wire signed [A_BITS-1:0] low = s_activations[A_BITS-1:0];
+      wire signed [ACTIVATIONS-A_GAP-1:0] high = $signed(s_activations[2*A_BITS-1:A_BITS]);
+      always @(posedge aclk) activations <= $signed({high, {A_GAP{1'b0}}}) + low;
+    end
+  endgenerate
+
+  always @(posedge aclk) begin
+    weights <= s_weights;
+    mode8   <= {mode8[0], s_mode8};
+    product <= activations * weights;
+  end
+
+  // Products below a place that are negative have borrowed from it: the bit below says so.
+  genvar j, l;
+  generate
+    for (j = 0; j < PAIR; j = j + 1) begin : g_activation
+      for (l = 0; l < N4; l = l + 1) begin : g_weight
+        localparam P4 = j * A_GAP + l * G4;
+        localparam P8 = j * A_GAP + l * G8;
+        wire [G4-1:0] narrow;
+        wire [PRODUCT-1:0] wide;
+        if (P4 > 0) begin : g_narrow
+          assign narrow = product[P4+:G4] + {{(G4 - 1) {1'b0}}, product[P4-1]};
+        end else begin : g_narrow
+          assign narrow = product[0+:G4];
+        end
+        if (l >= N8) begin : g_wide
+          assign wide = {PRODUCT{1'b0}};
+        end else if (P8 > 0) begin : g_wide
+          assign wide = product[P8+:PRODUCT] + {{(PRODUCT - 1) {1'b0}}, product[P8-1]};
+        end else begin : g_wide
+          assign wide = product[0+:PRODUCT];
+        end
+        always @(posedge aclk)
+          m_products[(j*N4+l)*PRODUCT+:PRODUCT] <= mode8[1] ? wide :
+              {{(PRODUCT - G4) {narrow[G4-1]}}, narrow};
+      end
+    end
+  endgenerate
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,168 @@
+// Weights as they are streamed: tiles of rows in the order of their use, held in two buffers in turn.
+//
+// A tile begins with a beat that says what it is: bits 31..0 its number in the image, 43..32 its words,
+// 44 whether its rows have 8 bits, 45 whether it is the image's last, 55..48 its rows. Its words follow,
+// in as many beats as their bits need, and then its rows: 64 bits each, as many as fit a beat. TLAST
+// stands at the last beat of the image. A number, or a TLAST, that is not as it should be stops the stream
+// until aresetn or s_clear.
+
+`default_nettype none
+
+module engine_weights #(
+    parameter WORD   = 512,
+    parameter WORD4  = 384,
+    parameter WORD8  = 512,
+    parameter WORDS  = 64,
+    parameter ROWS   = 12,
+    parameter BEAT   = 128
+) (
+    input  wire             aclk,
+    input  wire             aresetn,
+    input  wire             s_clear,
+    input  wire [ BEAT-1:0] s_axis_tdata,
+    input  wire             s_axis_tlast,
+    input  wire             s_axis_tvalid,
+    output wire             s_axis_tready,
+    // The array reads words of one buffer, the epilogue rows of one, and gives a buffer back.
+    input  wire             s_word_buffer,
+    input  wire [     11:0] s_word,
+    output wire [ WORD-1:0] m_word,
+    input  wire             s_row_buffer,
+    input  wire [      7:0] s_row,
+    output wire [     63:0] m_row,
+    input  wire             s_release,
+    output reg  [      1:0] m_ready,
+    output reg              m_early,
+    output reg              m_late,
+    output reg              m_foreign
+);
+
+  localparam BEATS4 = (WORD4 + BEAT - 1) / BEAT;
+  localparam BEATS8 = (WORD8 + BEAT - 1) / BEAT;
+  localparam BEATS = BEATS8 > BEATS4 ? BEATS8 : BEATS4;
+  localparam ROWS_A_BEAT = BEAT / 64;
+  localparam ROW_BEATS = (ROWS + ROWS_A_BEAT - 1) / ROWS_A_BEAT;
+
+  generate
+    if (BEAT < 64 || BEAT % 64 != 0) begin : g_illegal_beat
+      BEAT_must_be_a_multiple_of_64 stop ();
+    end
+    if (BEATS * BEAT < WORD) begin : g_illegal_word
+      WORD_must_be_WORD4_or_WORD8 stop ();
+    end
+  endgenerate
+
+  localparam HEAD = 2'd0, BODY = 2'd1, TAIL = 2'd2, HALT = 2'd3;
+  reg [1:0] state;
+  reg filling, releasing;
+  reg [31:0] number;
+  reg [11:0] words, word;
+  reg [7:0] rows, row;
+  reg mode8, final_tile;
+  reg [7:0] beat;
+  reg [BEATS*BEAT-1:0] gathered;
+
+  assign s_axis_tready = state != HALT && !(state == HEAD && m_ready[filling]);
+  wire taken = s_axis_tvalid && s_axis_tready;
+  wire [7:0] beats = mode8 ? BEATS8 - 1 : BEATS4 - 1;
+  wire word_done = state == BODY && taken && beat == beats;
+  wire tile_done = state == TAIL && taken && row + ROWS_A_BEAT >= rows;
+  wire image_done = tile_done && final_tile;
+
+  integer n;
+  reg [BEATS*BEAT-1:0] complete;
+  always @* begin
+    complete = gathered;
+    for (n = 0; n < BEATS; n = n + 1) if (beat == n) complete[n*BEAT+:BEAT] = s_axis_tdata;
+  end
+
+  always @(posedge aclk) begin
+    if (taken) gathered <= complete;
+    if (!aresetn || s_clear) begin
+      state <= HEAD;
+      filling <= 1'b0;
+      releasing <= 1'b0;
+      number <= 32'd0;
+      m_ready <= 2'b00;
+      m_early <= 1'b0;
+      m_late <= 1'b0;
+      m_foreign <= 1'b0;
+      beat <= 8'd0;
+    end else begin
+      if (s_release) begin
+        m_ready[releasing] <= 1'b0;
+        releasing <= ~releasing;
+      end
+      if (taken) begin
+        case (state)
+          HEAD: begin
+            words <= s_axis_tdata[43:32] - 12'd1;
+            mode8 <= s_axis_tdata[44];
+            final_tile <= s_axis_tdata[45];
+            rows <= s_axis_tdata[55:48];
+            word <= 12'd0;
+            row <= 8'd0;
+            state <= BODY;
+            if (s_axis_tdata[31:0] != number) begin
+              m_foreign <= 1'b1;
+              state <= HALT;
+            end
+          end
+          BODY: begin
+            beat <= word_done ? 8'd0 : beat + 8'd1;
+            if (word_done) begin
+              word <= word + 12'd1;
+              if (word == words) state <= TAIL;
+            end
+          end
+          default: begin
+            row <= row + ROWS_A_BEAT;
+            if (tile_done) begin
+              m_ready[filling] <= 1'b1;
+              filling <= ~filling;
+              number <= final_tile ? 32'd0 : number + 32'd1;
+              state <= HEAD;
+            end
+          end
+        endcase
+        if (s_axis_tlast && !image_done) begin
+          m_early <= 1'b1;
+          state   <= HALT;
+        end
+        if (!s_axis_tlast && image_done) begin
+          m_late <= 1'b1;
+          state  <= HALT;
+        end
+      end
+    end
+  end
+
+  engine_memory #(
+      .WORDS(2 * WORDS), .BITS(WORD), .ADDRESS(16)
+  ) buffer (
+      .aclk(aclk),
+      .s_write(word_done),
+      .s_address((filling ? WORDS : 0) + {4'd0, word}),
+      .s_data(complete[WORD-1:0]),
+      .s_read((s_word_buffer ? WORDS : 0) + {4'd0, s_word}),
+      .m_data(m_word)
+  );
+
+  wire [BEAT-1:0] pair;
+  reg [7:0] chosen;
+  always @(posedge aclk) chosen <= s_row % ROWS_A_BEAT;
+  engine_memory #(
+      .WORDS(2 * ROW_BEATS), .BITS(BEAT), .ADDRESS(16)
+  ) parameters (
+      .aclk(aclk),
+      .s_write(state == TAIL && taken),
+      .s_address((filling ? ROW_BEATS : 0) + row / ROWS_A_BEAT),
+      .s_data(s_axis_tdata),
+      .s_read((s_row_buffer ? ROW_BEATS : 0) + s_row / ROWS_A_BEAT),
+      .m_data(pair)
+  );
+  assign m_row = pair[chosen*64+:64];
+
+endmodule
+
+`default_nettype wire
