@@ -2,50 +2,202 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.phase import Kind, Phase
-from hwnorm.engine.program import Program
+from hwnorm.engine.program import Program, Tile
 
-#: Cycles from the last row that is drained, counted as if it were the array's, until its codes can be read:
-#: memory, array and epilogue. The function's latency comes on top.
+#: From the cycle in which a pass's sums would be drained whole, were they there at its end, until its codes
+#: can be read; the function's latency comes on top. Memory, array and epilogue: engine_core.v.
 SETTLE = 13
-#: From an image's start to the first pass at the earliest, and from a phase's last word to the next's first.
-START, SWITCH = 3, 2
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Cycles of an image.
-
-    ``total`` is from its start to its last logit, ``busy`` those in which the array worked, ``stall`` those
-    in which it waited for weights. ``phases`` gives for each phase when it began, when its last word was
-    read, and the cycles in which passes waited for epilogue, weights and softmax.
-    """
-
-    total: int
-    busy: int
-    stall: int
-    phases: tuple[PhaseTiming, ...]
+#: Cycles from a phase's last word to the next phase's first: its descriptor is read.
+SWITCH = 2
+#: From a pass's last word to its sums: address, memory, array.
+FLIGHT = 8
+#: From a row's sums to its code: engine_lane.v.
+EPILOGUE = 6
 
 
 @dataclass(frozen=True)
 class PhaseTiming:
-    """When a phase's first and last words are read, and how long passes waited, by what they waited for."""
+    """A phase of an image, in cycles from the image's start.
+
+    ``begin`` and ``end`` are when its first word and what follows its last one are read, ``busy`` its words.
+    ``waited`` says for how many cycles its passes waited, and for what: ``codes`` of the phase before, the
+    ``epilogue``, ``weights``, or the ``softmax``.
+    """
 
     name: str
+    op: Kind
     begin: int
     end: int
     busy: int
     waited: dict[str, int]
 
 
-def predict(program: Program, f_latency: int, e_latency: int, interval: int = 1) -> Timing:
-    """The cycles of an image whose weights come a beat every ``interval`` cycles, none before its start.
+@dataclass(frozen=True)
+class Timing:
+    """Cycles of an image, as the engine's registers count them.
 
-    A pass begins when the pass before it has ended, its sums will find the drained registers free, and what
-    it reads is there (``rtl/engine/engine_sequencer.v``).
+    ``cycles`` from its start to its end, ``busy`` those in which the array read words, ``stall`` those in
+    which nothing but weights was missing.
     """
-    return _Model(program, f_latency, e_latency, interval).run()
+
+    cycles: int
+    busy: int
+    stall: int
+    phases: tuple[PhaseTiming, ...]
+
+
+@dataclass
+class _Pass:
+    """What the next passes need to know of one."""
+
+    begin: int = -(1 << 40)
+    words: int = 0
+    rows: int = 0
+
+    @property
+    def free(self) -> int:
+        return self.begin + self.words + self.rows
+
+
+@dataclass
+class _Weights:
+    """The loader: when each tile is there, and from when on its buffer is free again."""
+
+    engine: Engine
+    interval: int
+    tiles: Iterator[Tile]
+    ready: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    last: int = -(1 << 30)
+
+    def there(self, number: int) -> int:
+        """The first cycle in which a tile can be read; the buffers of those two before it are released."""
+        while len(self.ready) <= number:
+            tile = next(self.tiles)
+            beats = 1 + tile.words * self.engine.word_beats(tile.bits) + self.engine.row_beats(len(tile.rows))
+            at = len(self.ready) - 2
+            head = max(self.last + self.interval, self.released[at] if at >= 0 else self.last)
+            self.last = head + (beats - 1) * self.interval
+            self.ready.append(self.last + 1)
+        return self.ready[number]
+
+
+def predict(
+    program: Program, f_latency: int, e_latency: int, images: int = 1, interval: int = 1
+) -> list[Timing]:
+    """The cycles of each of some images, one right behind the other.
+
+    A beat of weights comes every ``interval`` cycles at most. They are there before the first image, and all
+    images too. Logits are taken at once. A pass begins when the one before it has ended, its sums will find
+    the drained registers free, and what it reads is there (``rtl/engine/engine_sequencer.v``).
+
+    Args:
+        program: what is computed.
+        f_latency: cycles of the functions' unit.
+        e_latency: cycles of the exponentials' unit.
+        images: how many.
+        interval: cycles from a beat of weights to the next.
+    """
+    weights = _Weights(program.engine, interval, (tile for _ in range(images) for tile in program.tiles))
+    model = _Model(program, weights, f_latency, e_latency)
+    found, start = [], 0
+    for image in range(images):
+        found.append(model.image(start, image * len(program.tiles)))
+        # The logits leave before the next image begins.
+        start += found[-1].cycles + 1 + program.sizes.classes
+    return found
+
+
+class _Model:
+    def __init__(self, program: Program, weights: _Weights, f_latency: int, e_latency: int) -> None:
+        self.program, self.engine, self.weights = program, program.engine, weights
+        self.f_latency, self.e_latency = f_latency, e_latency
+        self.settle = SETTLE + f_latency
+        #: Fewest cycles from one tile's exponentials to the next one's: a division takes as long.
+        self.steps = program.sizes.digits + 1
+
+    def image(self, start: int, tile: int) -> Timing:
+        """The image that begins in cycle ``start``, whose first tile of weights has this number."""
+        self.last = _Pass()
+        self.softmax: list[int] = []
+        self.tile, self.stall = tile, 0
+        phases, earliest = [], start + 1
+        for phase in self.program.phases:
+            if phase.op == Kind.END:
+                break
+            self.earliest, self.first = earliest, True
+            self.waited = dict.fromkeys(("codes", "epilogue", "weights", "softmax"), 0)
+            self.begin, self.busy, self.keys = 0, 0, phase.token_to
+            self._phase(phase)
+            end = self.last.begin + self.last.words
+            phases.append(
+                PhaseTiming(phase.name, phase.op, self.begin - start, end - start, self.busy, self.waited)
+            )
+            earliest = end + SWITCH
+        end = max(earliest, self.last.free + self.settle)
+        busy = sum(phase.busy for phase in phases)
+        return Timing(end + 1 - start, busy, self.stall, tuple(phases))
+
+    def _phase(self, phase: Phase) -> None:
+        match phase.op:
+            case Kind.LINEAR:
+                for _ in range(phase.tiles8 + phase.tiles4):
+                    rows = len(self.program.tiles[self.tile % len(self.program.tiles)].rows)
+                    for _ in range(phase.tiles):
+                        self._pass(phase, rows, weights=self.weights.there(self.tile))
+                    # The last row of its last pass gives the buffer back.
+                    self.weights.released.append(self.last.free + FLIGHT)
+                    self.tile += 1
+            case Kind.SCORES:
+                for _ in range(phase.tiles):
+                    self._scores(phase)
+            case _:
+                there = self.softmax[phase.need - 1] + self._division if phase.need else 0
+                for tile in range(phase.tiles8):
+                    rows = phase.rows8 if tile + 1 == phase.tiles8 else self.engine.rows8
+                    for _ in range(phase.tiles):
+                        self._pass(phase, rows, softmax=there)
+
+    @property
+    def _division(self) -> int:
+        """From a tile's start in the softmax to its reciprocals."""
+        return self.keys + self.e_latency + self.steps + 5
+
+    def _scores(self, phase: Phase) -> None:
+        """The passes of a tile of tokens, and when its softmax begins."""
+        room = self.softmax[-2] + self.keys + 1 if len(self.softmax) > 1 else 0
+        for tile in range(phase.keys):
+            left = phase.keys_last if tile + 1 == phase.keys else self.engine.tokens
+            while left > 0:
+                rows = min(left, self.engine.rows8)
+                self._pass(phase, rows, softmax=room)
+                left, room = left - rows, 0
+        written = self.last.begin + self.last.words - 1 + FLIGHT + self.last.rows + EPILOGUE + self.f_latency
+        before = self.softmax[-1] + max(self.keys, self.steps + 3) if self.softmax else 0
+        self.softmax.append(max(written + 1, before))
+
+    def _pass(self, phase: Phase, rows: int, weights: int = 0, softmax: int = 0) -> None:
+        last, words = self.last, phase.words
+        asked = self.earliest if self.first else last.begin + last.words
+        at = asked
+        reasons = {
+            "codes": last.free + self.settle if self.first else 0,
+            "epilogue": last.free - words,
+            "softmax": softmax,
+            "weights": weights,
+        }
+        for reason, there in reasons.items():
+            if there > at:
+                self.waited[reason] += there - at
+                if reason == "weights":
+                    self.stall += there - at
+                at = there
+        if self.first:
+            self.begin, self.first = at, False
+        self.busy += words
+        self.last = _Pass(at, words, rows)

@@ -35,12 +35,12 @@ module engine_tokens #(
   localparam PRODUCT = 8 + A_BITS;
   localparam TREE = PRODUCT + (DEPTH > 1 ? $clog2(DEPTH) : 0);
 
-  genvar c, d, l, j, r;
+  genvar c, d, l, j, n, r;
   generate
     for (c = 0; c < COLUMNS; c = c + 1) begin : g_columns
-      wire [DEPTH*PAIR*N4*PRODUCT-1:0] products;
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
         wire [PAIR*A_BITS-1:0] pair;
+        wire [PAIR*N4*PRODUCT-1:0] products;
         for (l = 0; l < PAIR; l = l + 1) begin : g_pair
           assign pair[l*A_BITS+:A_BITS] = s_activations[(l*DEPTH+d)*A_BITS+:A_BITS];
         end
@@ -52,22 +52,26 @@ module engine_tokens #(
             .s_mode8(s_mode8),
             .s_activations(pair),
             .s_weights(s_weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS]),
-            .m_products(products[d*PAIR*N4*PRODUCT+:PAIR*N4*PRODUCT])
+            .m_products(products)
         );
       end
       for (l = 0; l < PAIR * N4; l = l + 1) begin : g_lanes
-        reg signed [TREE-1:0] sum, tree;
-        reg signed [SUM-1:0] total;
-        integer n;
-        always @* begin
-          sum = {TREE{1'b0}};
-          for (n = 0; n < DEPTH; n = n + 1)
-            sum = sum + {{(TREE - PRODUCT) {products[(n*PAIR*N4+l)*PRODUCT+PRODUCT-1]}},
-                         products[(n*PAIR*N4+l)*PRODUCT+:PRODUCT]};
+        // Node n is the sum of nodes 2n and 2n + 1; the last DEPTH nodes are the products.
+        for (n = 1; n < 2 * DEPTH; n = n + 1) begin : g_node
+          wire signed [TREE-1:0] value;
+          if (n >= DEPTH) begin : g_leaf
+            wire signed [PRODUCT-1:0] product =
+                g_columns[c].g_depth[n-DEPTH].products[l*PRODUCT+:PRODUCT];
+            assign value = product;
+          end else begin : g_sum
+            assign value = g_node[2*n].value + g_node[2*n+1].value;
+          end
         end
+        reg signed [TREE-1:0] tree;
+        reg signed [SUM-1:0] total;
         wire signed [SUM-1:0] more = {{(SUM - TREE) {tree[TREE-1]}}, tree};
         always @(posedge aclk) begin
-          tree <= sum;
+          tree <= g_node[1].value;
           if (s_sum) total <= s_first ? more : total + more;
         end
       end
