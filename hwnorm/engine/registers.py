@@ -32,8 +32,11 @@ RENDERINGS = {
     "hwnorm_engine.xml": "ipxact.xml.j2",
     "hwnorm_engine.md": "registers.md.j2",
 }
-#: What the drivers read and write by name: they start an image, wait, and tell what went wrong.
-NEEDED = ("ID.MAGIC", "VERSION.MAJOR", "CONTROL.START", "CONTROL.CLEAR", "STATUS.DONE", "STATUS.ERROR")
+#: What the drivers and IP-XACT call by name: registers and fields.
+NEEDED = (
+    *("ID.MAGIC", "VERSION.MAJOR", "VERSION.MINOR", "CONTROL.START", "CONTROL.CLEAR"),
+    *("STATUS.DONE", "STATUS.ERROR", "ERROR"),
+)
 #: Ports of the slave that no field is the name of.
 _BUS = re.compile(r"aclk|aresetn|s_axi_\w+")
 
@@ -234,7 +237,7 @@ class _Messages(MessagePrinter):
 
 
 class _Reader:
-    """Takes an elaborated tree apart; what is wrong is told by way of the compiler, which knows the line."""
+    """Takes an elaborated tree apart; errors go by way of the compiler, which knows the line."""
 
     def __init__(self, compiler: RDLCompiler) -> None:
         self.compiler = compiler
@@ -263,10 +266,11 @@ class _Reader:
             self.refuse(node, "has no registers")
         made = RegisterMap(node.inst_name, self.text(node, "name"), self.text(node, "desc"), tuple(registers))
         self.check_names(node, made)
-        there = {f"{register.name}.{field.name}" for register in registers for field in register.fields}
+        there = {register.name for register in registers}
+        there |= {f"{register.name}.{field.name}" for register in registers for field in register.fields}
         for name in NEEDED:
             if name not in there:
-                self.refuse(node, f"has no field {name}, which the drivers need")
+                self.refuse(node, f"has no {name}, which the drivers need")
         return made
 
     def register(self, node: RegNode) -> Register:

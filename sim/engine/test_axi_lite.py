@@ -1,4 +1,4 @@
-"""The AXI4-Lite contract of the engine's registers: any order, any stalls, answers to wrong addresses.
+"""The AXI4-Lite contract of the engine's registers: any order, stalls, reset, wrong addresses.
 
 ``plan.json`` says what is there: by offset what is to be read, where a number stands for itself and a
 text for the port of the core that is shown; the pulses by port, with their offset and bit; ``end``, the
@@ -19,6 +19,8 @@ PLAN = json.loads(Path("plan.json").read_text(encoding="utf-8"))
 REGISTERS = {int(offset): value for offset, value in PLAN["registers"].items()}
 PULSES = {port: tuple(place) for port, place in PLAN["pulses"].items()}
 WRONG = [offset for offset in range(0, PLAN["end"], 4) if offset not in REGISTERS]
+#: A slave that loses an answer would have its master wait for ever.
+WITHIN = {"timeout_time": 200, "timeout_unit": "us"}
 CHANNELS = {
     "aw": ("awaddr",),
     "w": ("wdata", "wstrb"),
@@ -29,7 +31,7 @@ CHANNELS = {
 
 
 class Slave:
-    """The slave with a master on it, the values that the core holds, and what was seen at its ports."""
+    """The slave with a master on it, the values of the core, and what was seen at the ports."""
 
     def __init__(self, dut):
         self.dut = dut
@@ -136,9 +138,9 @@ async def _start(dut):
     return slave
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def every_register_is_read(dut):
-    """Each register reads what it is to, in any order, whatever the stalls; the core's values change."""
+    """Each register reads what it is to, whatever the order and stalls; the core's values change."""
     slave = await _start(dut)
     for stalled in (False, True):
         if stalled:
@@ -150,9 +152,9 @@ async def every_register_is_read(dut):
     await slave.check()
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def every_register_is_written(dut):
-    """A one in CONTROL is one pulse, a zero none; registers that are read alone stay as they are."""
+    """A one in CONTROL is one pulse, a zero none; registers that are only read stay as they are."""
     slave = await _start(dut)
     wanted = dict.fromkeys(PULSES, 0)
     for stalled in (False, True):
@@ -170,7 +172,7 @@ async def every_register_is_written(dut):
     await slave.check(**wanted)
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def strobes(dut):
     """A byte whose strobe is low is not written."""
     slave = await _start(dut)
@@ -184,7 +186,7 @@ async def strobes(dut):
     await slave.check(**dict.fromkeys(PULSES, 8))
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def wrong_addresses(dut):
     """Where no register is, reads and writes answer SLVERR, read zero and do nothing."""
     slave = await _start(dut)
@@ -200,9 +202,9 @@ async def wrong_addresses(dut):
     await slave.check()
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def either_may_come_first(dut):
-    """Data before the address, the address before data: nothing happens until both are there, then once."""
+    """Data or address may come first: nothing happens until both are there, then once."""
     slave = await _start(dut)
     writes = 0
     for late, early in (("aw", "w"), ("w", "aw")):
@@ -223,9 +225,9 @@ async def either_may_come_first(dut):
     await slave.check(**dict.fromkeys(PULSES, writes))
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def answers_wait(dut):
-    """An answer that is not taken stays, and so does what comes behind it; no write is lost or doubled."""
+    """An answer that is not taken stays, and what is behind it waits; none is lost or doubled."""
     slave = await _start(dut)
     (port, (offset, bit)), *_ = PULSES.items()
     slave.sides["b"].pause = slave.sides["r"].pause = True
@@ -244,7 +246,7 @@ async def answers_wait(dut):
     await slave.check(**{port: 3})
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def reads_beside_writes(dut):
     """Reads and writes at the same time, with stalls, do not disturb one another."""
     slave = await _start(dut)
@@ -259,14 +261,15 @@ async def reads_beside_writes(dut):
     await slave.check(**{port: 40})
 
 
-@cocotb.test()
+@cocotb.test(**WITHIN)
 async def reset_at_any_time(dut):
     """A reset forgets what is under way; what comes after it is answered as ever."""
     slave = await _start(dut)
     (port, (offset, bit)), *_ = PULSES.items()
-    for cycles in range(12):
-        # Half of a write waits in the slave.
-        slave.sides["aw" if cycles % 2 else "w"].pause = cycles % 3 > 0
+    for late, cycles in ((late, cycles) for late in (None, "aw", "w") for cycles in range(9)):
+        if late:
+            # Half of a write waits in the slave.
+            slave.sides[late].pause = True
         slave.master.init_write(offset, (1 << bit).to_bytes(4, "little"))
         slave.master.init_read(0, 4)
         await ClockCycles(dut.aclk, cycles)
@@ -279,7 +282,10 @@ async def reset_at_any_time(dut):
         dut.aresetn.value = 1
         await ClockCycles(dut.aclk, 6)
         assert slave.pulses[port] == seen, "a write from before the reset was done after it"
+        # Half a write that is not forgotten makes a whole one with half of the next.
+        if late == "w":
+            assert await slave.write(WRONG[0], 0) == AxiResp.SLVERR, "the address was not forgotten"
         assert await slave.write(offset, 0) == AxiResp.OKAY
+        assert slave.pulses[port] == seen, "the data were not forgotten"
         assert await slave.read(0) == (AxiResp.OKAY, slave.expected(0))
-        assert slave.pulses[port] == seen
     assert not slave.faults, slave.faults[0]

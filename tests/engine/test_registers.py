@@ -104,7 +104,7 @@ def said_by(*command: str | Path, cwd: Path) -> tuple[int, str]:
 
 
 def test_the_slave_keeps_its_contract(rendered, tmp_path):
-    """Reads, writes, strobes, wrong addresses, any order, stalls and reset: sim/engine/test_axi_lite.py."""
+    """sim/engine/test_axi_lite.py: reads, writes, strobes, wrong addresses, order, stalls, reset."""
     found = simulated(rendered / f"{TOP}.v", tmp_path)
     assert len(found) == 8
     assert {name: text for name, text in found.items() if text} == {}
