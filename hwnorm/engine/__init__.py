@@ -1,1 +1,1 @@
-"""The accelerator: how its multipliers are shared."""
+"""The accelerator: how its multipliers are shared, its registers."""
