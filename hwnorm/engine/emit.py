@@ -10,7 +10,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.render import render
 from hwnorm.emit.stage import DatapathStage
 from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
-from hwnorm.engine.memories import descriptor_lines, hex_lines, table_lines, weight_stream
+from hwnorm.engine.memories import descriptor_lines, table_lines
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
 from hwnorm.engine.program import Program
 from hwnorm.expression import brief
@@ -137,12 +137,8 @@ def sources(program: Program) -> dict[str, str]:
 
 
 def memories(program: Program) -> dict[str, str]:
-    """Every file that the engine, or its bench, begins with: descriptors, positions, weights."""
-    return {
-        "program.mem": descriptor_lines(program),
-        "table.mem": table_lines(program),
-        "weights.mem": hex_lines(weight_stream(program)),
-    }
+    """Every file that the engine's memories begin with: descriptors, positions."""
+    return {"program.mem": descriptor_lines(program), "table.mem": table_lines(program)}
 
 
 def _kernels(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, str]:

@@ -58,11 +58,6 @@ def _tile(engine: Engine, tile: Tile, number: int, last: bool) -> Bytes:
     )
 
 
-def hex_lines(beats: Bytes) -> str:
-    """One line a beat for ``$readmemh``, its highest byte first."""
-    return "".join(bytes(row).hex() + "\n" for row in beats[:, ::-1])
-
-
 def descriptor_lines(program: Program) -> str:
     """One line a descriptor for ``$readmemh``."""
     digits = -(-DESCRIPTOR_BITS // 4)

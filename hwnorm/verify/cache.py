@@ -23,7 +23,7 @@ def use(simulator: Path) -> Path:
 
 def prune() -> None:
     """Remove the simulators that were not used for the longest time until the rest fits."""
-    folders = ("models", "csim", "integer", "failed")
+    folders = ("models", "csim", "integer", "engines", "failed")
     entries = [path for name in folders for path in (cache_folder() / name).glob("[!.]*")]
     kept = 0
     for used, path in sorted(((_used(path), path) for path in entries), reverse=True):

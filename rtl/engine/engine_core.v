@@ -85,7 +85,8 @@ module engine_core #(
 
   // ---- the sequencer ----
   wire idle, done, busy, stall, starts;
-  wire [1:0] weights_ready, image_ready;
+  wire [1:0] image_ready;
+  wire [7:0] weights_loaded;
   wire [15:0] softmax_read, softmax_done;
   wire valid, first, last, mode8, image, buffer, release_tile, keys_end, parity;
   wire [2:0] op;
@@ -99,7 +100,7 @@ module engine_core #(
       .PHASES(PHASES), .DESCRIPTOR(DESCRIPTOR), .INIT(PROGRAM)
   ) sequencer (
       .aclk(aclk), .aresetn(running_reset), .s_start(starts), .m_idle(idle), .m_done(done),
-      .m_busy(busy), .m_stall(stall), .s_weights_ready(weights_ready),
+      .m_busy(busy), .m_stall(stall), .s_weights_loaded(weights_loaded),
       .s_softmax_done(softmax_done), .s_softmax_read(softmax_read),
       .m_valid(valid), .m_first(first), .m_last(last), .m_mode8(mode8), .m_op(op), .m_image(image),
       .m_a_address(a_address), .m_b_address(b_address), .m_b_part(b_part), .m_b_lanes(b_lanes),
@@ -324,7 +325,7 @@ module engine_core #(
       .s_axis_tlast(s_weights_tlast), .s_axis_tvalid(s_weights_tvalid),
       .s_axis_tready(s_weights_tready), .s_word_buffer(buffer), .s_word(word), .m_word(w_word),
       .s_row_buffer(row_buffer), .s_row(row), .m_row(parameters), .s_release(released),
-      .m_ready(weights_ready), .m_early(weights_early), .m_late(weights_late),
+      .m_loaded(weights_loaded), .m_early(weights_early), .m_late(weights_late),
       .m_foreign(weights_foreign)
   );
   engine_image #(

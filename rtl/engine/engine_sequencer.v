@@ -26,7 +26,7 @@ module engine_sequencer #(
     output wire                  m_busy,
     output wire                  m_stall,
     // What passes wait for.
-    input  wire [           1:0] s_weights_ready,
+    input  wire [           7:0] s_weights_loaded,
     input  wire [          15:0] s_softmax_done,
     input  wire [          15:0] s_softmax_read,
     // The words that are read.
@@ -103,7 +103,10 @@ module engine_sequencer #(
   );
 
   // ---- where in the phase ----
-  reg first_pass, in8, buffer, parity;
+  reg first_pass, in8, parity;
+  // Tiles of weights that have been used up; they lie in two buffers in turn.
+  reg [7:0] used;
+  wire buffer = used[0];
   reg [11:0] word;
   reg [9:0] row_tile;
   reg [7:0] tile, key_tile, key_part, keys_left, part;
@@ -133,7 +136,7 @@ module engine_sequencer #(
   wire [15:0] ahead = s_softmax_done - need;
   wire settled = !first_pass || unsettled == 16'd0;
   wire drained = owed <= {4'd0, words};
-  wire here = !streams || s_weights_ready[buffer];
+  wire here = !streams || s_weights_loaded != used;
   wire room = !scores || key_tile != 8'd0 || key_part != 8'd0 || held < 16'd2;
   wire softmax = op != CONTEXT || !ahead[15];
   wire ready = running && fetched && op != END && settled && drained && room && softmax;
@@ -157,7 +160,7 @@ module engine_sequencer #(
       pc <= {PC{1'b0}};
       owed <= 16'd0;
       unsettled <= 16'd0;
-      buffer <= 1'b0;
+      used <= 8'd0;
       parity <= 1'b0;
       scored <= 16'd0;
       word <= 12'd0;
@@ -191,7 +194,7 @@ module engine_sequencer #(
         fetched <= 1'b0;
         first_pass <= 1'b1;
       end
-      if (ends && streams && last_tile) buffer <= ~buffer;
+      if (ends && streams && last_tile) used <= used + 8'd1;
       if (ends && scores && last_keys) parity <= ~parity;
     end
   end

@@ -23,7 +23,8 @@ module engine_weights #(
     input  wire             s_axis_tlast,
     input  wire             s_axis_tvalid,
     output wire             s_axis_tready,
-    // The array reads words of one buffer, the epilogue rows of one, and gives a buffer back.
+    // The array reads words of one buffer, the epilogue rows of one, and gives a buffer back. Tiles that
+    // have been loaded are counted, modulo 256: a buffer is full before and after its next tile comes.
     input  wire             s_word_buffer,
     input  wire [     11:0] s_word,
     output wire [ WORD-1:0] m_word,
@@ -31,7 +32,7 @@ module engine_weights #(
     input  wire [      7:0] s_row,
     output wire [     63:0] m_row,
     input  wire             s_release,
-    output reg  [      1:0] m_ready,
+    output reg  [      7:0] m_loaded,
     output reg              m_early,
     output reg              m_late,
     output reg              m_foreign
@@ -55,6 +56,7 @@ module engine_weights #(
   localparam HEAD = 2'd0, BODY = 2'd1, TAIL = 2'd2, HALT = 2'd3;
   reg [1:0] state;
   reg filling, releasing;
+  reg [1:0] full;
   reg [31:0] number;
   reg [11:0] words, word;
   reg [7:0] rows, row;
@@ -62,7 +64,7 @@ module engine_weights #(
   reg [7:0] beat;
   reg [BEATS*BEAT-1:0] gathered;
 
-  assign s_axis_tready = state != HALT && !(state == HEAD && m_ready[filling]);
+  assign s_axis_tready = state != HALT && !(state == HEAD && full[filling]);
   wire taken = s_axis_tvalid && s_axis_tready;
   wire [7:0] beats = mode8 ? BEATS8 - 1 : BEATS4 - 1;
   wire word_done = state == BODY && taken && beat == beats;
@@ -83,14 +85,15 @@ module engine_weights #(
       filling <= 1'b0;
       releasing <= 1'b0;
       number <= 32'd0;
-      m_ready <= 2'b00;
+      full <= 2'b00;
+      m_loaded <= 8'd0;
       m_early <= 1'b0;
       m_late <= 1'b0;
       m_foreign <= 1'b0;
       beat <= 8'd0;
     end else begin
       if (s_release) begin
-        m_ready[releasing] <= 1'b0;
+        full[releasing] <= 1'b0;
         releasing <= ~releasing;
       end
       if (taken) begin
@@ -118,7 +121,8 @@ module engine_weights #(
           default: begin
             row <= row + ROWS_A_BEAT;
             if (tile_done) begin
-              m_ready[filling] <= 1'b1;
+              full[filling] <= 1'b1;
+              m_loaded <= m_loaded + 8'd1;
               filling <= ~filling;
               number <= final_tile ? 32'd0 : number + 32'd1;
               state <= HEAD;
