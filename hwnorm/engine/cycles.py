@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -148,8 +149,8 @@ class _Model:
             case Kind.LINEAR:
                 for _ in range(phase.tiles8 + phase.tiles4):
                     rows = len(self.program.tiles[self.tile % len(self.program.tiles)].rows)
-                    for _ in range(phase.tiles):
-                        self._pass(phase, rows, weights=self.weights.there(self.tile))
+                    there = self.weights.there(self.tile)
+                    self._passes(phase, rows, [(rows, phase.tiles - 1)], weights=there)
                     # The last row of its last pass gives the buffer back.
                     self.weights.released.append(self.last.free + FLIGHT)
                     self.tile += 1
@@ -160,8 +161,7 @@ class _Model:
                 there = self.softmax[phase.need - 1] + self._division if phase.need else 0
                 for tile in range(phase.tiles8):
                     rows = phase.rows8 if tile + 1 == phase.tiles8 else self.engine.rows8
-                    for _ in range(phase.tiles):
-                        self._pass(phase, rows, softmax=there)
+                    self._passes(phase, rows, [(rows, phase.tiles - 1)], softmax=there)
 
     @property
     def _division(self) -> int:
@@ -171,20 +171,30 @@ class _Model:
     def _scores(self, phase: Phase) -> None:
         """The passes of a tile of tokens, and when its softmax begins."""
         room = self.softmax[-2] + self.keys + 1 if len(self.softmax) > 1 else 0
-        for tile in range(phase.keys):
-            left = phase.keys_last if tile + 1 == phase.keys else self.engine.tokens
-            while left > 0:
-                rows = min(left, self.engine.rows8)
-                self._pass(phase, rows, softmax=room)
-                left, room = left - rows, 0
+        # All passes but the first wait for the rows of the one before alone.
+        counts: Counter[int] = Counter()
+        for keys, tiles in ((self.engine.tokens, phase.keys - 1), (phase.keys_last, 1)):
+            whole, rest = divmod(keys, self.engine.rows8)
+            counts[self.engine.rows8] += whole * tiles
+            counts[rest] += tiles
+        last = rest or self.engine.rows8
+        counts[last] -= 1
+        self._passes(phase, last, [(rows, n) for rows, n in counts.items() if rows and n], softmax=room)
         written = self.last.begin + self.last.words - 1 + FLIGHT + self.last.rows + EPILOGUE + self.f_latency
         before = self.softmax[-1] + max(self.keys, self.steps + 3) if self.softmax else 0
         self.softmax.append(max(written + 1, before))
 
-    def _pass(self, phase: Phase, rows: int, weights: int = 0, softmax: int = 0) -> None:
+    def _passes(
+        self, phase: Phase, rows: int, others: list[tuple[int, int]], weights: int = 0, softmax: int = 0
+    ) -> None:
+        """Passes in a row, of which the first may wait for weights or the softmax.
+
+        Args:
+            rows: of the last one.
+            others: rows, and how many passes before it have so many.
+        """
         last, words = self.last, phase.words
-        asked = self.earliest if self.first else last.begin + last.words
-        at = asked
+        at = self.earliest if self.first else last.begin + last.words
         reasons = {
             "codes": last.free + self.settle if self.first else 0,
             "epilogue": last.free - words,
@@ -199,5 +209,9 @@ class _Model:
                 at = there
         if self.first:
             self.begin, self.first = at, False
+        for more, count in others:
+            self.waited["epilogue"] += count * max(0, more - words)
+            self.busy += count * words
+            at += count * max(more, words)
         self.busy += words
         self.last = _Pass(at, words, rows)

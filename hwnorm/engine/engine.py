@@ -112,12 +112,12 @@ class Engine:
     def sharing(self) -> Sharing:
         return sharing(self.device, self.activation_bits)
 
-    @property
+    @cached_property
     def rows4(self) -> int:
         """Rows of 4 bits in a tile."""
         return self.sharing.rows[0] * self.columns
 
-    @property
+    @cached_property
     def rows8(self) -> int:
         """Rows of 8 bits in a tile, or keys, or channels of values."""
         return self.sharing.rows[1] * self.columns

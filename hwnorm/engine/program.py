@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.phase import SEGMENTS, Kind, Phase, Segment, Target
+from hwnorm.engine.work import ImageSize, channels_of, products_of, tokens_of
 from hwnorm.errors import InputError
 from hwnorm.integers.network import IMAGES, IntegerNetwork
 from hwnorm.integers.operations import (
@@ -90,7 +91,7 @@ class Program:
     functions: tuple[Datapath, ...]
     exponentials: tuple[Datapath, ...]
     patches: IntegerPatches
-    image: tuple[int, int, int]
+    image: ImageSize
     table: npt.NDArray[np.int64]
     first: int
     sizes: Sizes
@@ -98,20 +99,8 @@ class Program:
     @cached_property
     def products(self) -> tuple[int, int]:
         """Products of an image that the network asks for, by weights of 4 bits and by codes of 8 bits."""
-        four = eight = 0
-        tokens: dict[str, int] = _tokens(self.network, self.image)
-        channels = _channels(self.network)
-        for op in self.network.operations:
-            if isinstance(op, IntegerLinear):
-                each = tokens[op.x] * op.weight.shape[1]
-                four += int((op.bits <= 4).sum()) * each
-                eight += int((op.bits > 4).sum()) * each
-            elif isinstance(op, (IntegerScores, IntegerContext)):
-                of = op.k if isinstance(op, IntegerScores) else op.v
-                eight += tokens[of] ** 2 * channels[of]
-            elif isinstance(op, IntegerPool):
-                eight += (op.end - op.first) * channels[op.x]
-        return four, eight
+        found = [product.products for product in products_of(self.network, self.image)]
+        return sum(four for four, _ in found), sum(eight for _, eight in found)
 
     @property
     def ideal_cycles(self) -> float:
@@ -119,7 +108,7 @@ class Program:
         return sum(n / each for n, each in zip(self.products, self.engine.products, strict=True))
 
 
-def compile_program(network: IntegerNetwork, engine: Engine, image: tuple[int, int, int]) -> Program:
+def compile_program(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Program:
     """Schedule a network on an engine.
 
     Args:
@@ -131,46 +120,6 @@ def compile_program(network: IntegerNetwork, engine: Engine, image: tuple[int, i
         InputError: an operation, a format or a size that this engine is not built for; names the layer.
     """
     return _Compiler(network, engine, image).program()
-
-
-def _channels(network: IntegerNetwork) -> dict[str, int]:
-    """Channels of each tensor that has tokens."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case Table():
-                found[op.out] = int(op.codes.shape[1])
-            case IntegerLinear():
-                found[op.out] = len(op.weight)
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case IntegerFunction() | IntegerPool():
-                found[op.out] = found[op.reads[0]]
-            case _:
-                pass
-    return found
-
-
-def _tokens(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, int]:
-    """Tokens of each tensor that has some."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case IntegerPatches():
-                found[op.out] = (image[1] // op.height) * (image[2] // op.width)
-            case Table():
-                found[op.out] = len(op.codes)
-            case IntegerPool():
-                found[op.out] = 1
-            case IntegerLinear(residual=str()):
-                found[op.out] = found[op.residual]
-            case IntegerScores():
-                found[op.out] = found[op.q]
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case _:
-                found[op.out] = found[op.reads[0]]
-    return found
 
 
 @dataclass
@@ -186,10 +135,10 @@ class _Region:
 
 
 class _Compiler:
-    def __init__(self, network: IntegerNetwork, engine: Engine, image: tuple[int, int, int]) -> None:
+    def __init__(self, network: IntegerNetwork, engine: Engine, image: ImageSize) -> None:
         self.network, self.engine, self.image = network, engine, image
         self.formats = network.formats
-        self.tokens, self.channels = _tokens(network, image), _channels(network)
+        self.tokens, self.channels = tokens_of(network, image), channels_of(network)
         self.by_name = {op.out: op for op in network.operations}
         self.consumers: dict[str, list[IntegerOperation]] = {}
         for op in network.operations:

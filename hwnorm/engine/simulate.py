@@ -49,14 +49,18 @@ class Image:
 class Simulator:
     """The Verilated engine of a program. It is built once for all programs of the same hardware.
 
+    Args:
+        program: what it computes.
+        rtl: Verilog by file name, such as that of a package; rendered from the program unless given.
+
     Raises:
         InputError: a tool is missing.
         ToolError: Verilator or the compiler failed.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, rtl: dict[str, str] | None = None) -> None:
         self.program = program
-        self._built = _build(sources(program))
+        self._built = _build(rtl or sources(program))
 
     def run(
         self, images: npt.NDArray[np.floating], interval: int = 1, stalls: int = 0, seed: int = 0

@@ -14,13 +14,14 @@ from typing import Any, Generic, Literal
 from hwnorm.artefact import A
 from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
+from hwnorm.engine.stored import PACKAGE, StoredCosim, StoredEngine
 from hwnorm.integers.stored import CODES, StoredNetwork
 from hwnorm.network.choice import Choice, functions_digest
 from hwnorm.network.replacement import WEIGHTS
 from hwnorm.profile import Profile
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.markers import Emitted, Pages, SearchStates
-from hwnorm.runs.seals import codes_seal, packages_seal, weights_seal
+from hwnorm.runs.seals import codes_seal, engine_seal, packages_seal, weights_seal
 from hwnorm.search.layer import Front
 from hwnorm.verify.verdict import Verdicts
 
@@ -188,6 +189,25 @@ COMPARISON = Product(
     reads=(Source(CHOICE), Source(PROFILE), Source(FRONT)),
     settings=("clock_mhz",),
 )
+ENGINE = Product(
+    StoredEngine,
+    "engine.json",
+    "engine",
+    "the accelerator in `engine/`, the front that it was picked from, and the cycles of each phase",
+    reads=(Source(INTEGER, lambda integer: integer.seal),),
+    settings=("clock_mhz",),
+    needs=("model", "test_images", "target"),
+    beside=(PACKAGE,),
+    seal=engine_seal,
+)
+COSIM = Product(
+    StoredCosim,
+    "cosim.json",
+    "cosim",
+    "whole images through the engine's Verilog: logits, and cycles predicted and counted",
+    reads=(Source(ENGINE),),
+    needs=("test_images", "tools"),
+)
 REPORT = Product(
     Pages,
     "report/.made_from",
@@ -207,5 +227,7 @@ PRODUCTS: tuple[Product[Any], ...] = (
     PACKAGES,
     VERDICTS,
     COMPARISON,
+    ENGINE,
+    COSIM,
     REPORT,
 )

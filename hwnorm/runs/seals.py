@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hwnorm.engine.stored import PACKAGE
 from hwnorm.files import digest
 from hwnorm.integers.stored import CODES
+from hwnorm.kernel.manifest import MANIFEST
 from hwnorm.network.replacement import WEIGHTS
 
 
@@ -36,3 +38,9 @@ def packages_seal(run: Path) -> str:
             path = folder / name
             found.append([name, digest(path) if path.is_file() else "missing"])
     return digest(found)
+
+
+def engine_seal(run: Path) -> str:
+    """Of the engine's manifest, which has the hash of every file of its package."""
+    path = run / PACKAGE / MANIFEST
+    return digest(path) if path.is_file() else "missing"

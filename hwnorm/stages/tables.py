@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
+from hwnorm.engine.stored import PhaseCycles, Point, StoredCosim, StoredEngine
 from hwnorm.expression import short
 from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
@@ -126,6 +127,76 @@ def rows_table(found: StoredNetwork) -> Table:
         cells = (layer.inputs, layer.rows, layer.rows8, layer.output)
         table.add_row(layer.layer, *map(str, cells), f"{layer.left:.2e}")
     return table
+
+
+def engine_front_table(found: StoredEngine) -> Table:
+    """One line an engine that no smaller one beats; the picked one is marked."""
+    table = Table(
+        title=f"Engines for {found.target} at {found.clock_mhz:g} MHz, predicted",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("tokens", "columns", "depth", "multipliers", "cycles", "images/s", "utilisation", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for point in found.front:
+        table.add_row(*_point(point, found), "picked" if point == found.picked else "")
+    return table
+
+
+def _point(point: Point, found: StoredEngine) -> list[str]:
+    engine = point.engine
+    return [
+        *map(str, (engine.tokens, engine.columns, engine.depth, point.multipliers, point.cycles)),
+        f"{found.clock_mhz * 1e6 / point.cycles:.0f}",
+        f"{100 * point.utilisation:.1f} %",
+    ]
+
+
+def engine_table(found: StoredEngine) -> Table:
+    """One line for the phases of a layer: cycles, those in which the array worked, and what was waited for."""
+    engine, picked = found.picked.engine, found.picked
+    per = sum(found.products) / picked.cycles / picked.multipliers
+    table = Table(
+        title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: {picked.cycles} cycles, "
+        f"{found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
+        f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a multiplier and cycle, "
+        f"{found.weight_bytes / 1e3:.1f} kB of weights an image",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("phases", no_wrap=True)
+    waits = ("codes", "epilogue", "weights", "softmax")
+    for heading in ("cycles", "array", *(f"waits: {wait}" for wait in waits)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    # A head's scores and another's context take turns: each phase has the cycles since the one before it.
+    groups: dict[str, list[tuple[int, PhaseCycles]]] = {}
+    before = 0
+    for phase in found.phases:
+        name = phase.name.split(" head ")[0].split(" ")[0]
+        groups.setdefault(name, []).append((phase.end - before, phase))
+        before = phase.end
+    for name, phases in groups.items():
+        sums = [sum(phase.waited[wait] for _, phase in phases) for wait in waits]
+        cells = (sum(cycles for cycles, _ in phases), sum(phase.busy for _, phase in phases))
+        table.add_row(name, *map(str, cells), *(str(n) if n else "" for n in sums))
+    return table
+
+
+def cosim_table(found: StoredCosim) -> Table:
+    """What was equal, and the cycles of the first image side by side."""
+    table = Table(title="The engine's Verilog on Verilator", header_style="bold", box=box.SIMPLE_HEAD)
+    for heading in ("images", "logits equal", "cycles equal", "predicted", "counted"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    cycles = (_several(found.predicted), _several(found.counted))
+    table.add_row(*map(str, (found.images, found.logits_equal, found.cycles_equal)), *cycles)
+    return table
+
+
+def _several(cycles: Sequence[int]) -> str:
+    low, high = min(cycles), max(cycles)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _scores_table(found: Realigned | StoredNetwork, labels: Mapping[str, str]) -> Table:

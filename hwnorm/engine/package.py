@@ -1,0 +1,123 @@
+"""An engine as a package: a folder that needs nothing of hwnorm to be simulated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnorm.emit.package import put_in_place
+from hwnorm.emit.render import render
+from hwnorm.engine.cycles import predict
+from hwnorm.engine.emit import latency, memories, parameters, pixels_a_beat, sources
+from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.space import Candidate
+from hwnorm.engine.stored import EngineManifest, EngineParameters
+from hwnorm.errors import InputError
+from hwnorm.files import digest
+from hwnorm.kernel.manifest import MANIFEST
+from hwnorm.resources import resource
+from hwnorm.version import VERSION
+
+
+def emit_engine(
+    candidate: Candidate, images: npt.NDArray[np.floating], folder: Path, target: str
+) -> EngineManifest:
+    """Write the package, whole or not at all, in place of the one that was there.
+
+    Args:
+        candidate: the engine and its program.
+        images: normalized images (n, C, H, W) that the package's own simulation runs.
+        folder: the package's folder; it is replaced.
+        target: what it was made for, for people.
+
+    Raises:
+        InputError: ``folder`` is a file, or a folder that is no package.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: is no package of an engine, and would be replaced; move it away")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        beside.chmod(0o755)
+        files = _files(candidate, images, target)
+        for name, content in files.items():
+            path = beside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        program = candidate.program
+        manifest = EngineManifest(
+            engine=EngineParameters.of(program.engine),
+            parameters=parameters(program),
+            cycles=candidate.cycles,
+            vectors=len(images),
+            beats=len(files["program/weights.bin"]) // (program.engine.beat // 8),
+            pixels=pixels_a_beat(program),
+            files={name: digest(beside / name) for name in files},
+        )
+        manifest.write(beside / MANIFEST, None, {"engine": digest(manifest.to_json())})
+        put_in_place(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return manifest
+
+
+def read_engine(folder: Path) -> EngineManifest:
+    """The manifest of a package whose files are those that it names.
+
+    Raises:
+        InputError: there is none, or a file is missing or another one; names it.
+    """
+    manifest = EngineManifest.read(folder / MANIFEST, "`hwnorm engine` makes it again")
+    for name, seal in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or digest(path) != seal:
+            what = "changed since it was written" if path.is_file() else "missing"
+            raise InputError(f"{path}: {what}; `hwnorm engine` writes the package again")
+    return manifest
+
+
+def rtl_of(folder: Path, manifest: EngineManifest) -> dict[str, str]:
+    """The Verilog of a package, by name."""
+    return {
+        os.path.basename(name): (folder / name).read_text(encoding="utf-8")
+        for name in manifest.files
+        if name.startswith("rtl/")
+    }
+
+
+def _files(candidate: Candidate, images: npt.NDArray[np.floating], target: str) -> dict[str, bytes]:
+    program, network = candidate.program, candidate.program.network
+    weights = weight_stream(program).tobytes()
+    units = latency(program.functions), latency(program.exponentials)
+    expected = "".join(
+        " ".join(map(str, (timing.cycles, timing.busy, timing.stall, *logits))) + "\n"
+        for timing, logits in zip(
+            predict(program, *units, images=len(images)), network.evaluate(images), strict=True
+        )
+    )
+    context = {
+        "engine": program.engine,
+        "version": VERSION,
+        "target": target,
+        "vectors": len(images),
+        "beat": program.engine.beat // 8,
+        "pixels": pixels_a_beat(program),
+        "cycles": candidate.cycles,
+        "utilisation": candidate.utilisation,
+        "weight_bytes": len(weights),
+    }
+    texts = {f"rtl/{name}": text for name, text in sources(program).items()}
+    texts |= {f"program/{name}": text for name, text in memories(program).items()}
+    texts["program/expected.txt"] = expected
+    texts["sim/Makefile"] = render("engine/Makefile.j2", context)
+    texts["sim/engine.cpp"] = (resource("sim") / "engine" / "engine.cpp").read_text(encoding="utf-8")
+    texts["README.md"] = render("engine/README.md.j2", context)
+    return {name: text.encode() for name, text in texts.items()} | {
+        "program/weights.bin": weights,
+        "program/images.bin": (network.pixels.codes(images) + 128).astype(np.uint8).tobytes(),
+    }

@@ -1,0 +1,129 @@
+"""Every engine for a network within a budget, and those that no other one beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hwnorm.engine.cycles import Timing, predict
+from hwnorm.engine.emit import latency
+from hwnorm.engine.engine import Engine
+from hwnorm.engine.program import Program, compile_program
+from hwnorm.engine.work import ImageSize, Product, products_of
+from hwnorm.errors import InputError
+from hwnorm.integers.network import IntegerNetwork
+
+#: Columns and depths that are tried.
+COLUMNS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
+DEPTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An engine, its program, and the cycles of an image in the middle of a row of them."""
+
+    program: Program
+    timing: Timing
+
+    @property
+    def engine(self) -> Engine:
+        return self.program.engine
+
+    @property
+    def cycles(self) -> int:
+        return self.timing.cycles
+
+    @property
+    def multipliers(self) -> int:
+        return self.engine.multipliers
+
+    @property
+    def utilisation(self) -> float:
+        """Products that the network asks for, as a share of those that the multipliers could make."""
+        return self.program.ideal_cycles / self.cycles
+
+
+def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candidate:
+    """An engine with its program and its cycles.
+
+    Raises:
+        InputError: the network cannot be scheduled on it; says why.
+    """
+    program = compile_program(network, engine, image)
+    units = latency(program.functions), latency(program.exponentials)
+    return Candidate(program, predict(program, *units, images=2)[1])
+
+
+def front(
+    network: IntegerNetwork,
+    image: ImageSize,
+    most: int,
+    device: str,
+    activation_bits: int,
+    beat: int = 128,
+    cycles: int | None = None,
+) -> list[Candidate]:
+    """Engines of at most ``most`` multipliers that are faster than all with as many or fewer.
+
+    Exact: every engine of the space is either predicted, or its padded products alone take longer than
+    an engine that is no larger. The smallest comes first, of those with an eighth of ``most`` or more. With
+    ``cycles`` it is those that need no more cycles, and the search ends with the smallest.
+
+    Raises:
+        InputError: none is so small, or the network cannot be scheduled on any; says why on one.
+    """
+    products = products_of(network, image)
+    tokens = max(product.tokens for product in products)
+    least = 1 if cycles is not None else most // 8
+    tried = list(_engines(tokens, least, most, device, activation_bits, beat))
+    if not tried:
+        raise InputError(f"engine: {most} multipliers; the smallest engine has more")
+    found: list[Candidate] = []
+    refused, slow = "", 1 << 60
+    # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
+    bounds = {engine: least_cycles(products, engine) for engine in tried}
+    for engine in sorted(tried, key=lambda e: (e.multipliers, bounds[e])):
+        if cycles is not None and (bounds[engine] > cycles or (found and engine.multipliers > found[-1].multipliers)):
+            continue
+        if found and bounds[engine] >= found[-1].cycles:
+            continue
+        try:
+            candidate = evaluate(network, engine, image)
+        except InputError as reason:
+            refused = str(reason)
+            continue
+        if cycles is not None and candidate.cycles > cycles:
+            slow = min(slow, candidate.cycles)
+        elif not found or candidate.cycles < found[-1].cycles:
+            if found and found[-1].multipliers == engine.multipliers:
+                found.pop()
+            found.append(candidate)
+    if not found:
+        raise InputError(refused or f"engine: none of at most {most} multipliers needs {cycles} cycles or fewer")
+    return found
+
+
+def least_cycles(products: Sequence[Product], engine: Engine) -> int:
+    """Words that the array reads with all that is padded, or rows that are drained, where those are more."""
+    total = 0
+    for product in products:
+        tiles = -(-product.rows8 // engine.rows8)
+        tiles += -(-max(0, product.rows4 - (tiles * engine.rows8 - product.rows8)) // engine.rows4)
+        words = -(-product.inputs // engine.depth)
+        rows = product.rows8 + product.rows4
+        total += product.count * -(-product.tokens // engine.tokens) * max(tiles * words, rows)
+    return total
+
+
+def _engines(tokens: int, least: int, most: int, device: str, activation_bits: int, beat: int) -> Iterator[Engine]:
+    """Tiles of tokens that leave the fewest places empty for their number, and every column and depth."""
+    sizes = sorted({-(-tokens // tiles) for tiles in range(1, tokens + 1)})
+    for size in sizes:
+        for columns in COLUMNS:
+            for depth in DEPTHS:
+                try:
+                    engine = Engine(size, columns, depth, activation_bits, beat, device)
+                except InputError:
+                    continue
+                if least <= engine.multipliers <= most:
+                    yield engine

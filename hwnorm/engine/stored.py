@@ -1,0 +1,119 @@
+"""What is stored of an engine: the front that it was picked from, its cycles, its package's seal."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hwnorm.artefact import Artefact, InsideName, Part
+from hwnorm.engine.engine import Engine
+from hwnorm.engine.space import Candidate
+
+#: The package's folder in a run folder.
+PACKAGE = "engine"
+
+
+class EngineParameters(Part):
+    """As :class:`hwnorm.engine.engine.Engine` has them; what ``--config`` takes."""
+
+    tokens: int
+    columns: int
+    depth: int
+    activation_bits: int = 8
+    beat: int = 128
+    device: str = "xcup"
+
+    def engine(self) -> Engine:
+        """Raises InputError where they make no engine."""
+        return Engine(**self.model_dump())
+
+    @classmethod
+    def of(cls, engine: Engine) -> EngineParameters:
+        return cls(
+            tokens=engine.tokens,
+            columns=engine.columns,
+            depth=engine.depth,
+            activation_bits=engine.activation_bits,
+            beat=engine.beat,
+            device=engine.device,
+        )
+
+
+class Point(Part):
+    """An engine of the front: cycles of an image, and products made of those that could be."""
+
+    engine: EngineParameters
+    multipliers: int
+    cycles: int
+    utilisation: float
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Point:
+        return cls(
+            engine=EngineParameters.of(candidate.engine),
+            multipliers=candidate.multipliers,
+            cycles=candidate.cycles,
+            utilisation=candidate.utilisation,
+        )
+
+
+class PhaseCycles(Part):
+    """A phase of an image: when its first word is read and when its last one has been, words, waits."""
+
+    name: str
+    op: str
+    begin: int
+    end: int
+    busy: int
+    waited: dict[str, int]
+
+
+class StoredEngine(Artefact):
+    """``engine.json``: the engine that ``engine/`` holds, predicted."""
+
+    KIND: ClassVar[str] = "engine"
+
+    seal: str
+    target: str
+    clock_mhz: float
+    picked: Point
+    front: list[Point]
+    products: tuple[int, int]
+    busy: int
+    stall: int
+    weight_bytes: int
+    memories: dict[str, int]
+    phases: list[PhaseCycles]
+
+
+class EngineManifest(Artefact):
+    """``manifest.json`` of an engine's package: its parameters and every file's hash.
+
+    ``vectors`` counts the images that the package's own simulation runs.
+    """
+
+    KIND: ClassVar[str] = "engine_package"
+
+    engine: EngineParameters
+    parameters: dict[str, int]
+    cycles: int
+    vectors: int
+    beats: int
+    pixels: int
+    files: dict[InsideName, str]
+
+
+class StoredCosim(Artefact):
+    """``cosim.json``: whole images through the engine's Verilog, beside the network and the prediction."""
+
+    KIND: ClassVar[str] = "cosim"
+
+    images: int
+    logits_equal: int
+    cycles_equal: int
+    predicted: list[int]
+    counted: list[int]
+    test_fingerprint: str
+
+    @property
+    def passed(self) -> bool:
+        return self.logits_equal == self.cycles_equal == self.images

@@ -1,0 +1,100 @@
+"""What an image asks of an engine: its matrix products, whatever the engine is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwnorm.integers.network import IntegerNetwork
+from hwnorm.integers.operations import (
+    IntegerContext,
+    IntegerFunction,
+    IntegerLinear,
+    IntegerPatches,
+    IntegerPool,
+    IntegerScores,
+    Table,
+)
+
+#: Channels, height and width of an image.
+ImageSize = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Product:
+    """Matrix products of a kind: ``count`` of (tokens x inputs) by (inputs x rows of 8 and of 4 bits)."""
+
+    name: str
+    count: int
+    tokens: int
+    inputs: int
+    rows8: int
+    rows4: int = 0
+
+    @property
+    def products(self) -> tuple[int, int]:
+        """With codes of 4 bits and of 8 bits at the place of weights."""
+        each = self.count * self.tokens * self.inputs
+        return each * self.rows4, each * self.rows8
+
+
+def products_of(network: IntegerNetwork, image: ImageSize) -> list[Product]:
+    """In order of execution."""
+    tokens, channels = tokens_of(network, image), channels_of(network)
+    found = []
+    for op in network.operations:
+        match op:
+            case IntegerLinear():
+                eight = int((op.bits > 4).sum())
+                inputs = op.weight.shape[1]
+                found.append(Product(op.out, 1, tokens[op.x], inputs, eight, len(op.bits) - eight))
+            case IntegerScores():
+                n = tokens[op.q]
+                found.append(Product(op.out, op.heads, n, channels[op.q] // op.heads, n))
+            case IntegerContext():
+                n = tokens[op.v]
+                found.append(Product(op.out, op.heads, n, n, channels[op.v] // op.heads))
+            case IntegerPool():
+                found.append(Product(op.out, 1, 1, op.end - op.first, channels[op.x]))
+            case _:
+                pass
+    return found
+
+
+def tokens_of(network: IntegerNetwork, image: ImageSize) -> dict[str, int]:
+    """Tokens of each tensor that has some."""
+    found: dict[str, int] = {}
+    for op in network.operations:
+        match op:
+            case IntegerPatches():
+                found[op.out] = (image[1] // op.height) * (image[2] // op.width)
+            case Table():
+                found[op.out] = len(op.codes)
+            case IntegerPool():
+                found[op.out] = 1
+            case IntegerLinear(residual=str()):
+                found[op.out] = found[str(op.residual)]
+            case IntegerScores():
+                found[op.out] = found[op.q]
+            case IntegerContext():
+                found[op.out] = found[op.v]
+            case _:
+                found[op.out] = found[op.reads[0]]
+    return found
+
+
+def channels_of(network: IntegerNetwork) -> dict[str, int]:
+    """Channels of each tensor that has tokens and channels."""
+    found: dict[str, int] = {}
+    for op in network.operations:
+        match op:
+            case Table():
+                found[op.out] = int(op.codes.shape[1])
+            case IntegerLinear():
+                found[op.out] = len(op.weight)
+            case IntegerContext():
+                found[op.out] = found[op.v]
+            case IntegerFunction() | IntegerPool():
+                found[op.out] = found[op.reads[0]]
+            case _:
+                pass
+    return found
