@@ -1,5 +1,5 @@
 # make setup     everything into .venv (once; again only when the requirements change)
-# make demo      the main job on the built-in model
+# make demo      the main job on the built-in model, and its accelerator in Verilog on four images
 # make test      every check but those marked slow
 # make test-all  every check
 PYTHON ?= python3
@@ -24,6 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/hwnorm run --out runs/demo
+	$(BIN)/hwnorm engine runs/demo --budget dsp=200
+	$(BIN)/hwnorm cosim runs/demo --images 4
 
 lint: setup
 	$(BIN)/ruff check .

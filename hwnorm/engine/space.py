@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.emit import latency
@@ -16,6 +16,8 @@ from hwnorm.integers.network import IntegerNetwork
 #: Columns and depths that are tried.
 COLUMNS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 DEPTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
+#: Bits of the stream of weights; 512 is what a port of a memory controller gives.
+BEATS = (64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ def front(
     most: int,
     device: str,
     activation_bits: int,
-    beat: int = 128,
     cycles: int | None = None,
 ) -> list[Candidate]:
     """Engines of at most ``most`` multipliers that are faster than all with as many or fewer.
@@ -75,7 +76,7 @@ def front(
     products = products_of(network, image)
     tokens = max(product.tokens for product in products)
     least = 1 if cycles is not None else most // 8
-    tried = list(_engines(tokens, least, most, device, activation_bits, beat))
+    tried = list(_engines(tokens, least, most, device, activation_bits))
     if not tried:
         raise InputError(f"engine: {most} multipliers; the smallest engine has more")
     found: list[Candidate] = []
@@ -83,7 +84,10 @@ def front(
     # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
     bounds = {engine: least_cycles(products, engine) for engine in tried}
     for engine in sorted(tried, key=lambda e: (e.multipliers, bounds[e])):
-        if cycles is not None and (bounds[engine] > cycles or (found and engine.multipliers > found[-1].multipliers)):
+        if cycles is not None and found and engine.multipliers > found[-1].multipliers:
+            break
+        if cycles is not None and bounds[engine] > cycles:
+            slow = min(slow, bounds[engine])
             continue
         if found and bounds[engine] >= found[-1].cycles:
             continue
@@ -99,7 +103,11 @@ def front(
                 found.pop()
             found.append(candidate)
     if not found:
-        raise InputError(refused or f"engine: none of at most {most} multipliers needs {cycles} cycles or fewer")
+        raise InputError(
+            refused
+            or f"engine: {cycles} cycles an image are asked for; the fastest engine of at most {most} "
+            f"multipliers needs {slow}"
+        )
     return found
 
 
@@ -115,15 +123,25 @@ def least_cycles(products: Sequence[Product], engine: Engine) -> int:
     return total
 
 
-def _engines(tokens: int, least: int, most: int, device: str, activation_bits: int, beat: int) -> Iterator[Engine]:
-    """Tiles of tokens that leave the fewest places empty for their number, and every column and depth."""
+def _engines(tokens: int, least: int, most: int, device: str, activation_bits: int) -> Iterator[Engine]:
+    """Tiles of tokens that leave the fewest places empty for their number, and every column and depth.
+
+    The stream of weights is so wide that it brings a word, and half the time is left for what else a tile
+    has, while all tiles of tokens use the one before; but no wider than :data:`BEATS` have it.
+    """
     sizes = sorted({-(-tokens // tiles) for tiles in range(1, tokens + 1)})
     for size in sizes:
         for columns in COLUMNS:
             for depth in DEPTHS:
                 try:
-                    engine = Engine(size, columns, depth, activation_bits, beat, device)
+                    engine = _fed(Engine(size, columns, depth, activation_bits, device=device), tokens)
                 except InputError:
                     continue
                 if least <= engine.multipliers <= most:
                     yield engine
+
+
+def _fed(engine: Engine, tokens: int) -> Engine:
+    tiles = -(-tokens // engine.tokens)
+    wide = [replace(engine, beat=beat) for beat in BEATS]
+    return next((e for e in wide if 2 * max(e.word_beats(4), e.word_beats(8)) <= tiles), wide[-1])

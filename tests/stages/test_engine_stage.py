@@ -1,0 +1,162 @@
+"""The accelerator of a run: picked within a budget, written as a package, run on Verilator, refused when stale."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hwnorm.cli import app
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.settings import make_settings
+from hwnorm.stages.main import STAGES, Work
+from hwnorm.verify.toolchain import find_toolchain
+
+SMALL = {"tokens": 7, "columns": 2, "depth": 4}
+
+
+def command(*arguments: object) -> tuple[int, str]:
+    """Exit status, and all that was printed on one line."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def folder(few_images, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run whose norms are functions all, with an engine."""
+    folder = tmp_path_factory.mktemp("engine") / "run"
+    small = {"images": 40, "population": 8, "generations": 0, "input_bits": 12}
+    run = RunFolder.create(folder, make_settings(data=few_images, **small), force=False)
+    work = Work(Inputs(run.settings), 1)
+    for stage in STAGES:
+        if stage.name in ("capture", "search", "choose", "realign", "quantize"):
+            stage.perform(run, work)
+    config = folder.parent / "engine.json"
+    config.write_text(json.dumps(SMALL))
+    status, said = command("engine", folder, "--config", config)
+    assert status == 0, said
+    for part in ("7 tokens x 2 columns x 4 deep", "blocks.5.attn.scores", "waits: weights"):
+        assert part in said
+    return folder
+
+
+@pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    """To be broken."""
+    return shutil.copytree(folder, tmp_path / "run")
+
+
+def test_every_logit_and_every_cycle_is_as_predicted(folder):
+    status, said = command("cosim", folder, "--images", 2)
+    told = json.loads((folder / "cosim.json").read_text())
+    assert status == 0, said
+    assert (told["images"], told["logits_equal"], told["cycles_equal"]) == (2, 2, 2)
+    assert told["counted"] == told["predicted"]
+    assert told["predicted"][1] == json.loads((folder / "engine.json").read_text())["picked"]["cycles"]
+
+
+def test_the_package_checks_itself(copy):
+    """Without hwnorm; one logit that is another, or one cycle, fails."""
+    toolchain = find_toolchain()
+    make = ["make", "-C", copy / "engine" / "sim"]
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(make, env=toolchain.environment, capture_output=True, text=True, check=False)
+
+    right = check()
+    assert right.returncode == 0, right.stderr
+    assert "PASS: 1 image" in right.stdout
+    expected = copy / "engine" / "program" / "expected.txt"
+    numbers = [int(part) for part in expected.read_text().split()]
+    for at in (0, len(numbers) - 1):
+        expected.write_text(" ".join(str(n + (i == at)) for i, n in enumerate(numbers)) + "\n")
+        assert check().returncode != 0
+    expected.write_text("")
+    assert check().returncode != 0
+
+
+def test_a_wrong_engine_does_not_pass(copy):
+    """Verilog of a package that was changed is refused by its hash; and were it not, its logits are others."""
+    path = copy / "engine" / "rtl" / "engine_lane.v"
+    path.write_text(path.read_text().replace("biased <= sum + bias;", "biased <= sum;"))
+    status, said = command("cosim", copy, "--images", 1)
+    assert status == 2
+    assert "engine_lane.v: changed since it was written; `hwnorm engine` writes the package again" in said
+
+
+def test_an_engine_older_than_its_network_is_refused(copy):
+    codes = copy / "integer.safetensors"
+    told = json.loads((copy / "engine.json").read_text())
+    told["made_from"]["integer"] = "0" * 16
+    (copy / "engine.json").write_text(json.dumps(told))
+    status, said = command("cosim", copy, "--images", 1)
+    assert status == 2
+    assert "engine.json: stale: made from another integer; `hwnorm engine" in said
+    codes.unlink()
+    assert command("engine", copy, "--budget", "dsp=20")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--budget", "dsp=4000"), "option --budget: 4000 multipliers; the ZU9EG (ZCU102) has 2520"),
+        (("--budget", "dsp=0"), "option --budget: 'dsp=0'; dsp=0.5 (a share of the device) or dsp=200"),
+        (("--budget", "speed=1"), "option --budget: 'speed=1'; dsp=0.5"),
+        (("--budget", "dsp=0.0001"), "engine: 0 multipliers; the smallest engine has more"),
+        (("--fps", "1000000", "--budget", "dsp=20"), "engine: 250 cycles an image are asked for; the fastest"),
+        (("--config", "none.json"), "none.json: cannot be read as JSON"),
+    ],
+)
+def test_what_nothing_meets_is_refused(copy, options, message):
+    """In one line; the package that was there stays."""
+    before = (copy / "engine" / "manifest.json").read_text()
+    status, said = command("engine", copy, *options)
+    assert status == 2
+    assert message in said
+    assert (copy / "engine" / "manifest.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 40}, "engine: depth 40; 1 to 16 are built"),
+        ({"columns": 20}, "engine: columns 20: 40 rows of 8 bits at a time; at most 32 are built"),
+        ({"beat": 100}, "engine: beat 100; a multiple of 64 from 64 to 1024 is streamed"),
+        ({"lanes": 4}, "lanes"),
+        ({"tokens": "many"}, "tokens"),
+    ],
+)
+def test_engines_that_cannot_be_built_are_refused(copy, tmp_path, changes, message):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(SMALL | changes))
+    status, said = command("engine", copy, "--config", path)
+    assert status == 2
+    assert message in said
+
+
+def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
+    """The front is one: more multipliers, fewer cycles."""
+    assert command("engine", copy, "--budget", "dsp=24")[0] == 0
+    told = json.loads((copy / "engine.json").read_text())
+    front = [(point["multipliers"], point["cycles"]) for point in told["front"]]
+    assert len(front) > 2
+    assert all(a < b and c > d for (a, c), (b, d) in zip(front, front[1:], strict=False))
+    assert told["picked"] == told["front"][-1]
+    assert front[-1][0] <= 24
+    wanted = told["clock_mhz"] * 1e6 / front[1][1]
+    assert command("engine", copy, "--fps", wanted, "--budget", "dsp=24")[0] == 0
+    again = json.loads((copy / "engine.json").read_text())["picked"]
+    assert (again["multipliers"], again["cycles"]) == front[1]
+
+
+def test_a_norm_that_stays_is_refused(finished, tmp_path):
+    """LayerNorm units are not built into the engine yet: said by the layer's name."""
+    run = shutil.copytree(finished.folder, tmp_path / "run")
+    status, said = command("engine", run)
+    assert status == 2
+    assert "IntegerNorm is not built into the engine yet" in said
