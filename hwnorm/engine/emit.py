@@ -97,7 +97,12 @@ def sources(program: Program) -> dict[str, str]:
         "engine.v": render(
             "engine/engine.v.j2", {"comment": "The engine of a network.", "p": parameters(program)}
         ),
-        "engine_phase.v": render("engine/phase.v.j2", {"parts": _parts(), "bits": DESCRIPTOR_BITS}),
+        **{
+            f"engine_phase_{part['name']}.v": render(
+                "engine/phase.v.j2", {"part": part, "bits": DESCRIPTOR_BITS}
+            )
+            for part in _parts()
+        },
         "engine_functions.v": render(
             "engine/functions.v.j2",
             {
