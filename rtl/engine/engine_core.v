@@ -1,7 +1,10 @@
 // The engine: an image and the weights of a network in, its logits out.
 //
-// hwnorm/engine has its numerics, its descriptors and its cycles. An image begins when s_run is high and a
-// whole image is there; m_cycles counts from there until its last logit has been written.
+// hwnorm/engine has its numerics, its descriptors and its cycles. An image begins, with m_begins high for
+// that cycle, when s_run is high, a whole image is there, and the logits before it have left; m_cycles
+// counts from there until its last logit has been written. Where a stream is not as it should be, m_error
+// says so and the image under way is given up; logits that are there still leave. s_clear forgets all but
+// m_images.
 
 `default_nettype none
 
@@ -50,6 +53,7 @@ module engine_core #(
     input  wire                aresetn,
     input  wire                s_clear,
     input  wire                s_run,
+    output wire                m_begins,
     output wire                m_idle,
     output reg                 m_done,
     output wire [        31:0] m_error,
@@ -97,7 +101,8 @@ module engine_core #(
     end
   endgenerate
 
-  wire running_reset = aresetn && !s_clear;
+  wire all_reset = aresetn && !s_clear;
+  wire running_reset = all_reset && m_error == 32'd0;
 
   // ---- the sequencer ----
   wire idle, done, busy, stall, starts;
@@ -128,6 +133,7 @@ module engine_core #(
 
   reg image_turn;
   assign starts = s_run && idle && !m_logits_tvalid && image_ready[image_turn] && m_error == 32'd0;
+  assign m_begins = starts;
   assign m_idle = idle;
 
   // ---- what the array reads: one cycle after its address ----
@@ -376,7 +382,7 @@ module engine_core #(
   // ---- counters ----
   always @(posedge aclk) begin
     m_done <= done;
-    if (!running_reset) begin
+    if (!all_reset) begin
       m_logits_tvalid <= 1'b0;
       class_read <= 16'd0;
       image_turn <= 1'b0;

