@@ -13,6 +13,8 @@ from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
 from hwnorm.engine.memories import descriptor_lines, table_lines
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
 from hwnorm.engine.program import Program
+from hwnorm.engine.registers import description_file, read
+from hwnorm.engine.registers import render as render_registers
 from hwnorm.expression import brief
 from hwnorm.resources import resource
 
@@ -89,7 +91,19 @@ def parameters(program: Program) -> dict[str, int]:
 
 
 def sources(program: Program) -> dict[str, str]:
-    """Every file of Verilog, by name; the top is ``engine``."""
+    """Every file of Verilog, by name; the top is ``hwnorm_engine``."""
+    registers = read(description_file())
+    slave = f"{registers.name}_registers.v"
+    context = {"p": parameters(program), "address_bits": registers.address_bits}
+    return {
+        "hwnorm_engine.v": render("engine/hwnorm_engine.v.j2", context),
+        slave: render_registers()[slave],
+        **core_sources(program),
+    }
+
+
+def core_sources(program: Program) -> dict[str, str]:
+    """The files without AXI4-Lite; the top is ``engine``."""
     engine = program.engine
     functions = _kernels(program.functions, "engine_function", 1)
     exponentials = _kernels(program.exponentials, "engine_exponential", 0)
@@ -97,7 +111,12 @@ def sources(program: Program) -> dict[str, str]:
         "engine.v": render(
             "engine/engine.v.j2", {"comment": "The engine of a network.", "p": parameters(program)}
         ),
-        "engine_phase.v": render("engine/phase.v.j2", {"parts": _parts(), "bits": DESCRIPTOR_BITS}),
+        **{
+            f"engine_phase_{part['name']}.v": render(
+                "engine/phase.v.j2", {"part": part, "bits": DESCRIPTOR_BITS}
+            )
+            for part in _parts()
+        },
         "engine_functions.v": render(
             "engine/functions.v.j2",
             {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnorm.engine.emit import memories, pixels_a_beat, sources
+from hwnorm.engine.emit import core_sources, memories, pixels_a_beat
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.program import Program
 from hwnorm.files import digest
@@ -60,7 +60,7 @@ class Simulator:
 
     def __init__(self, program: Program, rtl: dict[str, str] | None = None) -> None:
         self.program = program
-        self._built = _build(rtl or sources(program))
+        self._built = _build(rtl or core_sources(program))
 
     def run(
         self, images: npt.NDArray[np.floating], interval: int = 1, stalls: int = 0, seed: int = 0
@@ -90,8 +90,7 @@ class Simulator:
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
             raise ToolError(f"the engine's simulation ended: {said[-1]}", "\n".join(said), " ".join(command))
-        found = [[int(part) for part in line.split()] for line in done.stdout.splitlines()]
-        return [Image(*line[:4], tuple(line[4:])) for line in found]
+        return [_image(line) for line in done.stdout.splitlines()]
 
     @cached_property
     def _memories(self) -> dict[str, str]:
@@ -100,6 +99,12 @@ class Simulator:
     @cached_property
     def _weights(self) -> bytes:
         return weight_stream(self.program).tobytes()
+
+
+def _image(line: str) -> Image:
+    """What the simulation says of an image: sim/engine/engine.cpp."""
+    cycles, busy, stall, start, *logits = map(int, line.split())
+    return Image(cycles, busy, stall, start, tuple(logits))
 
 
 def _build(rtl: dict[str, str]) -> Path:

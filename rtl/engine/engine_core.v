@@ -1,7 +1,10 @@
 // The engine: an image and the weights of a network in, its logits out.
 //
-// hwnorm/engine has its numerics, its descriptors and its cycles. An image begins when s_run is high and a
-// whole image is there; m_cycles counts from there until its last logit has been written.
+// hwnorm/engine has its numerics, its descriptors and its cycles. An image begins, with m_begins high for
+// that cycle, when s_run is high, a whole image is there, and the logits before it have left; m_cycles
+// counts from there until its last logit has been written. Where a stream is not as it should be, m_error
+// says so and the image under way is given up; logits that are there still leave. s_clear forgets all but
+// m_images.
 
 `default_nettype none
 
@@ -50,6 +53,7 @@ module engine_core #(
     input  wire                aresetn,
     input  wire                s_clear,
     input  wire                s_run,
+    output wire                m_begins,
     output wire                m_idle,
     output reg                 m_done,
     output wire [        31:0] m_error,
@@ -79,9 +83,26 @@ module engine_core #(
   localparam LINEAR = 3'd1, SCORES = 3'd2, CONTEXT = 3'd3, POOL = 3'd4;
   localparam TO_A = 3'd0, TO_K = 3'd1, TO_V = 3'd2, TO_SCORES = 3'd3, TO_LOGITS = 3'd4;
   localparam SELECT = 6;
-  localparam B_BITS = A_BITS;
+  localparam LAST_CLASS = CLASSES - 1;
 
-  wire running_reset = aresetn && !s_clear;
+  // Elaboration stops at a module that is not there.
+  generate
+    if (SCORE > STREAM || STREAM > 31) begin : g_illegal_stream
+      STREAM_must_hold_SCORE_within_31_bits stop ();
+    end
+    if (TILES > 255 || TILES * TOKENS < KEYS) begin : g_illegal_tiles
+      TILES_must_hold_KEYS_and_be_at_most_255 stop ();
+    end
+    if (F_LATENCY < 1) begin : g_illegal_latency
+      F_LATENCY_must_be_at_least_1 stop ();
+    end
+    if (WORDS > 4095) begin : g_illegal_words
+      WORDS_must_be_at_most_4095 stop ();
+    end
+  endgenerate
+
+  wire all_reset = aresetn && !s_clear;
+  wire running_reset = all_reset && m_error == 32'd0;
 
   // ---- the sequencer ----
   wire idle, done, busy, stall, starts;
@@ -112,6 +133,7 @@ module engine_core #(
 
   reg image_turn;
   assign starts = s_run && idle && !m_logits_tvalid && image_ready[image_turn] && m_error == 32'd0;
+  assign m_begins = starts;
   assign m_idle = idle;
 
   // ---- what the array reads: one cycle after its address ----
@@ -126,7 +148,7 @@ module engine_core #(
   wire [TOKENS*DEPTH*A_BITS-1:0] k_words;
   wire [WORD-1:0] w_word;
 
-  reg valid1, first1, last1, mode8_1, image1, weights_read;
+  reg valid1, first1, last1, mode8_1, image1;
   reg [2:0] op1;
   reg [7:0] part1, lanes1;
   reg [15:0] token1, from1, to1;
@@ -200,7 +222,12 @@ module engine_core #(
 
       // Values: a channel of all tokens of a tile, of which a part is taken.
       wire [TOKENS*A_BITS-1:0] v;
-      wire [PARTS_V*DEPTH*A_BITS-1:0] v_parts = {{(PARTS_V * DEPTH * A_BITS) {1'b0}}} | v;
+      wire [PARTS_V*DEPTH*A_BITS-1:0] v_parts;
+      assign v_parts[TOKENS*A_BITS-1:0] = v;
+      if (PARTS_V * DEPTH > TOKENS) begin : g_behind
+        assign v_parts[PARTS_V*DEPTH*A_BITS-1:TOKENS*A_BITS] =
+            {(PARTS_V * DEPTH - TOKENS) * A_BITS{1'b0}};
+      end
       wire [DEPTH*A_BITS-1:0] value = v_parts[part1*DEPTH*A_BITS+:DEPTH*A_BITS];
       engine_memory #(
           .WORDS(V_WORDS), .BITS(TOKENS * A_BITS), .ADDRESS(16)
@@ -239,19 +266,17 @@ module engine_core #(
   // What the epilogue must know leaves the sequencer with the last word, and comes with the sums.
   localparam PASS = 8 + 1 + 1 + 8 + 3 * 16 + 12 + 5 + 1 + 1;
   localparam FLIGHT = 7;
-  reg [PASS-1:0] flight[1:FLIGHT];
-  always @(posedge aclk) begin
-    flight[1] <= {rows, buffer, release_tile, tile, offset, v_offset, stream_offset, high, low,
-                  keys_end, parity};
-    for (n = 2; n <= FLIGHT; n = n + 1) flight[n] <= flight[n-1];
-  end
+  reg [PASS*FLIGHT-1:0] flight;
+  always @(posedge aclk)
+    flight <= {flight[PASS*(FLIGHT-1)-1:0], rows, buffer, release_tile, tile, offset, v_offset,
+               stream_offset, high, low, keys_end, parity};
   wire [7:0] p_rows, p_tile;
   wire p_buffer, p_release, p_keys_end, p_parity;
   wire [15:0] p_offset, p_v_offset, p_stream_offset;
   wire [11:0] p_high;
   wire [4:0] p_low;
   assign {p_rows, p_buffer, p_release, p_tile, p_offset, p_v_offset, p_stream_offset, p_high, p_low,
-          p_keys_end, p_parity} = flight[FLIGHT];
+          p_keys_end, p_parity} = flight[PASS*(FLIGHT-1)+:PASS];
 
   // ---- the epilogue ----
   wire row_buffer, released, first_key, last_key, late_parity, slot;
@@ -298,6 +323,8 @@ module engine_core #(
       .s_phase(phase), .m_slot(slot), .m_exponential(exponential), .m_token_to(softmax_keys)
   );
   wire [TOKENS*SCORE-1:0] scores;
+  // Scores have fewer bits than what late_codes has room for, and logits are those of one token.
+  wire unused = &{1'b0, late_codes};
   generate
     for (t = 0; t < TOKENS; t = t + 1) begin : g_scores
       assign scores[t*SCORE+:SCORE] = late_codes[t*STREAM+:SCORE];
@@ -350,12 +377,12 @@ module engine_core #(
       .s_data(late_codes[STREAM-1:0]), .s_read(class_next), .m_data(logit)
   );
   assign m_logits_tdata = {{(32 - STREAM) {logit[STREAM-1]}}, logit};
-  assign m_logits_tlast = class_read + 16'd1 == CLASSES;
+  assign m_logits_tlast = class_read == LAST_CLASS[15:0];
 
   // ---- counters ----
   always @(posedge aclk) begin
     m_done <= done;
-    if (!running_reset) begin
+    if (!all_reset) begin
       m_logits_tvalid <= 1'b0;
       class_read <= 16'd0;
       image_turn <= 1'b0;

@@ -95,7 +95,7 @@ module engine_epilogue #(
   assign m_row = s_load ? 8'd0 : row + 8'd1;
   assign m_release = active && last && releases;
 
-  wire wraps = {1'b0, low} + 6'd1 >= DEPTH;
+  wire wraps = {1'b0, low} + 6'd1 >= DEPTH[5:0];
   always @(posedge aclk) begin
     if (!aresetn) begin
       left <= 8'd0;
@@ -136,7 +136,8 @@ module engine_epilogue #(
   wire [SELECT-1:0] select = chosen[35:30];
   wire writes_stream = chosen[36];
   wire to_v = target == V;
-  wire [15:0] flat = stream_offset + {4'd0, row_high} * (to_v ? ROWS8 : DEPTH) + {11'd0, row_low};
+  wire [15:0] lanes = to_v ? ROWS8[15:0] : DEPTH[15:0];
+  wire [15:0] flat = stream_offset + {4'd0, row_high} * lanes + {11'd0, row_low};
   wire [15:0] address = base + (to_v ? v_offset : offset) + (op == SCORES ? 16'd0 : {4'd0, row_high});
 
   // ---- the fields move along ----
@@ -173,7 +174,7 @@ module engine_epilogue #(
   assign {m_stream_write, m_stream_address} = {
       streams_moving[17*6-1] && valid[6], streams_moving[17*5+:16]};
 
-  wire [15:0] tokens_before = tile * TOKENS;
+  wire [15:0] tokens_before = {8'd0, tile} * TOKENS[15:0];
   always @(posedge aclk) begin
     multiplier1 <= streams ? {1'b0, s_parameters[45:29]} : multiplier;
     reciprocal <= op == CONTEXT;
@@ -186,7 +187,7 @@ module engine_epilogue #(
     streams_moving <= {streams_moving[17*5-1:0], writes_stream, flat};
     flat1 <= flat;
     flat2 <= flat1;
-    for (n = 0; n < TOKENS; n = n + 1) present1[n] <= tokens_before + n >= first;
+    for (n = 0; n < TOKENS; n = n + 1) present1[n] <= tokens_before + n[15:0] >= first;
     present2 <= present1;
     present3 <= present2;
   end

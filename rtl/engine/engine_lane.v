@@ -38,8 +38,17 @@ module engine_lane #(
   reg signed [PRODUCT-1:0] product, rescaled;
   reg signed [TOTAL-1:0] total, shifted;
 
-  wire signed [SUM-1:0] sum = s_sum;
-  wire signed [BIAS-1:0] bias = s_bias;
+  generate
+    if (TOTAL <= STREAM) begin : g_illegal_total
+      TOTAL_must_have_more_bits_than_STREAM stop ();
+    end
+    if (A_BITS > STREAM) begin : g_illegal_a_bits
+      A_BITS_must_be_at_most_STREAM stop ();
+    end
+  endgenerate
+
+  wire signed [BIASED-1:0] sum = {{(BIASED - SUM) {s_sum[SUM-1]}}, s_sum};
+  wire signed [BIASED-1:0] bias = {{(BIASED - BIAS) {s_bias[BIAS-1]}}, s_bias};
   wire signed [17:0] multiplier = s1_multiplier;
   wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
@@ -49,6 +58,8 @@ module engine_lane #(
     if (TOTAL > PRODUCT) begin : g_wider
       assign scaled = {{(TOTAL - PRODUCT) {rescaled[PRODUCT-1]}}, rescaled};
     end else begin : g_narrower
+      // What is left out are copies of the sign: TOTAL holds every result (hwnorm/engine/program.py).
+      wire unused = &{1'b0, rescaled[PRODUCT-1:TOTAL-1]};
       assign scaled = rescaled[TOTAL-1:0];
     end
   endgenerate

@@ -22,6 +22,9 @@ module engine_memory #(
   reg [BITS-1:0] words[0:WORDS-1];
 
   generate
+    if (WORDS < 1 || INDEX > ADDRESS) begin : g_illegal_words
+      WORDS_must_be_addressed stop ();
+    end
     if (INIT != "") begin : g_init
       initial $readmemh(INIT, words);
     end

@@ -28,6 +28,27 @@ module engine_multiplier #(
   localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
   localparam TOTAL = ACTIVATIONS + WEIGHTS;
 
+  generate
+    if (PAIR < 1 || PAIR > 2) begin : g_illegal_pair
+      PAIR_must_be_1_or_2 stop ();
+    end
+    if (N8 < 1 || N8 > N4) begin : g_illegal_lanes
+      N8_must_be_from_1_to_N4 stop ();
+    end
+    if (A_BITS > 8 || G4 < A_BITS + 3 || G8 < A_BITS + 7 || G4 > PRODUCT) begin : g_illegal_gap
+      G4_and_G8_must_hold_a_product stop ();
+    end
+    if ((N4 - 1) * G4 + 4 > WEIGHTS || (N8 - 1) * G8 + 8 > WEIGHTS) begin : g_illegal_port
+      weights_must_fit_their_port stop ();
+    end
+    if (N4 * G4 + (PAIR - 1) * A_GAP > TOTAL) begin : g_illegal_product
+      G4_must_end_within_the_product stop ();
+    end
+    if (PAIR > 1 && (A_GAP < N4 * G4 || A_GAP < N8 * G8)) begin : g_illegal_a_gap
+      A_GAP_must_hold_the_products_of_an_activation stop ();
+    end
+  endgenerate
+
   reg signed [ACTIVATIONS-1:0] activations;
   reg signed [WEIGHTS-1:0] weights;
   reg signed [TOTAL-1:0] product;
@@ -37,9 +58,13 @@ module engine_multiplier #(
     if (PAIR == 1) begin : g_one
       always @(posedge aclk) activations <= s_activations;
     end else begin : g_two
-      wire signed [A_BITS-1:0] low = s_activations[A_BITS-1:0];
-      wire signed [ACTIVATIONS-A_GAP-1:0] high = $signed(s_activations[2*A_BITS-1:A_BITS]);
-      always @(posedge aclk) activations <= $signed({high, {A_GAP{1'b0}}}) + low;
+      wire [ACTIVATIONS-1:0] low = {
+        {(ACTIVATIONS - A_BITS) {s_activations[A_BITS-1]}}, s_activations[A_BITS-1:0]
+      };
+      wire [ACTIVATIONS-1:0] high = {
+        s_activations[2*A_BITS-1], s_activations[2*A_BITS-1:A_BITS], {A_GAP{1'b0}}
+      };
+      always @(posedge aclk) activations <= high + low;
     end
   endgenerate
 
@@ -48,6 +73,9 @@ module engine_multiplier #(
     mode8   <= {mode8[0], s_mode8};
     product <= activations * weights;
   end
+
+  // The last product may end before that of the ports does.
+  wire unused = &{1'b0, product};
 
   // Products below a place that are negative have borrowed from it: the bit below says so.
   genvar j, l;

@@ -63,14 +63,19 @@ module engine_sequencer #(
   localparam PC = PHASES > 1 ? $clog2(PHASES) : 1;
   // A tile of tokens takes so many words of keys' depth, and so many tiles of keys' rows.
   localparam PARTS_V = (TOKENS + DEPTH - 1) / DEPTH;
+  localparam LAST_PART = PARTS_V - 1, LAST_STEP = TOKENS - LAST_PART * DEPTH;
+  // From a tile of rows to the next: words and lanes.
   localparam STEP_HIGH = ROWS8 / DEPTH, STEP_LOW = ROWS8 % DEPTH;
+  localparam [7:0] WHOLE8 = ROWS8[7:0], WHOLE4 = ROWS4[7:0];
+  localparam [4:0] LANES = DEPTH[4:0];
+  localparam [15:0] AFTER = SETTLE[15:0] - 16'd1;
 
   generate
     if (DEPTH > 16) begin : g_illegal_depth
       DEPTH_must_be_at_most_16 stop ();
     end
-    if (TOKENS > 255 || ROWS4 > 255) begin : g_illegal_tile
-      TOKENS_and_ROWS4_must_be_at_most_255 stop ();
+    if (TOKENS > 255 || ROWS4 > 255 || ROWS8 > 32) begin : g_illegal_tile
+      TOKENS_and_ROWS4_must_be_at_most_255_and_ROWS8_32 stop ();
     end
   endgenerate
 
@@ -122,18 +127,19 @@ module engine_sequencer #(
   wire kind_ends = row_tile + 10'd1 == tiles_now;
   wire last_tile = tile + 8'd1 == tiles;
   wire last_key_tile = key_tile + 8'd1 == keys;
-  wire last_key_part = keys_left <= ROWS8;
+  wire last_key_part = keys_left <= WHOLE8;
   wire last_keys = last_key_tile && last_key_part;
-  wire [7:0] keys_first = keys == 8'd1 ? keys_last : TOKENS;
-  wire [7:0] keys_next = key_tile + 8'd2 == keys ? keys_last : TOKENS;
-  wire [7:0] rows = scores ? (last_key_part ? keys_left : ROWS8)
-      : in8 ? (kind_ends ? rows8 : ROWS8) : (kind_ends ? rows4 : ROWS4);
+  wire [7:0] keys_first = keys == 8'd1 ? keys_last : TOKENS[7:0];
+  wire [7:0] keys_next = key_tile + 8'd2 == keys ? keys_last : TOKENS[7:0];
+  wire [7:0] rows = scores ? (last_key_part ? keys_left : WHOLE8)
+      : in8 ? (kind_ends ? rows8 : WHOLE8) : (kind_ends ? rows4 : WHOLE4);
   wire last_pass = scores ? last_tile && last_keys : last_tile && last_row_tile;
 
   // ---- when a pass may begin ----
   reg [15:0] owed, unsettled, scored;
   wire [15:0] held = scored - s_softmax_read;
   wire [15:0] ahead = s_softmax_done - need;
+  wire unused = &{1'b0, ahead[14:0]};  // the sign is all that counts
   wire settled = !first_pass || unsettled == 16'd0;
   wire drained = owed <= {4'd0, words};
   wire here = !streams || s_weights_loaded != used;
@@ -148,8 +154,8 @@ module engine_sequencer #(
   assign m_busy = issues;
   assign m_stall = word == 12'd0 && ready && !here;
 
-  wire [5:0] low_next = {1'b0, low} + STEP_LOW;
-  wire low_wraps = low_next >= DEPTH;
+  wire [5:0] low_next = {1'b0, low} + STEP_LOW[5:0];
+  wire low_wraps = low_next >= DEPTH[5:0];
 
   always @(posedge aclk) begin
     m_done <= 1'b0;
@@ -183,7 +189,7 @@ module engine_sequencer #(
       end
       if (begins) begin
         owed <= {4'd0, words} + {8'd0, rows} - 16'd1;
-        unsettled <= {4'd0, words} + {8'd0, rows} + SETTLE - 16'd1;
+        unsettled <= {4'd0, words} + {8'd0, rows} + AFTER;
         first_pass <= 1'b0;
         if (scores && key_tile == 8'd0 && key_part == 8'd0) scored <= scored + 16'd1;
       end
@@ -203,10 +209,10 @@ module engine_sequencer #(
   always @(posedge aclk) begin
     if (issues && contexts) begin
       part <= part + 8'd1;
-      token <= token + DEPTH;
-      if (part + 8'd1 == PARTS_V) begin
+      token <= token + DEPTH[15:0];
+      if (part == LAST_PART[7:0]) begin
         part <= 8'd0;
-        token <= token + DEPTH - (PARTS_V * DEPTH - TOKENS);
+        token <= token + LAST_STEP[15:0];
         b_offset <= b_offset + {4'd0, b_stride};
       end
     end
@@ -216,7 +222,7 @@ module engine_sequencer #(
       if (contexts) b_offset <= 16'd0;
       if (scores) begin
         key_part  <= last_key_part ? 8'd0 : key_part + 8'd1;
-        keys_left <= last_key_part ? keys_next : keys_left - ROWS8;
+        keys_left <= last_key_part ? keys_next : keys_left - WHOLE8;
         high <= high + {4'd0, rows};
         if (last_key_part) begin
           key_tile <= key_tile + 8'd1;
@@ -245,8 +251,8 @@ module engine_sequencer #(
         row_tile <= kind_ends ? 10'd0 : row_tile + 10'd1;
         if (kind_ends) in8 <= 1'b0;
         row_offset <= row_offset + 16'd1;
-        high <= high + STEP_HIGH + {11'd0, low_wraps};
-        low <= low_wraps ? low_next - DEPTH : low_next[4:0];
+        high <= high + STEP_HIGH[11:0] + {11'd0, low_wraps};
+        low <= low_next[4:0] - (low_wraps ? LANES : 5'd0);
       end
     end
     // A phase begins: all of it anew, from what its descriptor says.
@@ -281,7 +287,7 @@ module engine_sequencer #(
     m_a_address <= a_base + a_offset + {4'd0, word};
     m_b_address <= b_base + b_offset + (scores ? {4'd0, word} : row_offset);
     m_b_part <= scores ? key_part : part;
-    m_b_lanes <= scores && word + 12'd1 == words ? lanes : DEPTH;
+    m_b_lanes <= scores && word + 12'd1 == words ? lanes : DEPTH[7:0];
     m_b_token <= token;
     m_b_from <= from;
     m_b_to <= to;

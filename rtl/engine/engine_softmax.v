@@ -47,12 +47,27 @@ module engine_softmax #(
     output wire [   TOKENS*17-1:0] m_reciprocals
 );
 
-  localparam PARTS = (TOKENS + DEPTH - 1) / DEPTH;
   // A division takes a cycle a bit of its numerator; tiles follow one another no faster.
   localparam STEPS = DIGITS + 1;
-  localparam LEAST = STEPS + 3;
+  localparam LEAST = STEPS + 3, DIVIDING = STEPS + 1;
+  localparam LAST_LANE = DEPTH - 1, LAST_TOKEN = TOKENS - 1;
   localparam SUM = A_BITS + $clog2(KEYS);
   localparam MOVING = 2 + LATENCY;
+  // Where the scores of the second tile begin, and the reciprocals of the second head.
+  localparam [15:0] SECOND_KEY = KEYS[15:0];
+  localparam [8:0] SECOND_TILE = TILES[8:0];
+
+  generate
+    if (DEPTH > 16 || TOKENS > 255 || TILES > 256 || KEYS > 4096) begin : g_illegal_size
+      DEPTH_TOKENS_TILES_and_KEYS_must_be_at_most_16_255_256_4096 stop ();
+    end
+    if (STEPS > 254 || DIGITS < 16 || DIGITS < SUM) begin : g_illegal_digits
+      DIGITS_must_be_from_16_and_the_bits_of_a_sum_to_253 stop ();
+    end
+    if (LATENCY < 1) begin : g_illegal_latency
+      LATENCY_must_be_at_least_1 stop ();
+    end
+  endgenerate
 
   // ---- tiles that wait, the one that is read ----
   localparam JOB = 16 + 16 + SELECT + 1 + 8;
@@ -90,7 +105,7 @@ module engine_softmax #(
         pending[turn] <= 1'b0;
         turn <= ~turn;
         reading <= 1'b1;
-        since <= job_keys > LEAST ? job_keys - 16'd1 : LEAST - 1;
+        since <= job_keys > LEAST[15:0] ? job_keys - 16'd1 : LEAST[15:0] - 16'd1;
       end
     end
     if (starts) begin
@@ -103,31 +118,30 @@ module engine_softmax #(
       key <= key + 12'd1;
       token <= token + 8'd1;
       lane <= lane + 5'd1;
-      if (lane + 5'd1 == DEPTH || token + 8'd1 == TOKENS) begin
+      if (lane == LAST_LANE[4:0] || token == LAST_TOKEN[7:0]) begin
         lane <= 5'd0;
         word <= word + 16'd1;
       end
-      if (token + 8'd1 == TOKENS) token <= 8'd0;
+      if (token == LAST_TOKEN[7:0]) token <= 8'd0;
     end
   end
 
   // ---- what moves along: scores are there after one cycle, differences after two ----
   reg [MOVING:1] valid, first, final_key;
-  reg [16+5-1:0] places[1:MOVING];
+  localparam PLACE = 16 + 5;
+  reg [PLACE*MOVING-1:0] places;
   reg [SELECT-1:0] exponential1, exponential2;
-  integer n;
   always @(posedge aclk) begin
     if (!aresetn || s_clear) valid <= {MOVING{1'b0}};
     else valid <= {valid[MOVING-1:1], reading};
     first <= {first[MOVING-1:1], key == 12'd0};
     final_key <= {final_key[MOVING-1:1], last};
-    places[1] <= {word, lane};
-    for (n = 2; n <= MOVING; n = n + 1) places[n] <= places[n-1];
+    places <= {places[PLACE*(MOVING-1)-1:0], word, lane};
     exponential1 <= exponential;
     exponential2 <= exponential1;
   end
   assign m_write = valid[MOVING];
-  assign {m_address, m_lane} = places[MOVING];
+  assign {m_address, m_lane} = places[PLACE*(MOVING-1)+:PLACE];
 
   wire [TOKENS*SCORE-1:0] scores;
   engine_memory #(
@@ -135,9 +149,9 @@ module engine_softmax #(
   ) buffer (
       .aclk(aclk),
       .s_write(s_write),
-      .s_address((s_parity ? KEYS : 0) + {4'd0, s_key}),
+      .s_address((s_parity ? SECOND_KEY : 16'd0) + {4'd0, s_key}),
       .s_data(s_scores),
-      .s_read((parity ? KEYS : 0) + {4'd0, key}),
+      .s_read((parity ? SECOND_KEY : 16'd0) + {4'd0, key}),
       .m_data(scores)
   );
 
@@ -156,7 +170,7 @@ module engine_softmax #(
       step <= 8'd0;
       m_done <= 16'd0;
     end else begin
-      if (ended) step <= STEPS + 1;
+      if (ended) step <= DIVIDING[7:0];
       else if (step != 8'd0) step <= step - 8'd1;
       if (step == 8'd1) m_done <= m_done + 16'd1;
     end
@@ -168,9 +182,9 @@ module engine_softmax #(
   ) reciprocals (
       .aclk(aclk),
       .s_write(step == 8'd1),
-      .s_address((divided[8] ? TILES : 0) + {1'b0, divided[7:0]}),
+      .s_address((divided[8] ? SECOND_TILE : 9'd0) + {1'b0, divided[7:0]}),
       .s_data(quotients),
-      .s_read((s_read_slot ? TILES : 0) + {1'b0, s_read_tile}),
+      .s_read((s_read_slot ? SECOND_TILE : 9'd0) + {1'b0, s_read_tile}),
       .m_data(m_reciprocals)
   );
 
@@ -199,20 +213,22 @@ module engine_softmax #(
 
       reg [SUM-1:0] sum, divisor;
       reg [DIGITS:0] numerator;
-      reg [SUM:0] rest;
+      reg [SUM-1:0] rest;
       reg [16:0] quotient;
-      wire [SUM:0] tried = {rest[SUM-1:0], numerator[DIGITS]};
-      wire fits = tried >= {1'b0, divisor};
+      // The rest is less than the divisor, so what is tried is less than two of it: the sign tells.
+      wire [SUM:0] tried = {rest, numerator[DIGITS]};
+      wire [SUM:0] less = tried - {1'b0, divisor};
+      wire fits = !less[SUM];
       wire [DIGITS:0] half = {{(DIGITS + 1 - SUM) {1'b0}}, sum} >> 1;
       always @(posedge aclk) begin
         if (valid[MOVING]) sum <= first[MOVING] ? {{(SUM - A_BITS) {1'b0}}, code} : sum + {{(SUM - A_BITS) {1'b0}}, code};
         if (ended) begin
           divisor <= sum;
           numerator <= {1'b1, {DIGITS{1'b0}}} + half;
-          rest <= {(SUM + 1) {1'b0}};
+          rest <= {SUM{1'b0}};
         end else begin
           numerator <= numerator << 1;
-          rest <= fits ? tried - {1'b0, divisor} : tried;
+          rest <= fits ? less[SUM-1:0] : tried[SUM-1:0];
           quotient <= {quotient[15:0], fits};
         end
       end

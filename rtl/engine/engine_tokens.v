@@ -60,9 +60,12 @@ module engine_tokens #(
         for (n = 1; n < 2 * DEPTH; n = n + 1) begin : g_node
           wire signed [TREE-1:0] value;
           if (n >= DEPTH) begin : g_leaf
-            wire signed [PRODUCT-1:0] product =
-                g_columns[c].g_depth[n-DEPTH].products[l*PRODUCT+:PRODUCT];
-            assign value = product;
+            wire [PRODUCT-1:0] product = g_columns[c].g_depth[n-DEPTH].products[l*PRODUCT+:PRODUCT];
+            if (TREE > PRODUCT) begin : g_extended
+              assign value = {{(TREE - PRODUCT) {product[PRODUCT-1]}}, product};
+            end else begin : g_whole
+              assign value = product;
+            end
           end else begin : g_sum
             assign value = g_node[2*n].value + g_node[2*n+1].value;
           end

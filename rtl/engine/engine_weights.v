@@ -4,7 +4,7 @@
 // 44 whether its rows have 8 bits, 45 whether it is the image's last, 55..48 its rows. Its words follow,
 // in as many beats as their bits need, and then its rows: 64 bits each, as many as fit a beat. TLAST
 // stands at the last beat of the image. A number, or a TLAST, that is not as it should be stops the stream
-// until aresetn or s_clear.
+// until aresetn or s_clear. It is not ready in reset.
 
 `default_nettype none
 
@@ -48,14 +48,22 @@ module engine_weights #(
     if (BEAT < 64 || BEAT % 64 != 0) begin : g_illegal_beat
       BEAT_must_be_a_multiple_of_64 stop ();
     end
+    if (BEATS > 256) begin : g_illegal_beats
+      BEAT_must_bring_a_word_within_256_beats stop ();
+    end
     if (BEATS * BEAT < WORD) begin : g_illegal_word
       WORD_must_be_WORD4_or_WORD8 stop ();
     end
   endgenerate
 
+  localparam [7:0] LAST_BEAT4 = BEATS4[7:0] - 8'd1, LAST_BEAT8 = BEATS8[7:0] - 8'd1;
+  localparam [8:0] ROWS_EACH = ROWS_A_BEAT[8:0];
+  // Where the second buffer begins.
+  localparam [15:0] SECOND_WORD = WORDS[15:0], SECOND_ROW = ROW_BEATS[15:0];
+
   localparam HEAD = 2'd0, BODY = 2'd1, TAIL = 2'd2, HALT = 2'd3;
   reg [1:0] state;
-  reg filling, releasing;
+  reg open, filling, releasing;
   reg [1:0] full;
   reg [31:0] number;
   reg [11:0] words, word;
@@ -64,21 +72,22 @@ module engine_weights #(
   reg [7:0] beat;
   reg [BEATS*BEAT-1:0] gathered;
 
-  assign s_axis_tready = state != HALT && !(state == HEAD && full[filling]);
+  assign s_axis_tready = open && state != HALT && !(state == HEAD && full[filling]);
   wire taken = s_axis_tvalid && s_axis_tready;
-  wire [7:0] beats = mode8 ? BEATS8 - 1 : BEATS4 - 1;
-  wire word_done = state == BODY && taken && beat == beats;
-  wire tile_done = state == TAIL && taken && row + ROWS_A_BEAT >= rows;
+  wire word_done = state == BODY && taken && beat == (mode8 ? LAST_BEAT8 : LAST_BEAT4);
+  wire [8:0] row_next = {1'b0, row} + ROWS_EACH;
+  wire tile_done = state == TAIL && taken && row_next >= {1'b0, rows};
   wire image_done = tile_done && final_tile;
 
   integer n;
   reg [BEATS*BEAT-1:0] complete;
   always @* begin
     complete = gathered;
-    for (n = 0; n < BEATS; n = n + 1) if (beat == n) complete[n*BEAT+:BEAT] = s_axis_tdata;
+    for (n = 0; n < BEATS; n = n + 1) if (beat == n[7:0]) complete[n*BEAT+:BEAT] = s_axis_tdata;
   end
 
   always @(posedge aclk) begin
+    open <= aresetn;
     if (taken) gathered <= complete;
     if (!aresetn || s_clear) begin
       state <= HEAD;
@@ -119,7 +128,7 @@ module engine_weights #(
             end
           end
           default: begin
-            row <= row + ROWS_A_BEAT;
+            row <= row_next[7:0];
             if (tile_done) begin
               full[filling] <= 1'b1;
               m_loaded <= m_loaded + 8'd1;
@@ -146,23 +155,27 @@ module engine_weights #(
   ) buffer (
       .aclk(aclk),
       .s_write(word_done),
-      .s_address((filling ? WORDS : 0) + {4'd0, word}),
+      .s_address((filling ? SECOND_WORD : 16'd0) + {4'd0, word}),
       .s_data(complete[WORD-1:0]),
-      .s_read((s_word_buffer ? WORDS : 0) + {4'd0, s_word}),
+      .s_read((s_word_buffer ? SECOND_WORD : 16'd0) + {4'd0, s_word}),
       .m_data(m_word)
   );
 
+  // A row's beat, and its place in it, which is needed a cycle later.
+  wire [8:0] write_beat = {1'b0, row} / ROWS_EACH;
+  wire [8:0] read_beat = {1'b0, s_row} / ROWS_EACH;
+  wire [8:0] place = {1'b0, s_row} % ROWS_EACH;
   wire [BEAT-1:0] pair;
-  reg [7:0] chosen;
-  always @(posedge aclk) chosen <= s_row % ROWS_A_BEAT;
+  reg [8:0] chosen;
+  always @(posedge aclk) chosen <= place;
   engine_memory #(
       .WORDS(2 * ROW_BEATS), .BITS(BEAT), .ADDRESS(16)
   ) parameters (
       .aclk(aclk),
       .s_write(state == TAIL && taken),
-      .s_address((filling ? ROW_BEATS : 0) + row / ROWS_A_BEAT),
+      .s_address((filling ? SECOND_ROW : 16'd0) + {7'd0, write_beat}),
       .s_data(s_axis_tdata),
-      .s_read((s_row_buffer ? ROW_BEATS : 0) + s_row / ROWS_A_BEAT),
+      .s_read((s_row_buffer ? SECOND_ROW : 16'd0) + {7'd0, read_beat}),
       .m_data(pair)
   );
   assign m_row = pair[chosen*64+:64];

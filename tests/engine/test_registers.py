@@ -45,7 +45,7 @@ OFFSETS = {
 BITS = {
     "CONTROL": {"START": 0, "CLEAR": 1},
     "STATUS": {"IDLE": 0, "DONE": 1, "ERROR": 2},
-    "ERROR": {"WEIGHTS_EARLY": 0, "WEIGHTS_LATE": 1, "IMAGE_EARLY": 2, "IMAGE_LATE": 3},
+    "ERROR": {"WEIGHTS_EARLY": 0, "WEIGHTS_LATE": 1, "IMAGE_EARLY": 2, "IMAGE_LATE": 3, "WEIGHTS_FOREIGN": 4},
 }
 #: Of sim/engine/test_axi_lite.py.
 PLAN = {
