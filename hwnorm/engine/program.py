@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.phase import SEGMENTS, Kind, Phase, Segment, Target
 from hwnorm.errors import InputError
-from hwnorm.integers.network import IMAGES, IntegerNetwork
+from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
     Exponentials,
     IntegerContext,
@@ -162,8 +162,8 @@ def _tokens(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, i
                 found[op.out] = len(op.codes)
             case IntegerPool():
                 found[op.out] = 1
-            case IntegerLinear(residual=str()):
-                found[op.out] = found[op.residual]
+            case IntegerLinear(residual=str(residual)):
+                found[op.out] = found[residual]
             case IntegerScores():
                 found[op.out] = found[op.q]
             case IntegerContext():
@@ -171,6 +171,18 @@ def _tokens(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, i
             case _:
                 found[op.out] = found[op.reads[0]]
     return found
+
+
+#: Word and lane of a channel, in a memory of so many lanes a word.
+Place = Callable[[int], tuple[int, int]]
+
+#: What makes codes from sums.
+_Written = IntegerLinear | IntegerContext | IntegerPool
+
+
+def _alone(channel: int) -> tuple[int, int]:
+    """A word a channel."""
+    return channel, 0
 
 
 @dataclass
@@ -182,7 +194,7 @@ class _Region:
     born: int
     dies: int
     base: int = 0
-    place: Callable[[int], tuple[int, int]] = field(default=lambda c: (c, 0))
+    place: Place = _alone
 
 
 class _Compiler:
@@ -250,7 +262,8 @@ class _Compiler:
         if not found:
             return Target.LOGITS
         if len(found) > 1:
-            raise InputError(f"layer {name!r}: goes to {' and '.join(t.name.lower() for t in found)}; to one only")
+            places = " and ".join(t.name.lower() for t in found)
+            raise InputError(f"layer {name!r}: goes to {places}; to one only")
         return found.pop()
 
     # ---- where tensors lie ----
@@ -261,7 +274,7 @@ class _Compiler:
     def _plain(self, channel: int) -> tuple[int, int]:
         return channel // self.engine.depth, channel % self.engine.depth
 
-    def _by_head(self, channels: int, heads: int, lanes: int) -> tuple[Callable[[int], tuple[int, int]], int]:
+    def _by_head(self, channels: int, heads: int, lanes: int) -> tuple[Place, int]:
         """Each head begins a new word of so many lanes: where a channel lies, and words of all."""
         each = channels // heads
         words = -(-each // lanes)
@@ -301,10 +314,11 @@ class _Compiler:
         table = next((op for op in self.network.operations if isinstance(op, Table)), None)
         if patches is None or table is None:
             raise InputError("engine: the network has no patches and positions to begin with")
-        channels, height, width = self.image
+        _, height, width = self.image
         if height % patches.height or width % patches.width:
             raise InputError(
-                f"engine: images of {height} x {width}; whole patches of {patches.height} x {patches.width} are cut"
+                f"engine: images of {height} x {width}; "
+                f"whole patches of {patches.height} x {patches.width} are cut"
             )
         done = 0
         index = 0
@@ -355,12 +369,12 @@ class _Compiler:
             self.functions.append(datapath)
         return self.functions.index(datapath) + 1
 
-    def _written(self, op: IntegerOperation, channels: int, born: int) -> tuple[Segment, Callable[[int], tuple[int, int]], int, int]:
+    def _written(self, op: _Written, channels: int, born: int) -> tuple[Segment, Place, int, int]:
         """How and where an operation's codes are written: segment, places of channels, and strides."""
         name, datapath = self._finished(op)
         target = self._target(name)
         base = stride = v_stride = 0
-        place: Callable[[int], tuple[int, int]] = lambda c: (c, 0)
+        place: Place = _alone
         if target == Target.ACTIVATIONS:
             region = self._place(name, channels, born)
             base, place, stride = region.base, region.place, region.stride
@@ -377,7 +391,7 @@ class _Compiler:
         if width > STREAM_BITS:
             raise InputError(f"layer {op.out!r}: {op.format}; codes of at most {STREAM_BITS} bits are built")
         stream = isinstance(op, IntegerLinear) and op.residual is not None
-        segment = Segment(base, getattr(op, "shift"), width, target, function, stream)
+        segment = Segment(base, op.shift, width, target, function, stream)
         return segment, place, stride, v_stride
 
     def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, list[Tile]]:
@@ -387,13 +401,15 @@ class _Compiler:
         if image:
             if self.formats[first.x].width > engine.activation_bits:
                 raise InputError(
-                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; this engine multiplies "
-                    f"{engine.activation_bits}"
+                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; "
+                    f"the engine multiplies {engine.activation_bits} bits"
                 )
             source = _Region(self._plain(inputs - 1)[0] + 1, self._tiles(first.x), 0, 0, place=self._plain)
         else:
             source = self.regions[first.x]
-        segments, rows8, rows4 = [], [], []
+        segments: list[Segment] = []
+        rows8: list[Row] = []
+        rows4: list[Row] = []
         strides = {0}, {0}
         for number, op in enumerate(ops):
             self._check(op)
@@ -519,7 +535,7 @@ class _Compiler:
     def _pool(self, op: IntegerPool, born: int) -> Phase:
         engine = self.engine
         channels = self.channels[op.x]
-        segment, place, stride, v_stride = self._written(op, channels, born)
+        segment, _, stride, v_stride = self._written(op, channels, born)
         multiplier, shift = op.multiplier, op.shift
         while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0:
             multiplier, shift = multiplier // 2, shift - 1

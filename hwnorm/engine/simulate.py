@@ -86,8 +86,11 @@ class Simulator:
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
             raise ToolError(f"the engine's simulation ended: {said[-1]}", "\n".join(said), " ".join(command))
-        found = [[int(part) for part in line.split()] for line in done.stdout.splitlines()]
-        return [Image(*line[:4], tuple(line[4:])) for line in found]
+        found = []
+        for line in done.stdout.splitlines():
+            cycles, busy, stall, start, *logits = map(int, line.split())
+            found.append(Image(cycles, busy, stall, start, tuple(logits)))
+        return found
 
     @cached_property
     def _memories(self) -> dict[str, str]:
