@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,9 @@ from hwnorm.integers.operations import (
     IntegerScores,
     Table,
 )
+
+#: Of reciprocals that no network asks for.
+DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Words of the engine's memories that a program needs, and what else its hardware is made for."""
+    """Words of the engine's memories that programs need, and what else their hardware is made for.
+
+    ``digits`` of a program without attention are 0, those of hardware never.
+    """
 
     activations: int
     keys: int
@@ -73,14 +79,32 @@ class Sizes:
     digits: int
     sum_bits: int
     total_bits: int
+    phases: int
+
+    @staticmethod
+    def covering(sizes: Sequence[Sizes]) -> Sizes:
+        """The sizes of hardware that all these programs run on.
+
+        Raises:
+            InputError: they are of networks with different classes or digits of reciprocals, of which an
+                engine has one number.
+        """
+        found = {field.name: [getattr(each, field.name) for each in sizes] for field in fields(Sizes)}
+        for name, what in (("classes", "classes"), ("digits", "digits of reciprocals")):
+            known = sorted({*found[name]} - {0})
+            if len(known) > 1:
+                raise InputError(f"engine: networks of {known} {what}; all have as many")
+        most = {name: max(values) for name, values in found.items()}
+        return Sizes(**most | {"digits": most["digits"] or DIGITS})
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """What an engine does for an image.
 
-    ``functions`` and ``exponentials`` are the kernels that phases number: functions from 1, exponentials
-    from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
+    ``functions`` and ``exponentials`` are the hardware's kernels, which phases number: functions from 1,
+    exponentials from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
+    ``sizes`` are the hardware's: it may be built for more than this program.
     """
 
     engine: Engine
@@ -130,7 +154,37 @@ def compile_program(network: IntegerNetwork, engine: Engine, image: tuple[int, i
     Raises:
         InputError: an operation, a format or a size that this engine is not built for; names the layer.
     """
-    return _Compiler(network, engine, image).program()
+    return compile_programs([network], engine, image)[0]
+
+
+def compile_programs(
+    networks: Sequence[IntegerNetwork], engine: Engine, image: tuple[int, int, int]
+) -> tuple[Program, ...]:
+    """Schedule several networks on one engine: the hardware of any of the programs runs all of them.
+
+    Their kernels are numbered together, and its memories are as large as the largest program asks for.
+    Images, patches, tokens before the first patch, and classes are the hardware's: all have the same.
+
+    Args:
+        networks: what to compute; at least one.
+        engine: on what.
+        image: channels, height and width of an image.
+
+    Raises:
+        InputError: as :func:`compile_program`; or the networks differ in what they must share.
+    """
+    kernels = _Kernels([], [])
+    programs = [_Compiler(network, engine, image, kernels).program() for network in networks]
+    begins = [(p.patches.height, p.patches.width, p.first) for p in programs]
+    for other in begins:
+        if other != begins[0]:
+            told = ", ".join("{} x {} behind {} tokens".format(*each) for each in (begins[0], other))
+            raise InputError(f"engine: networks of patches of {told}; all have the same")
+    sizes = Sizes.covering([program.sizes for program in programs])
+    functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
+    return tuple(
+        replace(program, functions=functions, exponentials=exponentials, sizes=sizes) for program in programs
+    )
 
 
 def _channels(network: IntegerNetwork) -> dict[str, int]:
@@ -197,8 +251,18 @@ class _Region:
     place: Place = _alone
 
 
+@dataclass(frozen=True)
+class _Kernels:
+    """Those that the hardware has, in the order of their numbers."""
+
+    functions: list[Datapath]
+    exponentials: list[Datapath]
+
+
 class _Compiler:
-    def __init__(self, network: IntegerNetwork, engine: Engine, image: tuple[int, int, int]) -> None:
+    def __init__(
+        self, network: IntegerNetwork, engine: Engine, image: tuple[int, int, int], kernels: _Kernels
+    ) -> None:
         self.network, self.engine, self.image = network, engine, image
         self.formats = network.formats
         self.tokens, self.channels = _tokens(network, image), _channels(network)
@@ -207,8 +271,7 @@ class _Compiler:
         for op in network.operations:
             for name in op.reads:
                 self.consumers.setdefault(name, []).append(op)
-        self.functions: list[Datapath] = []
-        self.exponentials: list[Datapath] = []
+        self.functions, self.exponentials = kernels.functions, kernels.exponentials
         self.groups = self._groups()
         self.when = {op.out: i for i, group in enumerate(self.groups) for op in group}
         self.regions: dict[str, _Region] = {}
@@ -354,7 +417,7 @@ class _Compiler:
             self.image,
             positions,
             embed.first,
-            self._sizes(tiles, positions),
+            self._sizes(tiles, positions, len(phases)),
         )
 
     def _function(self, datapath: Datapath | None) -> int:
@@ -557,7 +620,7 @@ class _Compiler:
             name=op.out,
         )
 
-    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64]) -> Sizes:
+    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64], phases: int) -> Sizes:
         engine, formats = self.engine, self.formats
         most = {"keys": 1, "values": 1, "probabilities": 1}
         digits = {op.digits for op in self.network.operations if isinstance(op, IntegerContext)}
@@ -600,9 +663,10 @@ class _Compiler:
             weights=max(tile.words for tile in tiles),
             tokens=len(table),
             classes=self.channels[self.network.operations[-1].out],
-            digits=digits.pop() if digits else 16,
+            digits=digits.pop() if digits else 0,
             sum_bits=max(sums),
             total_bits=max(totals),
+            phases=phases,
         )
 
     def _words_of(self, name: str, channels: int) -> dict[str, int]:

@@ -47,7 +47,9 @@ class Image:
 
 
 class Simulator:
-    """The Verilated engine of a program. It is built once for all programs of the same hardware.
+    """The Verilated engine of a program, built once for all programs of the same hardware.
+
+    These are what :func:`hwnorm.engine.program.compile_programs` makes of several networks.
 
     Raises:
         InputError: a tool is missing.
