@@ -110,7 +110,8 @@ def predict(
     model = _Model(program, weights, f_latency, e_latency)
     beats = math.prod(program.image) // pixels_a_beat(program)
     found: list[Timing] = []
-    start, ends, there = 0, [], 0
+    ends: list[int] = []
+    start = there = 0
     for image in range(images):
         if image > 1:
             # Two images are held: this one comes once that before the one before it has been computed.

@@ -537,7 +537,8 @@ class _Compiler:
         q = self.regions[scores.q]
         tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
         channels = self.channels[context.v]
-        each, words, parts = channels // heads, q.stride // heads, -(-(channels // heads) // engine.rows8)
+        each, parts = channels // heads, -(-(channels // heads) // engine.rows8)
+        deep, words = self.channels[scores.q] // heads, q.stride // heads
         depth = engine.keys_words(tokens)
         segment, place, stride, v_stride = self._written(context, channels, born + 1)
         last = tokens - (tiles - 1) * engine.tokens
@@ -556,7 +557,7 @@ class _Compiler:
                     keys_last=last,
                     b_base=head * words,
                     b_stride=q.stride,
-                    lanes=each - (words - 1) * engine.depth,
+                    lanes=deep - (words - 1) * engine.depth,
                     token_to=tokens,
                     offset_stride=depth,
                     multiplier=1,
