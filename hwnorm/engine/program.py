@@ -273,7 +273,10 @@ class _Compiler:
                 self.consumers.setdefault(name, []).append(op)
         self.functions, self.exponentials = kernels.functions, kernels.exponentials
         self.groups = self._groups()
-        self.when = {op.out: i for i, group in enumerate(self.groups) for op in group}
+        # A context's first heads are written before the last ones' scores are computed.
+        self.when = {
+            op.out: i + isinstance(op, IntegerScores) for i, group in enumerate(self.groups) for op in group
+        }
         self.regions: dict[str, _Region] = {}
         self.heads = 1
 
