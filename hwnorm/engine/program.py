@@ -632,6 +632,8 @@ class _Compiler:
             raise InputError(f"engine: reciprocals of {sorted(digits)} digits; one number of them is built")
         sums, totals = [SCORE_BITS + 12], [STREAM_BITS + 2]
         for op in self.network.operations:
+            # Half of what is shifted out is added.
+            totals.append(getattr(op, "shift", 0) + 1)
             match op:
                 case IntegerLinear():
                     width = op.accumulator(formats[op.x]).width
@@ -644,7 +646,9 @@ class _Compiler:
                         most[kind] = max(most[kind], count)
                 case IntegerScores():
                     each = self.channels[op.k] // op.heads
-                    sums.append((each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1)
+                    width = (each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1
+                    sums.append(width)
+                    totals.append(width + 1)
                     tokens = self.tokens[op.q]
                     count = 2 * self._tiles(op.q) * engine.keys_words(tokens)
                     most["probabilities"] = max(most["probabilities"], count)
