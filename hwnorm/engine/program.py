@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnorm.datapath.ir import Datapath
+from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
-from hwnorm.engine.phase import SEGMENTS, Kind, Phase, Segment, Target
+from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
+from hwnorm.engine.shapes import channels_of, tokens_of
 from hwnorm.errors import InputError
 from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
@@ -25,9 +27,6 @@ from hwnorm.integers.operations import (
     IntegerScores,
     Table,
 )
-
-#: Of reciprocals that no network asks for.
-DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +122,8 @@ class Program:
     def products(self) -> tuple[int, int]:
         """Products of an image that the network asks for, by weights of 4 bits and by codes of 8 bits."""
         four = eight = 0
-        tokens: dict[str, int] = _tokens(self.network, self.image)
-        channels = _channels(self.network)
+        tokens: dict[str, int] = tokens_of(self.network, self.image)
+        channels = channels_of(self.network)
         for op in self.network.operations:
             if isinstance(op, IntegerLinear):
                 each = tokens[op.x] * op.weight.shape[1]
@@ -182,49 +181,16 @@ def compile_programs(
             raise InputError(f"engine: networks of patches of {told}; all have the same")
     sizes = Sizes.covering([program.sizes for program in programs])
     functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
+    # A phase says none of the functions, or one; and one exponential.
+    for what, found, most in (
+        ("functions", functions, (1 << SEGMENT["function"]) - 1),
+        ("exponentials", exponentials, 1 << FIELDS["exponential"][0]),
+    ):
+        if len(found) > most:
+            raise InputError(f"engine: {len(found)} {what}; at most {most} can be numbered")
     return tuple(
         replace(program, functions=functions, exponentials=exponentials, sizes=sizes) for program in programs
     )
-
-
-def _channels(network: IntegerNetwork) -> dict[str, int]:
-    """Channels of each tensor that has tokens."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case Table():
-                found[op.out] = int(op.codes.shape[1])
-            case IntegerLinear():
-                found[op.out] = len(op.weight)
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case IntegerFunction() | IntegerPool():
-                found[op.out] = found[op.reads[0]]
-            case _:
-                pass
-    return found
-
-
-def _tokens(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, int]:
-    """Tokens of each tensor that has some."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case IntegerPatches():
-                found[op.out] = (image[1] // op.height) * (image[2] // op.width)
-            case Table():
-                found[op.out] = len(op.codes)
-            case IntegerPool():
-                found[op.out] = 1
-            case IntegerLinear(residual=str(residual)):
-                found[op.out] = found[residual]
-            case IntegerScores():
-                found[op.out] = found[op.q]
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case _:
-                found[op.out] = found[op.reads[0]]
-    return found
 
 
 #: Word and lane of a channel, in a memory of so many lanes a word.
@@ -265,7 +231,7 @@ class _Compiler:
     ) -> None:
         self.network, self.engine, self.image = network, engine, image
         self.formats = network.formats
-        self.tokens, self.channels = _tokens(network, image), _channels(network)
+        self.tokens, self.channels = tokens_of(network, image), channels_of(network)
         self.by_name = {op.out: op for op in network.operations}
         self.consumers: dict[str, list[IntegerOperation]] = {}
         for op in network.operations:
@@ -277,8 +243,9 @@ class _Compiler:
         self.when = {
             op.out: i + isinstance(op, IntegerScores) for i, group in enumerate(self.groups) for op in group
         }
+        #: Of the memories of keys and of values: what they hold, and up to which phase.
+        self.held: dict[Target, tuple[str, int]] = {}
         self.regions: dict[str, _Region] = {}
-        self.heads = 1
 
     # ---- what is computed together ----
 
@@ -289,7 +256,9 @@ class _Compiler:
             if isinstance(op, (IntegerPatches, Table, IntegerFunction, Exponentials)):
                 continue
             same = groups and isinstance(op, IntegerLinear) and isinstance(groups[-1][0], IntegerLinear)
-            if same and groups[-1][0].reads == op.reads and len(groups[-1]) < SEGMENTS:
+            # One stream is written at a time.
+            same = same and len(op.reads) == 1 and len(groups[-1]) < SEGMENTS
+            if same and groups[-1][0].reads == op.reads:
                 groups[-1].append(op)
             elif isinstance(op, (IntegerLinear, IntegerScores, IntegerContext, IntegerPool)):
                 groups.append([op])
@@ -299,10 +268,15 @@ class _Compiler:
 
     def _finished(self, op: IntegerOperation) -> tuple[str, Datapath | None]:
         """The tensor that is written where an operation's codes go, and the function on the way."""
-        functions = [c for c in self.consumers.get(op.out, []) if isinstance(c, IntegerFunction)]
+        consumers = self.consumers.get(op.out, [])
+        functions = [c for c in consumers if isinstance(c, IntegerFunction)]
         if len(functions) > 1:
             raise InputError(f"layer {op.out!r}: {len(functions)} functions read it; the engine applies one")
         if functions:
+            for other in consumers:
+                added = isinstance(other, IntegerLinear) and other.residual == op.out != other.x
+                if other is not functions[0] and not added:
+                    raise InputError(f"layer {op.out!r}: a function and {other.out!r} read it; one is built")
             return functions[0].out, functions[0].datapath
         return op.out, None
 
@@ -326,7 +300,7 @@ class _Compiler:
                         f"layer {op.out!r}: {type(op).__name__} of {name!r} is not built into the engine yet"
                     )
         if not found:
-            return Target.LOGITS
+            return Target.LOGITS if name == self.network.operations[-1].out else Target.STREAM
         if len(found) > 1:
             places = " and ".join(t.name.lower() for t in found)
             raise InputError(f"layer {name!r}: goes to {places}; to one only")
@@ -347,10 +321,12 @@ class _Compiler:
         return lambda c: (c // each * words + c % each // lanes, c % each % lanes), words * heads
 
     def _heads_of(self, name: str) -> int:
-        for op in self.consumers.get(name, []):
-            if isinstance(op, (IntegerScores, IntegerContext)):
-                return op.heads
-        return 1
+        found = {getattr(op, "heads", 1) for op in self.consumers[name]}
+        if len(found) > 1:
+            raise InputError(
+                f"layer {name!r}: read as {sorted(found)} heads; the engine writes it as one of these"
+            )
+        return int(found.pop())
 
     def _place(self, name: str, channels: int, born: int) -> _Region:
         """A region for a tensor that is written in phase ``born``."""
@@ -376,16 +352,9 @@ class _Compiler:
         engine = self.engine
         phases: list[Phase] = []
         tiles: list[Tile] = []
-        patches = next((op for op in self.network.operations if isinstance(op, IntegerPatches)), None)
-        table = next((op for op in self.network.operations if isinstance(op, Table)), None)
-        if patches is None or table is None:
-            raise InputError("engine: the network has no patches and positions to begin with")
-        _, height, width = self.image
-        if height % patches.height or width % patches.width:
-            raise InputError(
-                f"engine: images of {height} x {width}; "
-                f"whole patches of {patches.height} x {patches.width} are cut"
-            )
+        patches, table, embed = beginning(self.network, self.image)
+        for fault in faults(self.network, self.engine, self.image):
+            raise InputError(fault)
         done = 0
         index = 0
         while index < len(self.groups):
@@ -398,18 +367,18 @@ class _Compiler:
                 case IntegerScores():
                     context = self.groups[index + 1][0]
                     if not isinstance(context, IntegerContext):
-                        raise InputError(f"layer {group[0].out!r}: no context reads it")
+                        raise InputError(f"layer {group[0].out!r}: {context.out!r} comes before its context")
                     more, done = self._attention(group[0], context, index, done)
                     phases += more
                     index += 1
                 case IntegerPool():
                     phases.append(self._pool(group[0], index))
+                case IntegerContext():
+                    raise InputError(f"layer {group[0].out!r}: its scores do not come right before it")
             index += 1
         phases.append(Phase(Kind.END, name="end"))
         positions = table.codes.astype(np.int64)
-        embed = self.consumers[table.out][0]
-        assert isinstance(embed, IntegerLinear)
-        return Program(
+        program = Program(
             engine,
             self.network,
             tuple(phases),
@@ -422,6 +391,9 @@ class _Compiler:
             embed.first,
             self._sizes(tiles, positions, len(phases)),
         )
+        for fault in _overfull(program):
+            raise InputError(f"engine: {fault}")
+        return program
 
     def _function(self, datapath: Datapath | None) -> int:
         if datapath is None:
@@ -444,19 +416,29 @@ class _Compiler:
         if target == Target.ACTIVATIONS:
             region = self._place(name, channels, born)
             base, place, stride = region.base, region.place, region.stride
+        elif target == Target.STREAM:
+            place = self._plain
         elif target == Target.KEYS:
             place, stride = self._by_head(channels, self._heads_of(name), self.engine.depth)
         elif target == Target.VALUES:
             place, v_stride = self._by_head(channels, self._heads_of(name), self.engine.rows8)
+        if target in (Target.KEYS, Target.VALUES):
+            before, until = self.held.get(target, ("", -1))
+            if born <= until:
+                raise InputError(f"layer {op.out!r}: overwrites {before!r} before all of it is read")
+            self.held[target] = name, max(self.when[reader.out] for reader in self.consumers[name])
         width = op.format.width
         function = self._function(datapath)
-        if target != Target.LOGITS and not function and width != self.engine.activation_bits:
+        multiplied = target not in (Target.LOGITS, Target.STREAM)
+        if multiplied and not function and width != self.engine.activation_bits:
             raise InputError(
                 f"layer {op.out!r}: {op.format}; the engine multiplies {self.engine.activation_bits} bits"
             )
         if width > STREAM_BITS:
             raise InputError(f"layer {op.out!r}: {op.format}; codes of at most {STREAM_BITS} bits are built")
         stream = isinstance(op, IntegerLinear) and op.residual is not None
+        if stream and place(channels - 1) != self._by_head(channels, 1, self._lanes(target))[0](channels - 1):
+            raise InputError(f"layer {op.out!r}: a stream that is read by head")
         segment = Segment(base, op.shift, width, target, function, stream)
         return segment, place, stride, v_stride
 
@@ -472,13 +454,12 @@ class _Compiler:
                 )
             source = _Region(self._plain(inputs - 1)[0] + 1, self._tiles(first.x), 0, 0, place=self._plain)
         else:
-            source = self.regions[first.x]
+            source = self._source(first.x)
         segments: list[Segment] = []
         rows8: list[Row] = []
         rows4: list[Row] = []
         strides = {0}, {0}
         for number, op in enumerate(ops):
-            self._check(op)
             segment, place, *each = self._written(op, len(op.weight), born)
             segments.append(segment)
             for known, stride in zip(strides, each, strict=True):
@@ -512,32 +493,34 @@ class _Compiler:
             residual=residual is not None,
             table=table,
             lift=first.lift,
-            first=first.first,
+            first=first.first if residual is not None else 0,
             segments=tuple(segments),
             name=" ".join(op.out for op in ops),
         )
         return phase, tiles
 
-    def _check(self, op: IntegerLinear) -> None:
-        total = op.accumulator(self.formats[op.x]).width
-        if total > BIAS_BITS:
-            raise InputError(f"layer {op.out!r}: an accumulator of {total} bits; {BIAS_BITS} are built")
-        if int(op.multiplier.max()).bit_length() > MULTIPLIER_BITS:
-            raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
+    def _source(self, name: str) -> _Region:
+        if name not in self.regions:
+            raise InputError(f"layer {name!r}: is read as activations, and not written there before")
+        return self.regions[name]
+
+    def _lanes(self, target: Target) -> int:
+        """Channels that a word of a memory has."""
+        return self.engine.rows8 if target == Target.VALUES else self.engine.depth
 
     def _attention(
         self, scores: IntegerScores, context: IntegerContext, born: int, done: int
     ) -> tuple[list[Phase], int]:
         """Phases of all heads: the context of a head comes after the scores of the next one."""
         engine, heads = self.engine, scores.heads
-        (softmax,) = self.consumers[scores.out]
-        if not isinstance(softmax, Exponentials) or softmax.out != context.p:
-            raise InputError(f"layer {scores.out!r}: a softmax is expected to read it")
+        softmax, *others = self.consumers[scores.out]
+        if others or not isinstance(softmax, Exponentials) or self.consumers[softmax.out] != [context]:
+            raise InputError(f"layer {scores.out!r}: one softmax reads it, and one context that")
         if scores.format.width != SCORE_BITS:
             raise InputError(f"layer {scores.out!r}: {scores.format}; scores of {SCORE_BITS} bits are built")
         if softmax.datapath not in self.exponentials:
             self.exponentials.append(softmax.datapath)
-        q = self.regions[scores.q]
+        q = self._source(scores.q)
         tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
         channels = self.channels[context.v]
         each, parts = channels // heads, -(-(channels // heads) // engine.rows8)
@@ -604,7 +587,7 @@ class _Compiler:
         channels = self.channels[op.x]
         segment, _, stride, v_stride = self._written(op, channels, born)
         multiplier, shift = op.multiplier, op.shift
-        while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0:
+        while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0 and shift:
             multiplier, shift = multiplier // 2, shift - 1
         if multiplier >= 1 << MULTIPLIER_BITS:
             raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
@@ -685,6 +668,28 @@ class _Compiler:
             return {}
         _, words = self._by_head(channels, self._heads_of(name), lanes)
         return {"keys" if target == Target.KEYS else "values": words * self._tiles(name)}
+
+
+def _overfull(program: Program) -> Iterator[str]:
+    """What the hardware has no bits for, one line each."""
+    sizes, engine = program.sizes, program.engine
+    image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].words
+    words = ("activations", "keys", "values", "probabilities", "stream")
+    limits = [(f"words of {name}", getattr(sizes, name), 1 << 16) for name in words]
+    limits += [
+        ("words of images", image, 1 << 16),
+        ("words of a row's codes", 1 + max(row.high for tile in program.tiles for row in tile.rows), 1 << 11),
+        ("tokens", sizes.tokens, (1 << 12) - 1),
+        ("tiles of scores", max(phase.need for phase in program.phases), (1 << 15) - 1),
+    ]
+    for what, found, most in limits:
+        if found > most:
+            yield f"{found} {what}; at most {most} can be"
+    for phase in program.phases:
+        try:
+            descriptor(phase)
+        except OverflowError as error:
+            yield str(error)
 
 
 def _tiles_of(engine: Engine, rows8: list[Row], rows4: list[Row], words: int) -> list[Tile]:
