@@ -123,7 +123,7 @@ class Program:
         """Products of an image that the network asks for, by weights of 4 bits and by codes of 8 bits."""
         four = eight = 0
         tokens: dict[str, int] = tokens_of(self.network, self.image)
-        channels = channels_of(self.network)
+        channels = channels_of(self.network, self.image)
         for op in self.network.operations:
             if isinstance(op, IntegerLinear):
                 each = tokens[op.x] * op.weight.shape[1]
@@ -231,7 +231,7 @@ class _Compiler:
     ) -> None:
         self.network, self.engine, self.image = network, engine, image
         self.formats = network.formats
-        self.tokens, self.channels = tokens_of(network, image), channels_of(network)
+        self.tokens, self.channels = tokens_of(network, image), channels_of(network, image)
         self.by_name = {op.out: op for op in network.operations}
         self.consumers: dict[str, list[IntegerOperation]] = {}
         for op in network.operations:

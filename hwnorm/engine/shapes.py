@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
+    Exponentials,
     IntegerContext,
-    IntegerFunction,
     IntegerLinear,
     IntegerPatches,
     IntegerPool,
@@ -14,21 +14,23 @@ from hwnorm.integers.operations import (
 )
 
 
-def channels_of(network: IntegerNetwork) -> dict[str, int]:
+def channels_of(network: IntegerNetwork, image: tuple[int, int, int]) -> dict[str, int]:
     """Channels of each tensor that has tokens."""
     found: dict[str, int] = {}
     for op in network.operations:
         match op:
+            case IntegerPatches():
+                found[op.out] = image[0] * op.height * op.width
             case Table():
                 found[op.out] = int(op.codes.shape[1])
             case IntegerLinear():
                 found[op.out] = len(op.weight)
             case IntegerContext():
                 found[op.out] = found[op.v]
-            case IntegerFunction() | IntegerPool():
-                found[op.out] = found[op.reads[0]]
-            case _:
+            case IntegerScores() | Exponentials():
                 pass
+            case _:
+                found[op.out] = found[op.reads[0]]
     return found
 
 
