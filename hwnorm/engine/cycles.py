@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hwnorm.engine.emit import pixels_a_beat
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.phase import Kind, Phase
 from hwnorm.engine.program import Program, Tile
@@ -93,9 +95,10 @@ def predict(
 ) -> list[Timing]:
     """The cycles of each of some images, one right behind the other.
 
-    A beat of weights comes every ``interval`` cycles at most. They are there before the first image, and all
-    images too. Logits are taken at once. A pass begins when the one before it has ended, its sums will find
-    the drained registers free, and what it reads is there (``rtl/engine/engine_sequencer.v``).
+    A beat of weights comes every ``interval`` cycles at most, a beat of pixels every cycle; the first image
+    begins when the engine holds all that it can of both. Logits are taken at once. A pass begins when the one
+    before it has ended, its sums will find the drained registers free, and what it reads is there
+    (``rtl/engine/engine_sequencer.v``).
 
     Args:
         program: what is computed.
@@ -106,11 +109,19 @@ def predict(
     """
     weights = _Weights(program.engine, interval, (tile for _ in range(images) for tile in program.tiles))
     model = _Model(program, weights, f_latency, e_latency)
-    found, start = [], 0
+    beats = math.prod(program.image) // pixels_a_beat(program)
+    found: list[Timing] = []
+    ends: list[int] = []
+    start = there = 0
     for image in range(images):
+        if image > 1:
+            # Two images are held: this one comes once that before the one before it has been computed.
+            there = max(there, ends[image - 2] + 1) + beats
+        start = max(start, there)
         found.append(model.image(start, image * len(program.tiles)))
+        ends.append(start + found[-1].cycles)
         # The logits leave before the next image begins.
-        start += found[-1].cycles + 1 + program.sizes.classes
+        start = ends[-1] + 1 + program.sizes.classes
     return found
 
 

@@ -20,7 +20,7 @@ DEVICES = {"xcup": Device("ZU9EG (ZCU102)", 2_520), "ecp5": Device("LFE5U-85F", 
 
 
 def multipliers_within(budget: str, target: str) -> int:
-    """The multipliers that a budget such as ``dsp=0.69`` or ``dsp=200`` leaves: a share of the device, or so many.
+    """The multipliers that a budget leaves: ``dsp=0.69``, a share of the device, or ``dsp=200``, so many.
 
     Raises:
         InputError: it is none, or the target's multipliers are not known.

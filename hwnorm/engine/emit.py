@@ -83,7 +83,7 @@ def parameters(program: Program) -> dict[str, int]:
         "V_WORDS": sizes.values,
         "P_WORDS": sizes.probabilities,
         "S_WORDS": sizes.stream,
-        "PHASES": len(program.phases),
+        "PHASES": sizes.phases,
         "DESCRIPTOR": DESCRIPTOR_BITS,
         "F_LATENCY": latency(program.functions),
         "E_LATENCY": latency(program.exponentials),

@@ -103,7 +103,7 @@ class Engine:
         if self.tokens % shared.pair:
             found.append(f"tokens {self.tokens}; a multiple of {shared.pair} shares multipliers")
         if self.rows8 > 32 or self.rows4 > 255:
-            found.append(f"columns {self.columns}: {self.rows8} rows of 8 bits at a time; at most 32 are built")
+            found.append(f"columns {self.columns}: {self.rows8} rows of 8 bits at a time; at most 32 can be")
         if self.beat % 64 or not 64 <= self.beat <= 1024:
             found.append(f"beat {self.beat}; a multiple of 64 from 64 to 1024 is streamed")
         return found

@@ -42,12 +42,12 @@ def _tile(engine: Engine, tile: Tile, number: int, last: bool) -> Bytes:
     # (word, row, lane): a row's codes of a word stand side by side.
     words = codes.reshape(rows, tile.words, engine.depth).transpose(1, 0, 2).reshape(tile.words, -1)
     if tile.bits == 8:
-        data = words.view(np.uint8)
+        data: Bytes = words.view(np.uint8)
     else:
-        nibbles = words.view(np.uint8) & 15
+        nibbles: Bytes = words.view(np.uint8) & np.uint8(15)
         if nibbles.shape[1] % 2:
             nibbles = np.pad(nibbles, ((0, 0), (0, 1)))
-        data = nibbles[:, 0::2] | nibbles[:, 1::2] << 4
+        data = nibbles[:, 0::2] | nibbles[:, 1::2] << np.uint8(4)
     parameters = b"".join(row.parameters().to_bytes(8, "little") for row in tile.rows)
     return np.concatenate(
         [

@@ -17,13 +17,14 @@ class Kind(IntEnum):
 
 
 class Target(IntEnum):
-    """Where codes are written."""
+    """Where codes are written; ``STREAM`` is to nothing but the stream."""
 
     ACTIVATIONS = 0
     KEYS = 1
     VALUES = 2
     SCORES = 3
     LOGITS = 4
+    STREAM = 5
 
 
 @dataclass(frozen=True)

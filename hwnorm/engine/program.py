@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnorm.datapath.ir import Datapath
+from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
-from hwnorm.engine.phase import SEGMENTS, Kind, Phase, Segment, Target
-from hwnorm.engine.work import ImageSize, channels_of, products_of, tokens_of
+from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
+from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
+from hwnorm.engine.work import products_of
 from hwnorm.errors import InputError
-from hwnorm.integers.network import IMAGES, IntegerNetwork
+from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
     Exponentials,
     IntegerContext,
@@ -61,7 +63,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Words of the engine's memories that a program needs, and what else its hardware is made for."""
+    """Words of the engine's memories that programs need, and what else their hardware is made for.
+
+    ``digits`` of a program without attention are 0, those of hardware never.
+    """
 
     activations: int
     keys: int
@@ -74,14 +79,32 @@ class Sizes:
     digits: int
     sum_bits: int
     total_bits: int
+    phases: int
+
+    @staticmethod
+    def covering(sizes: Sequence[Sizes]) -> Sizes:
+        """The sizes of hardware that all these programs run on.
+
+        Raises:
+            InputError: they are of networks with different classes or digits of reciprocals, of which an
+                engine has one number.
+        """
+        found = {field.name: [getattr(each, field.name) for each in sizes] for field in fields(Sizes)}
+        for name, what in (("classes", "classes"), ("digits", "digits of reciprocals")):
+            known = sorted({*found[name]} - {0})
+            if len(known) > 1:
+                raise InputError(f"engine: networks of {known} {what}; all have as many")
+        most = {name: max(values) for name, values in found.items()}
+        return Sizes(**most | {"digits": most["digits"] or DIGITS})
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """What an engine does for an image.
 
-    ``functions`` and ``exponentials`` are the kernels that phases number: functions from 1, exponentials
-    from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
+    ``functions`` and ``exponentials`` are the hardware's kernels, which phases number: functions from 1,
+    exponentials from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
+    ``sizes`` are the hardware's: it may be built for more than this program.
     """
 
     engine: Engine
@@ -119,7 +142,56 @@ def compile_program(network: IntegerNetwork, engine: Engine, image: ImageSize) -
     Raises:
         InputError: an operation, a format or a size that this engine is not built for; names the layer.
     """
-    return _Compiler(network, engine, image).program()
+    return compile_programs([network], engine, image)[0]
+
+
+def compile_programs(
+    networks: Sequence[IntegerNetwork], engine: Engine, image: ImageSize
+) -> tuple[Program, ...]:
+    """Schedule several networks on one engine: the hardware of any of the programs runs all of them.
+
+    Their kernels are numbered together, and its memories are as large as the largest program asks for.
+    Images, patches, tokens before the first patch, and classes are the hardware's: all have the same.
+
+    Args:
+        networks: what to compute; at least one.
+        engine: on what.
+        image: channels, height and width of an image.
+
+    Raises:
+        InputError: as :func:`compile_program`; or the networks differ in what they must share.
+    """
+    kernels = _Kernels([], [])
+    programs = [_Compiler(network, engine, image, kernels).program() for network in networks]
+    begins = [(p.patches.height, p.patches.width, p.first) for p in programs]
+    for other in begins:
+        if other != begins[0]:
+            told = ", ".join("{} x {} behind {} tokens".format(*each) for each in (begins[0], other))
+            raise InputError(f"engine: networks of patches of {told}; all have the same")
+    sizes = Sizes.covering([program.sizes for program in programs])
+    functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
+    # A phase says none of the functions, or one; and one exponential.
+    for what, found, most in (
+        ("functions", functions, (1 << SEGMENT["function"]) - 1),
+        ("exponentials", exponentials, 1 << FIELDS["exponential"][0]),
+    ):
+        if len(found) > most:
+            raise InputError(f"engine: {len(found)} {what}; at most {most} can be numbered")
+    return tuple(
+        replace(program, functions=functions, exponentials=exponentials, sizes=sizes) for program in programs
+    )
+
+
+#: Word and lane of a channel, in a memory of so many lanes a word.
+Place = Callable[[int], tuple[int, int]]
+
+#: What makes codes from sums.
+_Written = IntegerLinear | IntegerContext | IntegerPool
+
+
+def _alone(channel: int) -> tuple[int, int]:
+    """A word a channel."""
+    return channel, 0
 
 
 @dataclass
@@ -131,25 +203,36 @@ class _Region:
     born: int
     dies: int
     base: int = 0
-    place: Callable[[int], tuple[int, int]] = field(default=lambda c: (c, 0))
+    place: Place = _alone
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """Those that the hardware has, in the order of their numbers."""
+
+    functions: list[Datapath]
+    exponentials: list[Datapath]
 
 
 class _Compiler:
-    def __init__(self, network: IntegerNetwork, engine: Engine, image: ImageSize) -> None:
+    def __init__(self, network: IntegerNetwork, engine: Engine, image: ImageSize, kernels: _Kernels) -> None:
         self.network, self.engine, self.image = network, engine, image
         self.formats = network.formats
-        self.tokens, self.channels = tokens_of(network, image), channels_of(network)
+        self.tokens, self.channels = tokens_of(network, image), channels_of(network, image)
         self.by_name = {op.out: op for op in network.operations}
         self.consumers: dict[str, list[IntegerOperation]] = {}
         for op in network.operations:
             for name in op.reads:
                 self.consumers.setdefault(name, []).append(op)
-        self.functions: list[Datapath] = []
-        self.exponentials: list[Datapath] = []
+        self.functions, self.exponentials = kernels.functions, kernels.exponentials
         self.groups = self._groups()
-        self.when = {op.out: i for i, group in enumerate(self.groups) for op in group}
+        # A context's first heads are written before the last ones' scores are computed.
+        self.when = {
+            op.out: i + isinstance(op, IntegerScores) for i, group in enumerate(self.groups) for op in group
+        }
+        #: Of the memories of keys and of values: what they hold, and up to which phase.
+        self.held: dict[Target, tuple[str, int]] = {}
         self.regions: dict[str, _Region] = {}
-        self.heads = 1
 
     # ---- what is computed together ----
 
@@ -160,7 +243,9 @@ class _Compiler:
             if isinstance(op, (IntegerPatches, Table, IntegerFunction, Exponentials)):
                 continue
             same = groups and isinstance(op, IntegerLinear) and isinstance(groups[-1][0], IntegerLinear)
-            if same and groups[-1][0].reads == op.reads and len(groups[-1]) < SEGMENTS:
+            # One stream is written at a time.
+            same = same and len(op.reads) == 1 and len(groups[-1]) < SEGMENTS
+            if same and groups[-1][0].reads == op.reads:
                 groups[-1].append(op)
             elif isinstance(op, (IntegerLinear, IntegerScores, IntegerContext, IntegerPool)):
                 groups.append([op])
@@ -170,10 +255,15 @@ class _Compiler:
 
     def _finished(self, op: IntegerOperation) -> tuple[str, Datapath | None]:
         """The tensor that is written where an operation's codes go, and the function on the way."""
-        functions = [c for c in self.consumers.get(op.out, []) if isinstance(c, IntegerFunction)]
+        consumers = self.consumers.get(op.out, [])
+        functions = [c for c in consumers if isinstance(c, IntegerFunction)]
         if len(functions) > 1:
             raise InputError(f"layer {op.out!r}: {len(functions)} functions read it; the engine applies one")
         if functions:
+            for other in consumers:
+                added = isinstance(other, IntegerLinear) and other.residual == op.out != other.x
+                if other is not functions[0] and not added:
+                    raise InputError(f"layer {op.out!r}: a function and {other.out!r} read it; one is built")
             return functions[0].out, functions[0].datapath
         return op.out, None
 
@@ -197,9 +287,10 @@ class _Compiler:
                         f"layer {op.out!r}: {type(op).__name__} of {name!r} is not built into the engine yet"
                     )
         if not found:
-            return Target.LOGITS
+            return Target.LOGITS if name == self.network.operations[-1].out else Target.STREAM
         if len(found) > 1:
-            raise InputError(f"layer {name!r}: goes to {' and '.join(t.name.lower() for t in found)}; to one only")
+            places = " and ".join(t.name.lower() for t in found)
+            raise InputError(f"layer {name!r}: goes to {places}; to one only")
         return found.pop()
 
     # ---- where tensors lie ----
@@ -210,17 +301,19 @@ class _Compiler:
     def _plain(self, channel: int) -> tuple[int, int]:
         return channel // self.engine.depth, channel % self.engine.depth
 
-    def _by_head(self, channels: int, heads: int, lanes: int) -> tuple[Callable[[int], tuple[int, int]], int]:
+    def _by_head(self, channels: int, heads: int, lanes: int) -> tuple[Place, int]:
         """Each head begins a new word of so many lanes: where a channel lies, and words of all."""
         each = channels // heads
         words = -(-each // lanes)
         return lambda c: (c // each * words + c % each // lanes, c % each % lanes), words * heads
 
     def _heads_of(self, name: str) -> int:
-        for op in self.consumers.get(name, []):
-            if isinstance(op, (IntegerScores, IntegerContext)):
-                return op.heads
-        return 1
+        found = {getattr(op, "heads", 1) for op in self.consumers[name]}
+        if len(found) > 1:
+            raise InputError(
+                f"layer {name!r}: read as {sorted(found)} heads; the engine writes it as one of these"
+            )
+        return int(found.pop())
 
     def _place(self, name: str, channels: int, born: int) -> _Region:
         """A region for a tensor that is written in phase ``born``."""
@@ -246,15 +339,9 @@ class _Compiler:
         engine = self.engine
         phases: list[Phase] = []
         tiles: list[Tile] = []
-        patches = next((op for op in self.network.operations if isinstance(op, IntegerPatches)), None)
-        table = next((op for op in self.network.operations if isinstance(op, Table)), None)
-        if patches is None or table is None:
-            raise InputError("engine: the network has no patches and positions to begin with")
-        channels, height, width = self.image
-        if height % patches.height or width % patches.width:
-            raise InputError(
-                f"engine: images of {height} x {width}; whole patches of {patches.height} x {patches.width} are cut"
-            )
+        patches, table, embed = beginning(self.network, self.image)
+        for fault in faults(self.network, self.engine, self.image):
+            raise InputError(fault)
         done = 0
         index = 0
         while index < len(self.groups):
@@ -267,18 +354,18 @@ class _Compiler:
                 case IntegerScores():
                     context = self.groups[index + 1][0]
                     if not isinstance(context, IntegerContext):
-                        raise InputError(f"layer {group[0].out!r}: no context reads it")
+                        raise InputError(f"layer {group[0].out!r}: {context.out!r} comes before its context")
                     more, done = self._attention(group[0], context, index, done)
                     phases += more
                     index += 1
                 case IntegerPool():
                     phases.append(self._pool(group[0], index))
+                case IntegerContext():
+                    raise InputError(f"layer {group[0].out!r}: its scores do not come right before it")
             index += 1
         phases.append(Phase(Kind.END, name="end"))
         positions = table.codes.astype(np.int64)
-        embed = self.consumers[table.out][0]
-        assert isinstance(embed, IntegerLinear)
-        return Program(
+        program = Program(
             engine,
             self.network,
             tuple(phases),
@@ -289,8 +376,11 @@ class _Compiler:
             self.image,
             positions,
             embed.first,
-            self._sizes(tiles, positions),
+            self._sizes(tiles, positions, len(phases)),
         )
+        for fault in _overfull(program):
+            raise InputError(f"engine: {fault}")
+        return program
 
     def _function(self, datapath: Datapath | None) -> int:
         if datapath is None:
@@ -304,29 +394,39 @@ class _Compiler:
             self.functions.append(datapath)
         return self.functions.index(datapath) + 1
 
-    def _written(self, op: IntegerOperation, channels: int, born: int) -> tuple[Segment, Callable[[int], tuple[int, int]], int, int]:
+    def _written(self, op: _Written, channels: int, born: int) -> tuple[Segment, Place, int, int]:
         """How and where an operation's codes are written: segment, places of channels, and strides."""
         name, datapath = self._finished(op)
         target = self._target(name)
         base = stride = v_stride = 0
-        place: Callable[[int], tuple[int, int]] = lambda c: (c, 0)
+        place: Place = _alone
         if target == Target.ACTIVATIONS:
             region = self._place(name, channels, born)
             base, place, stride = region.base, region.place, region.stride
+        elif target == Target.STREAM:
+            place = self._plain
         elif target == Target.KEYS:
             place, stride = self._by_head(channels, self._heads_of(name), self.engine.depth)
         elif target == Target.VALUES:
             place, v_stride = self._by_head(channels, self._heads_of(name), self.engine.rows8)
+        if target in (Target.KEYS, Target.VALUES):
+            before, until = self.held.get(target, ("", -1))
+            if born <= until:
+                raise InputError(f"layer {op.out!r}: overwrites {before!r} before all of it is read")
+            self.held[target] = name, max(self.when[reader.out] for reader in self.consumers[name])
         width = op.format.width
         function = self._function(datapath)
-        if target != Target.LOGITS and not function and width != self.engine.activation_bits:
+        multiplied = target not in (Target.LOGITS, Target.STREAM)
+        if multiplied and not function and width != self.engine.activation_bits:
             raise InputError(
                 f"layer {op.out!r}: {op.format}; the engine multiplies {self.engine.activation_bits} bits"
             )
         if width > STREAM_BITS:
             raise InputError(f"layer {op.out!r}: {op.format}; codes of at most {STREAM_BITS} bits are built")
         stream = isinstance(op, IntegerLinear) and op.residual is not None
-        segment = Segment(base, getattr(op, "shift"), width, target, function, stream)
+        if stream and place(channels - 1) != self._by_head(channels, 1, self._lanes(target))[0](channels - 1):
+            raise InputError(f"layer {op.out!r}: a stream that is read by head")
+        segment = Segment(base, op.shift, width, target, function, stream)
         return segment, place, stride, v_stride
 
     def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, list[Tile]]:
@@ -336,16 +436,17 @@ class _Compiler:
         if image:
             if self.formats[first.x].width > engine.activation_bits:
                 raise InputError(
-                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; this engine multiplies "
-                    f"{engine.activation_bits}"
+                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; "
+                    f"the engine multiplies {engine.activation_bits} bits"
                 )
             source = _Region(self._plain(inputs - 1)[0] + 1, self._tiles(first.x), 0, 0, place=self._plain)
         else:
-            source = self.regions[first.x]
-        segments, rows8, rows4 = [], [], []
+            source = self._source(first.x)
+        segments: list[Segment] = []
+        rows8: list[Row] = []
+        rows4: list[Row] = []
         strides = {0}, {0}
         for number, op in enumerate(ops):
-            self._check(op)
             segment, place, *each = self._written(op, len(op.weight), born)
             segments.append(segment)
             for known, stride in zip(strides, each, strict=True):
@@ -379,35 +480,38 @@ class _Compiler:
             residual=residual is not None,
             table=table,
             lift=first.lift,
-            first=first.first,
+            first=first.first if residual is not None else 0,
             segments=tuple(segments),
             name=" ".join(op.out for op in ops),
         )
         return phase, tiles
 
-    def _check(self, op: IntegerLinear) -> None:
-        total = op.accumulator(self.formats[op.x]).width
-        if total > BIAS_BITS:
-            raise InputError(f"layer {op.out!r}: an accumulator of {total} bits; {BIAS_BITS} are built")
-        if int(op.multiplier.max()).bit_length() > MULTIPLIER_BITS:
-            raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
+    def _source(self, name: str) -> _Region:
+        if name not in self.regions:
+            raise InputError(f"layer {name!r}: is read as activations, and not written there before")
+        return self.regions[name]
+
+    def _lanes(self, target: Target) -> int:
+        """Channels that a word of a memory has."""
+        return self.engine.rows8 if target == Target.VALUES else self.engine.depth
 
     def _attention(
         self, scores: IntegerScores, context: IntegerContext, born: int, done: int
     ) -> tuple[list[Phase], int]:
         """Phases of all heads: the context of a head comes after the scores of the next one."""
         engine, heads = self.engine, scores.heads
-        (softmax,) = self.consumers[scores.out]
-        if not isinstance(softmax, Exponentials) or softmax.out != context.p:
-            raise InputError(f"layer {scores.out!r}: a softmax is expected to read it")
+        softmax, *others = self.consumers[scores.out]
+        if others or not isinstance(softmax, Exponentials) or self.consumers[softmax.out] != [context]:
+            raise InputError(f"layer {scores.out!r}: one softmax reads it, and one context that")
         if scores.format.width != SCORE_BITS:
             raise InputError(f"layer {scores.out!r}: {scores.format}; scores of {SCORE_BITS} bits are built")
         if softmax.datapath not in self.exponentials:
             self.exponentials.append(softmax.datapath)
-        q = self.regions[scores.q]
+        q = self._source(scores.q)
         tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
         channels = self.channels[context.v]
-        each, words, parts = channels // heads, q.stride // heads, -(-(channels // heads) // engine.rows8)
+        each, parts = channels // heads, -(-(channels // heads) // engine.rows8)
+        deep, words = self.channels[scores.q] // heads, q.stride // heads
         depth = engine.keys_words(tokens)
         segment, place, stride, v_stride = self._written(context, channels, born + 1)
         last = tokens - (tiles - 1) * engine.tokens
@@ -426,7 +530,7 @@ class _Compiler:
                     keys_last=last,
                     b_base=head * words,
                     b_stride=q.stride,
-                    lanes=each - (words - 1) * engine.depth,
+                    lanes=deep - (words - 1) * engine.depth,
                     token_to=tokens,
                     offset_stride=depth,
                     multiplier=1,
@@ -468,9 +572,9 @@ class _Compiler:
     def _pool(self, op: IntegerPool, born: int) -> Phase:
         engine = self.engine
         channels = self.channels[op.x]
-        segment, place, stride, v_stride = self._written(op, channels, born)
+        segment, _, stride, v_stride = self._written(op, channels, born)
         multiplier, shift = op.multiplier, op.shift
-        while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0:
+        while multiplier >= 1 << MULTIPLIER_BITS and multiplier % 2 == 0 and shift:
             multiplier, shift = multiplier // 2, shift - 1
         if multiplier >= 1 << MULTIPLIER_BITS:
             raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
@@ -490,7 +594,7 @@ class _Compiler:
             name=op.out,
         )
 
-    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64]) -> Sizes:
+    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64], phases: int) -> Sizes:
         engine, formats = self.engine, self.formats
         most = {"keys": 1, "values": 1, "probabilities": 1}
         digits = {op.digits for op in self.network.operations if isinstance(op, IntegerContext)}
@@ -498,6 +602,8 @@ class _Compiler:
             raise InputError(f"engine: reciprocals of {sorted(digits)} digits; one number of them is built")
         sums, totals = [SCORE_BITS + 12], [STREAM_BITS + 2]
         for op in self.network.operations:
+            # Half of what is shifted out is added.
+            totals.append(getattr(op, "shift", 0) + 1)
             match op:
                 case IntegerLinear():
                     width = op.accumulator(formats[op.x]).width
@@ -510,7 +616,9 @@ class _Compiler:
                         most[kind] = max(most[kind], count)
                 case IntegerScores():
                     each = self.channels[op.k] // op.heads
-                    sums.append((each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1)
+                    width = (each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1
+                    sums.append(width)
+                    totals.append(width + 1)
                     tokens = self.tokens[op.q]
                     count = 2 * self._tiles(op.q) * engine.keys_words(tokens)
                     most["probabilities"] = max(most["probabilities"], count)
@@ -533,9 +641,10 @@ class _Compiler:
             weights=max(tile.words for tile in tiles),
             tokens=len(table),
             classes=self.channels[self.network.operations[-1].out],
-            digits=digits.pop() if digits else 16,
+            digits=digits.pop() if digits else 0,
             sum_bits=max(sums),
             total_bits=max(totals),
+            phases=phases,
         )
 
     def _words_of(self, name: str, channels: int) -> dict[str, int]:
@@ -546,6 +655,28 @@ class _Compiler:
             return {}
         _, words = self._by_head(channels, self._heads_of(name), lanes)
         return {"keys" if target == Target.KEYS else "values": words * self._tiles(name)}
+
+
+def _overfull(program: Program) -> Iterator[str]:
+    """What the hardware has no bits for, one line each."""
+    sizes, engine = program.sizes, program.engine
+    image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].words
+    words = ("activations", "keys", "values", "probabilities", "stream")
+    limits = [(f"words of {name}", getattr(sizes, name), 1 << 16) for name in words]
+    limits += [
+        ("words of images", image, 1 << 16),
+        ("words of a row's codes", 1 + max(row.high for tile in program.tiles for row in tile.rows), 1 << 11),
+        ("tokens", sizes.tokens, (1 << 12) - 1),
+        ("tiles of scores", max(phase.need for phase in program.phases), (1 << 15) - 1),
+    ]
+    for what, found, most in limits:
+        if found > most:
+            yield f"{found} {what}; at most {most} can be"
+    for phase in program.phases:
+        try:
+            descriptor(phase)
+        except OverflowError as error:
+            yield str(error)
 
 
 def _tiles_of(engine: Engine, rows8: list[Row], rows4: list[Row], words: int) -> list[Tile]:

@@ -27,11 +27,10 @@ from hwnorm.verify.toolchain import cache_folder, find_toolchain
 
 #: The C++ of an array is large; -O1 compiles in half the time of -O2 and runs as fast. The wheel's makefile
 #: leaves out how a precompiled header is named.
-_MAKE = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0 CFG_CXXFLAGS_PCH_I=-include"
+_MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "CFG_CXXFLAGS_PCH_I=-include")
 _FLAGS = (
     *("--cc", "--exe", "--build", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
     *("-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet", "--top-module", "engine", "--prefix", "Vengine"),
-    *("-MAKEFLAGS", _MAKE),
 )
 
 
@@ -47,7 +46,9 @@ class Image:
 
 
 class Simulator:
-    """The Verilated engine of a program. It is built once for all programs of the same hardware.
+    """The Verilated engine of a program, built once for all programs of the same hardware.
+
+    These are what :func:`hwnorm.engine.program.compile_programs` makes of several networks.
 
     Args:
         program: what it computes.
@@ -107,10 +108,20 @@ def _image(line: str) -> Image:
     return Image(cycles, busy, stall, start, tuple(logits))
 
 
+def _keep(made: Path, library: Path) -> None:
+    """The objects of Verilator's own library: half of a small build, and the same for every engine."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    kept = Path(tempfile.mkdtemp(prefix=".building.", dir=library.parent))
+    for part in made.glob("verilated*.o"):
+        shutil.copyfile(part, kept / part.name)
+    install(kept, library)
+    shutil.rmtree(kept, ignore_errors=True)
+
+
 def _build(rtl: dict[str, str]) -> Path:
     toolchain = find_toolchain()
     harness = resource("sim") / "engine" / "engine.cpp"
-    key = digest(rtl, harness.read_text(encoding="utf-8"), _FLAGS, toolchain.versions)
+    key = digest(rtl, harness.read_text(encoding="utf-8"), _FLAGS, _MAKE, toolchain.versions)
     built = cache_folder() / "engines" / key
     if built.is_file():
         return use(built)
@@ -119,14 +130,22 @@ def _build(rtl: dict[str, str]) -> Path:
     try:
         for name, text in rtl.items():
             (folder / name).write_text(text, encoding="utf-8")
+        library = cache_folder() / "library" / digest(_FLAGS, _MAKE, toolchain.versions)
+        make = list(_MAKE)
+        if library.is_dir():
+            shutil.copytree(library, folder / "made")
+            # The makefile takes them for older than itself.
+            make += [f"-o {part.name}" for part in library.iterdir()]
         command = [str(toolchain.verilator), *_FLAGS, "-j", str(os.cpu_count() or 1), "--Mdir", "made"]
-        command += [*rtl, str(harness)]
+        command += ["-MAKEFLAGS", " ".join(make), *rtl, str(harness)]
         done = subprocess.run(
             command, cwd=folder, env=toolchain.environment, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             said = done.stdout + done.stderr
             raise ToolError(f"Verilator failed on the engine: {said.strip()[-300:]}", said, " ".join(command))
+        if not library.is_dir():
+            _keep(folder / "made", library)
         install(folder / "made" / "Vengine", built)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,8 @@ from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.emit import latency
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.program import Program, compile_program
-from hwnorm.engine.work import ImageSize, Product, products_of
+from hwnorm.engine.shapes import ImageSize
+from hwnorm.engine.work import Product, products_of
 from hwnorm.errors import InputError
 from hwnorm.integers.network import IntegerNetwork
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.integers.network import IntegerNetwork
-from hwnorm.integers.operations import (
-    IntegerContext,
-    IntegerFunction,
-    IntegerLinear,
-    IntegerPatches,
-    IntegerPool,
-    IntegerScores,
-    Table,
-)
-
-#: Channels, height and width of an image.
-ImageSize = tuple[int, int, int]
+from hwnorm.integers.operations import IntegerContext, IntegerLinear, IntegerPool, IntegerScores
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,7 @@ class Product:
 
 def products_of(network: IntegerNetwork, image: ImageSize) -> list[Product]:
     """In order of execution."""
-    tokens, channels = tokens_of(network, image), channels_of(network)
+    tokens, channels = tokens_of(network, image), channels_of(network, image)
     found = []
     for op in network.operations:
         match op:
@@ -55,46 +45,6 @@ def products_of(network: IntegerNetwork, image: ImageSize) -> list[Product]:
                 found.append(Product(op.out, op.heads, n, n, channels[op.v] // op.heads))
             case IntegerPool():
                 found.append(Product(op.out, 1, 1, op.end - op.first, channels[op.x]))
-            case _:
-                pass
-    return found
-
-
-def tokens_of(network: IntegerNetwork, image: ImageSize) -> dict[str, int]:
-    """Tokens of each tensor that has some."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case IntegerPatches():
-                found[op.out] = (image[1] // op.height) * (image[2] // op.width)
-            case Table():
-                found[op.out] = len(op.codes)
-            case IntegerPool():
-                found[op.out] = 1
-            case IntegerLinear(residual=str()):
-                found[op.out] = found[str(op.residual)]
-            case IntegerScores():
-                found[op.out] = found[op.q]
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case _:
-                found[op.out] = found[op.reads[0]]
-    return found
-
-
-def channels_of(network: IntegerNetwork) -> dict[str, int]:
-    """Channels of each tensor that has tokens and channels."""
-    found: dict[str, int] = {}
-    for op in network.operations:
-        match op:
-            case Table():
-                found[op.out] = int(op.codes.shape[1])
-            case IntegerLinear():
-                found[op.out] = len(op.weight)
-            case IntegerContext():
-                found[op.out] = found[op.v]
-            case IntegerFunction() | IntegerPool():
-                found[op.out] = found[op.reads[0]]
             case _:
                 pass
     return found

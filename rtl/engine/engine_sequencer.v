@@ -177,8 +177,10 @@ module engine_sequencer #(
       if (owed != 16'd0) owed <= owed - 16'd1;
       if (unsettled != 16'd0) unsettled <= unsettled - 16'd1;
       if (m_idle && s_start) begin
+        // The softmax begins anew too: the first scores of an image go to its first buffer.
         running <= 1'b1;
-        scored  <= 16'd0;
+        scored <= 16'd0;
+        parity <= 1'b0;
       end
       if (running && fetched && op == END && unsettled == 16'd0) begin
         running <= 1'b0;

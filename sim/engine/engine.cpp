@@ -4,8 +4,9 @@
 //
 // WEIGHTS holds the beats of an image's weights, IMAGES the bytes of COUNT images, in beats of PIXELS bytes.
 // A beat of weights is BEAT bytes, and comes every INTERVAL cycles at most. With STALLS, so many of 100
-// cycles each stream pauses, by chance from SEED. A line is cycles, busy, stall, the cycle of its start, and
-// the logits; or what went wrong, and then the program ends with 1.
+// cycles each stream pauses, by chance from SEED. The engine starts once it takes neither weights nor images
+// any more. A line is cycles, busy, stall, the cycle of its start, and the logits; or what went wrong, and
+// then the program ends with 1.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -69,10 +70,10 @@ int main(int argc, char **argv) {
 
   VerilatedContext context;
   Vengine engine{&context};
-  engine.s_run = 1;
+  engine.s_run = 0;
   engine.s_clear = 0;
   std::vector<int32_t> logits;
-  bool was_idle = true, weights_held = false, images_held = false;
+  bool was_idle = true, weights_held = false, images_held = false, weights_wait = false, images_wait = false;
   uint64_t started = 0, moved = 0;
   size_t done = 0;
   for (uint64_t now = 0; done < count; now++) {
@@ -91,6 +92,9 @@ int main(int argc, char **argv) {
     const bool weights_go = weights_held && engine.s_weights_tready;
     const bool images_go = images_held && engine.s_image_tready;
     const bool logits_go = engine.m_logits_tvalid && engine.m_logits_tready;
+    weights_wait |= weights_held && !weights_go;
+    images_wait |= (images_held && !images_go) || images.at * pixels == images.bytes.size();
+    engine.s_run = weights_wait && images_wait;
     if (was_idle && !engine.m_idle) started = now;
     was_idle = engine.m_idle;
     if (weights_go || images_go || logits_go) moved = now;

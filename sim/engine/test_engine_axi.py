@@ -29,7 +29,20 @@ IMAGES = [bytes.fromhex(image) for image in PLAN["images"]]
 OFFSETS = {
     name: 4 * number
     for number, name in enumerate(
-        "ID VERSION CONTROL STATUS CYCLES BUSY STALL IMAGES ERROR TOKENS COLUMNS DEPTH".split()
+        [
+            "ID",
+            "VERSION",
+            "CONTROL",
+            "STATUS",
+            "CYCLES",
+            "BUSY",
+            "STALL",
+            "IMAGES",
+            "ERROR",
+            "TOKENS",
+            "COLUMNS",
+            "DEPTH",
+        ]
     )
 }
 START, CLEAR = 1, 2
@@ -81,9 +94,7 @@ class Engine:
         """The logits of the next image."""
         frame = await with_timeout(self.logits.recv(), 10 * LONG, "ns")
         data = bytes(frame.tdata)
-        return [
-            int.from_bytes(data[at : at + 4], "little", signed=True) for at in range(0, len(data), 4)
-        ]
+        return [int.from_bytes(data[at : at + 4], "little", signed=True) for at in range(0, len(data), 4)]
 
     async def until(self, bits):
         """Wait until one of these bits of STATUS is set; all of STATUS."""

@@ -108,7 +108,10 @@ def test_an_engine_older_than_its_network_is_refused(copy):
         (("--budget", "dsp=0"), "option --budget: 'dsp=0'; dsp=0.5 (a share of the device) or dsp=200"),
         (("--budget", "speed=1"), "option --budget: 'speed=1'; dsp=0.5"),
         (("--budget", "dsp=0.0001"), "engine: 0 multipliers; the smallest engine has more"),
-        (("--fps", "1000000", "--budget", "dsp=20"), "engine: 250 cycles an image are asked for; the fastest"),
+        (
+            ("--fps", "1000000", "--budget", "dsp=20"),
+            "engine: 250 cycles an image are asked for; the fastest",
+        ),
         (("--config", "none.json"), "none.json: cannot be read as JSON"),
     ],
 )
