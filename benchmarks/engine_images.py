@@ -68,7 +68,8 @@ def main() -> None:
     )
     out.print(
         f"{len(images)} images: logits of {equal} equal, cycles of {exact} equal "
-        f"({found[0].cycles} an image); utilisation {100 * picked.utilisation:.1f} %, {products:.2f} products a multiplier and cycle",
+        f"({found[0].cycles} an image); utilisation {100 * picked.utilisation:.1f} %, "
+        f"{products:.2f} products a multiplier and cycle",
         soft_wrap=True,
     )
     cycles = sum(image.cycles for image in found)

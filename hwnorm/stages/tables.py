@@ -154,12 +154,13 @@ def _point(point: Point, found: StoredEngine) -> list[str]:
 
 
 def engine_table(found: StoredEngine) -> Table:
-    """One line for the phases of a layer: its cycles, those in which the array worked, what was waited for."""
+    """One line for the phases of a layer: its cycles, those of the array, and what was waited for."""
     engine, picked = found.picked.engine, found.picked
     per = sum(found.products) / picked.cycles / picked.multipliers
     table = Table(
         title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "
-        f"{picked.cycles} cycles, {found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
+        f"{picked.cycles} cycles, "
+        f"{found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
         f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a multiplier and cycle, "
         f"{found.weight_bytes / 1e3:.1f} kB of weights an image",
         header_style="bold",

@@ -1,7 +1,8 @@
-"""The accelerator of a run: picked within a budget, written as a package, run on Verilator, refused when stale."""
+"""The accelerator of a run: picked within a budget, written as a package, run on Verilator, or refused."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -81,7 +82,7 @@ def test_the_package_checks_itself(copy):
 
 
 def test_a_wrong_engine_does_not_pass(copy):
-    """Verilog of a package that was changed is refused by its hash; and were it not, its logits are others."""
+    """Verilog of a package that was changed is refused by its hash."""
     path = copy / "engine" / "rtl" / "engine_lane.v"
     path.write_text(path.read_text().replace("biased <= sum + bias;", "biased <= sum;"))
     status, said = command("cosim", copy, "--images", 1)
@@ -148,7 +149,7 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     told = json.loads((copy / "engine.json").read_text())
     front = [(point["multipliers"], point["cycles"]) for point in told["front"]]
     assert len(front) > 2
-    assert all(a < b and c > d for (a, c), (b, d) in zip(front, front[1:], strict=False))
+    assert all(a < b and c > d for (a, c), (b, d) in itertools.pairwise(front))
     assert told["picked"] == told["front"][-1]
     assert front[-1][0] <= 24
     wanted = told["clock_mhz"] * 1e6 / front[1][1]
