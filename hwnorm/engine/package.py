@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnorm.emit.package import put_in_place
 from hwnorm.emit.render import render
+from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.emit import latency, memories, parameters, pixels_a_beat, sources
 from hwnorm.engine.memories import weight_stream
@@ -117,6 +118,7 @@ def _files(candidate: Candidate, images: npt.NDArray[np.floating], target: str) 
     texts["sim/Makefile"] = render("engine/Makefile.j2", context)
     texts["sim/engine.cpp"] = (resource("sim") / "engine" / "engine.cpp").read_text(encoding="utf-8")
     texts["README.md"] = render("engine/README.md.j2", context)
+    texts |= {f"driver/{name}": text for name, text in registers.render().items() if not name.endswith(".v")}
     return {name: text.encode() for name, text in texts.items()} | {
         "program/weights.bin": weights,
         "program/images.bin": (network.pixels.codes(images) + 128).astype(np.uint8).tobytes(),
