@@ -2,8 +2,8 @@
 //
 // Two images are held: one is read while the next arrives. A beat has PIXELS bytes of one row of a patch,
 // the first one lowest. TLAST stands at the last beat; where it does not, the stream stops until aresetn
-// or s_clear. A pixel's code is its byte less 128. Word k of m_data, the one at s_read, holds DEPTH inputs
-// of each token of a tile, token by token, one cycle later.
+// or s_clear. It is not ready in reset. A pixel's code is its byte less 128. Word k of m_data, the one at
+// s_read, holds DEPTH inputs of each token of a tile, token by token, one cycle later.
 
 `default_nettype none
 
@@ -53,7 +53,7 @@ module engine_image #(
     end
   endgenerate
 
-  reg filling, using, halted;
+  reg open, filling, using, halted;
   reg [15:0] x, column, y, row, channel;
   // Where the beat goes: tile and place of its token, word and lane of its inputs; and where its row began.
   reg [15:0] tile, row_tile;
@@ -61,7 +61,7 @@ module engine_image #(
   reg [15:0] word, line_word, channel_word;
   reg [4:0] lane, line_lane, channel_lane;
 
-  assign s_axis_tready = !halted && !m_ready[filling];
+  assign s_axis_tready = open && !halted && !m_ready[filling];
   wire taken = s_axis_tvalid && s_axis_tready;
   wire x_ends = x == LAST_X[15:0];
   wire column_ends = column == LAST_COLUMN[15:0];
@@ -82,6 +82,7 @@ module engine_image #(
   wire [7:0] next_place = place_wraps ? 8'd0 : place + 8'd1;
 
   always @(posedge aclk) begin
+    open <= aresetn;
     if (!aresetn || s_clear) begin
       m_ready <= 2'b00;
       m_early <= 1'b0;

@@ -4,7 +4,7 @@
 // 44 whether its rows have 8 bits, 45 whether it is the image's last, 55..48 its rows. Its words follow,
 // in as many beats as their bits need, and then its rows: 64 bits each, as many as fit a beat. TLAST
 // stands at the last beat of the image. A number, or a TLAST, that is not as it should be stops the stream
-// until aresetn or s_clear.
+// until aresetn or s_clear. It is not ready in reset.
 
 `default_nettype none
 
@@ -63,7 +63,7 @@ module engine_weights #(
 
   localparam HEAD = 2'd0, BODY = 2'd1, TAIL = 2'd2, HALT = 2'd3;
   reg [1:0] state;
-  reg filling, releasing;
+  reg open, filling, releasing;
   reg [1:0] full;
   reg [31:0] number;
   reg [11:0] words, word;
@@ -72,7 +72,7 @@ module engine_weights #(
   reg [7:0] beat;
   reg [BEATS*BEAT-1:0] gathered;
 
-  assign s_axis_tready = state != HALT && !(state == HEAD && full[filling]);
+  assign s_axis_tready = open && state != HALT && !(state == HEAD && full[filling]);
   wire taken = s_axis_tvalid && s_axis_tready;
   wire word_done = state == BODY && taken && beat == (mode8 ? LAST_BEAT8 : LAST_BEAT4);
   wire [8:0] row_next = {1'b0, row} + ROWS_EACH;
@@ -87,6 +87,7 @@ module engine_weights #(
   end
 
   always @(posedge aclk) begin
+    open <= aresetn;
     if (taken) gathered <= complete;
     if (!aresetn || s_clear) begin
       state <= HEAD;
