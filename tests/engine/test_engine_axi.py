@@ -13,6 +13,7 @@ from small_engines import images, program
 from hwnorm.engine import emit
 from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.registers import description_file, read
 from hwnorm.resources import resource
 from hwnorm.verify.runner import Runner
 from hwnorm.verify.toolchain import find_toolchain
@@ -50,6 +51,7 @@ def cases(tmp_path_factory) -> dict[str, str]:
         "alone": counted(alone),
         "behind": counted(behind),
         "array": list(astuple(engine)[:3]),
+        "offsets": {register.name: register.offset for register in read(description_file()).registers},
     }
     assert len({tuple(logits) for logits in plan["logits"]}) == len(codes)
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")

@@ -1,0 +1,111 @@
+// Every combination of codes through an engine's multiplier, each product beside a plain one: first with
+// weights of 4 bits, then with codes of 8 bits in their place. Prints how many of each were tried and how
+// many were wrong, then ends.
+//
+// Weights of 4 bits are symmetric, so their lowest code is left out; those of 8 bits are any, since what
+// attention multiplies stands there too.
+
+`default_nettype none
+
+module engine_multiplier_sweep #(
+    parameter PAIR    = 1,
+    parameter A_BITS  = 8,
+    parameter A_GAP   = 0,
+    parameter WEIGHTS = 27,
+    parameter N4      = 3,
+    parameter G4      = 11,
+    parameter N8      = 2,
+    parameter G8      = 18
+) (
+    input wire aclk
+);
+
+  localparam PRODUCT = 8 + A_BITS;
+  localparam CODES4 = N4 * 4 + PAIR * A_BITS, CODES8 = N8 * 8 + PAIR * A_BITS;
+  localparam CODES = CODES8 > CODES4 ? CODES8 : CODES4;
+  // Registers from codes to products.
+  localparam STAGES = 3;
+
+  reg [CODES-1:0] codes;
+  reg mode8;
+  wire [PAIR*A_BITS-1:0] activations = codes[PAIR*A_BITS-1:0];
+  wire [CODES-PAIR*A_BITS-1:0] weights = codes[CODES-1:PAIR*A_BITS];
+  wire last = mode8 ? &codes[CODES8-1:0] : &codes[CODES4-1:0];
+
+  // Weights at their places, and what their products are to be.
+  reg signed [WEIGHTS-1:0] packed_weights;
+  reg [PAIR*N4*PRODUCT-1:0] wanted;
+  reg skipped;
+  reg signed [7:0] weight;
+  reg signed [A_BITS-1:0] activation;
+  reg signed [PRODUCT-1:0] product;
+  integer j, l;
+  always @* begin
+    packed_weights = 0;
+    wanted = 0;
+    skipped = 0;
+    for (l = 0; l < N4; l = l + 1)
+      if (!mode8 || l < N8) begin
+        if (mode8) weight = weights[l*8+:8];
+        else weight = {{4{weights[l*4+3]}}, weights[l*4+:4]};
+        if (!mode8 && weight == -8) skipped = 1;
+        packed_weights = packed_weights + (weight <<< (l * (mode8 ? G8 : G4)));
+        for (j = 0; j < PAIR; j = j + 1) begin
+          activation = activations[j*A_BITS+:A_BITS];
+          product = weight * activation;
+          wanted[(j*N4+l)*PRODUCT+:PRODUCT] = product;
+        end
+      end
+  end
+
+  wire [PAIR*N4*PRODUCT-1:0] found;
+  engine_multiplier #(
+      .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
+      .N4(N4), .G4(G4), .N8(N8), .G8(G8)
+  ) multiplier (
+      .aclk(aclk), .s_mode8(mode8), .s_activations(activations), .s_weights(packed_weights),
+      .m_products(found)
+  );
+
+  // What is wanted moves beside what is computed.
+  reg [PAIR*N4*PRODUCT-1:0] moving[1:STAGES];
+  reg [STAGES:1] counts, modes, ends;
+  reg over;
+  integer tried[0:1];
+  integer wrong[0:1];
+  integer n;
+  initial begin
+    codes = 0;
+    mode8 = 0;
+    counts = 0;
+    modes = 0;
+    ends = 0;
+    over = 0;
+    for (n = 0; n < 2; n = n + 1) begin
+      tried[n] = 0;
+      wrong[n] = 0;
+    end
+  end
+
+  always @(posedge aclk) begin
+    codes <= last ? 0 : codes + 1'b1;
+    if (last) mode8 <= 1;
+    if (last && mode8) over <= 1;
+    moving[1] <= wanted;
+    for (n = 2; n <= STAGES; n = n + 1) moving[n] <= moving[n-1];
+    counts <= {counts[STAGES-1:1], !skipped && !over};
+    modes  <= {modes[STAGES-1:1], mode8};
+    ends   <= {ends[STAGES-1:1], last && mode8};
+    if (counts[STAGES]) begin
+      tried[modes[STAGES]] <= tried[modes[STAGES]] + 1;
+      if (found != moving[STAGES]) wrong[modes[STAGES]] <= wrong[modes[STAGES]] + 1;
+    end
+    if (over && counts == 0) begin
+      for (n = 0; n < 2; n = n + 1) $display("%0d %0d", tried[n], wrong[n]);
+      $finish;
+    end
+  end
+
+endmodule
+
+`default_nettype wire
