@@ -3,11 +3,7 @@
 ``plan.json`` says what to send and what must come back: ``weights``, an image's beats of weights in
 hexadecimal; ``heads``, the beats at which tiles begin; ``images``, their bytes in hexadecimal; ``logits``,
 the codes of each; ``alone`` and ``behind``, the cycles, busy and stalled ones of an image by itself and of
-<<<<<<< HEAD
-one right behind another; ``array``, its tokens, columns and depth.
-=======
 one right behind another; ``array``, its tokens, columns and depth; ``offsets``, those of registers.
->>>>>>> axi
 """
 
 import itertools
@@ -30,29 +26,7 @@ from cocotbext.axi import (
 PLAN = json.loads(Path("plan.json").read_text(encoding="utf-8"))
 WEIGHTS = bytes.fromhex(PLAN["weights"])
 IMAGES = [bytes.fromhex(image) for image in PLAN["images"]]
-<<<<<<< HEAD
-OFFSETS = {
-    name: 4 * number
-    for number, name in enumerate(
-        [
-            "ID",
-            "VERSION",
-            "CONTROL",
-            "STATUS",
-            "CYCLES",
-            "BUSY",
-            "STALL",
-            "IMAGES",
-            "ERROR",
-            "TOKENS",
-            "COLUMNS",
-            "DEPTH",
-        ]
-    )
-}
-=======
 OFFSETS = PLAN["offsets"]
->>>>>>> axi
 START, CLEAR = 1, 2
 IDLE, DONE, ERROR = 1, 2, 4
 WEIGHTS_EARLY, WEIGHTS_LATE, IMAGE_EARLY, IMAGE_LATE, WEIGHTS_FOREIGN = 1, 2, 4, 8, 16
