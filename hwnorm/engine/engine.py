@@ -127,6 +127,14 @@ class Engine:
         """In the array."""
         return self.tokens // self.sharing.pair * self.columns * self.depth
 
+    def dsps(self, sum_bits: int = 0) -> int:
+        """Multipliers of the device: the array's, and what rescales sums of so many bits in each lane.
+
+        A lane's other factor has 18 bits; a wider sum than the wide port takes a second multiplier.
+        """
+        wide = self.sharing.four.multiplier.wide
+        return self.multipliers + self.tokens * max(1, -(-sum_bits // wide))
+
     @property
     def products(self) -> tuple[int, int]:
         """In a cycle, with weights of 4 bits and of 8 bits."""

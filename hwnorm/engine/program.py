@@ -607,7 +607,7 @@ class _Compiler:
             match op:
                 case IntegerLinear():
                     width = op.accumulator(formats[op.x]).width
-                    sums.append(op.products(formats[op.x]).width)
+                    sums.append(width)
                     totals.append(width + MULTIPLIER_BITS + 1)
                     if op.residual is not None:
                         totals.append(formats[op.residual].width + op.lift + 2)

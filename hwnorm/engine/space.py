@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hwnorm.engine.cycles import Timing, predict
-from hwnorm.engine.emit import latency
+from hwnorm.engine.emit import latency, parameters
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.program import Program, compile_program
 from hwnorm.engine.shapes import ImageSize
@@ -37,8 +37,9 @@ class Candidate:
         return self.timing.cycles
 
     @property
-    def multipliers(self) -> int:
-        return self.engine.multipliers
+    def dsps(self) -> int:
+        """Multipliers of the device that are taken, by the array and the epilogue."""
+        return self.engine.dsps(parameters(self.program)["SUM"])
 
     @property
     def utilisation(self) -> float:
@@ -65,7 +66,7 @@ def front(
     activation_bits: int,
     cycles: int | None = None,
 ) -> list[Candidate]:
-    """Engines of at most ``most`` multipliers that are faster than all with as many or fewer.
+    """Engines of at most ``most`` multipliers of the device that are faster than all with as many or fewer.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
     an engine that is no larger. The smallest comes first, of those with an eighth of ``most`` or more. With
@@ -84,8 +85,8 @@ def front(
     refused, slow = "", 1 << 60
     # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
     bounds = {engine: least_cycles(products, engine) for engine in tried}
-    for engine in sorted(tried, key=lambda e: (e.multipliers, bounds[e])):
-        if cycles is not None and found and engine.multipliers > found[-1].multipliers:
+    for engine in sorted(tried, key=lambda e: (e.dsps(), bounds[e])):
+        if cycles is not None and found and engine.dsps() > found[-1].dsps:
             break
         if cycles is not None and bounds[engine] > cycles:
             slow = min(slow, bounds[engine])
@@ -97,10 +98,12 @@ def front(
         except InputError as reason:
             refused = str(reason)
             continue
+        if candidate.dsps > most:
+            continue
         if cycles is not None and candidate.cycles > cycles:
             slow = min(slow, candidate.cycles)
         elif not found or candidate.cycles < found[-1].cycles:
-            if found and found[-1].multipliers == engine.multipliers:
+            if found and found[-1].dsps == candidate.dsps:
                 found.pop()
             found.append(candidate)
     if not found:
@@ -138,7 +141,7 @@ def _engines(tokens: int, least: int, most: int, device: str, activation_bits: i
                     engine = _fed(Engine(size, columns, depth, activation_bits, device=device), tokens)
                 except InputError:
                     continue
-                if least <= engine.multipliers <= most:
+                if least <= engine.dsps() <= most:
                     yield engine
 
 

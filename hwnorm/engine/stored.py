@@ -42,7 +42,7 @@ class Point(Part):
     """An engine of the front: cycles of an image, and products made of those that could be."""
 
     engine: EngineParameters
-    multipliers: int
+    dsps: int
     cycles: int
     utilisation: float
 
@@ -50,7 +50,7 @@ class Point(Part):
     def of(cls, candidate: Candidate) -> Point:
         return cls(
             engine=EngineParameters.of(candidate.engine),
-            multipliers=candidate.multipliers,
+            dsps=candidate.dsps,
             cycles=candidate.cycles,
             utilisation=candidate.utilisation,
         )

@@ -137,7 +137,7 @@ def engine_front_table(found: StoredEngine) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for heading in ("tokens", "columns", "depth", "multipliers", "cycles", "images/s", "utilisation", ""):
+    for heading in ("tokens", "columns", "depth", "DSP", "cycles", "images/s", "utilisation", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in found.front:
         table.add_row(*_point(point, found), "picked" if point == found.picked else "")
@@ -147,7 +147,7 @@ def engine_front_table(found: StoredEngine) -> Table:
 def _point(point: Point, found: StoredEngine) -> list[str]:
     engine = point.engine
     return [
-        *map(str, (engine.tokens, engine.columns, engine.depth, point.multipliers, point.cycles)),
+        *map(str, (engine.tokens, engine.columns, engine.depth, point.dsps, point.cycles)),
         f"{found.clock_mhz * 1e6 / point.cycles:.0f}",
         f"{100 * point.utilisation:.1f} %",
     ]
@@ -156,12 +156,12 @@ def _point(point: Point, found: StoredEngine) -> list[str]:
 def engine_table(found: StoredEngine) -> Table:
     """One line for the phases of a layer: its cycles, those of the array, and what was waited for."""
     engine, picked = found.picked.engine, found.picked
-    per = sum(found.products) / picked.cycles / picked.multipliers
+    per = sum(found.products) / picked.cycles / picked.dsps
     table = Table(
         title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "
         f"{picked.cycles} cycles, "
         f"{found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
-        f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a multiplier and cycle, "
+        f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a DSP and cycle, "
         f"{found.weight_bytes / 1e3:.1f} kB of weights an image",
         header_style="bold",
         box=box.SIMPLE_HEAD,

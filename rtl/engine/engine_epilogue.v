@@ -122,9 +122,29 @@ module engine_epilogue #(
     end
   end
 
+  // A product with a constant, of shifted terms: no multiplier is spent on an address.
+  function [15:0] times(input [11:0] value, input [7:0] factor);
+    integer bit_of;
+    begin
+      times = 16'd0;
+      for (bit_of = 0; bit_of < 8; bit_of = bit_of + 1)
+        if (factor[bit_of]) times = times + ({4'd0, value} << bit_of);
+    end
+  endfunction
+
   // ---- a row's fields ----
   wire streams = op == LINEAR;
-  wire [28:0] bias = streams ? s_parameters[28:0] : 29'd0;
+  wire [BIAS-1:0] whole_bias = streams ? s_parameters[BIAS-1:0] : {BIAS{1'b0}};
+  wire [SUM-1:0] bias;
+  generate
+    if (SUM > BIAS) begin : g_longer
+      assign bias = {{(SUM - BIAS) {whole_bias[BIAS-1]}}, whole_bias};
+    end else begin : g_shorter
+      // What is left out are copies of the sign.
+      wire unused = &{1'b0, whole_bias[BIAS-1:SUM-1]};
+      assign bias = whole_bias[SUM-1:0];
+    end
+  endgenerate
   wire [1:0] segment = streams ? s_parameters[47:46] : 2'd0;
   wire [4:0] row_low = streams ? s_parameters[52:48] : low;
   wire [11:0] row_high = streams ? {1'b0, s_parameters[63:53]} : high;
@@ -136,8 +156,8 @@ module engine_epilogue #(
   wire [SELECT-1:0] select = chosen[35:30];
   wire writes_stream = chosen[36];
   wire to_v = target == V;
-  wire [15:0] lanes = to_v ? ROWS8[15:0] : DEPTH[15:0];
-  wire [15:0] flat = stream_offset + {4'd0, row_high} * lanes + {11'd0, row_low};
+  wire [15:0] words = to_v ? times(row_high, ROWS8[7:0]) : times(row_high, DEPTH[7:0]);
+  wire [15:0] flat = stream_offset + words + {11'd0, row_low};
   wire [15:0] address = base + (to_v ? v_offset : offset) + (op == SCORES ? 16'd0 : {4'd0, row_high});
 
   // ---- the fields move along ----
@@ -174,7 +194,7 @@ module engine_epilogue #(
   assign {m_stream_write, m_stream_address} = {
       streams_moving[17*6-1] && valid[6], streams_moving[17*5+:16]};
 
-  wire [15:0] tokens_before = {8'd0, tile} * TOKENS[15:0];
+  wire [15:0] tokens_before = times({4'd0, tile}, TOKENS[7:0]);
   always @(posedge aclk) begin
     multiplier1 <= streams ? {1'b0, s_parameters[45:29]} : multiplier;
     reciprocal <= op == CONTEXT;
@@ -209,7 +229,7 @@ module engine_epilogue #(
       reg [16:0] reciprocal1;
       always @(posedge aclk) reciprocal1 <= s_reciprocals[t*17+:17];
       engine_lane #(
-          .SUM(SUM), .BIAS(BIAS), .STREAM(STREAM), .A_BITS(A_BITS), .LATENCY(LATENCY),
+          .SUM(SUM), .STREAM(STREAM), .A_BITS(A_BITS), .LATENCY(LATENCY),
           .SELECT(SELECT), .TOTAL(TOTAL)
       ) lane (
           .aclk(aclk),

@@ -150,7 +150,15 @@ module engine_image #(
     end
   end
 
-  wire [15:0] address = tile * WORDS[15:0] + word + (filling ? HELD[15:0] : 16'd0);
+  // The tile's first word, by steps: no multiplier is spent on an address.
+  reg [15:0] tile_word;
+  integer step;
+  always @* begin
+    tile_word = 16'd0;
+    for (step = 0; step < 16; step = step + 1)
+      if (WORDS[step]) tile_word = tile_word + (tile << step);
+  end
+  wire [15:0] address = tile_word + word + (filling ? HELD[15:0] : 16'd0);
   wire [15:0] read = s_read + (using ? HELD[15:0] : 16'd0);
   genvar t, g, p;
   generate

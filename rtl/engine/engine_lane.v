@@ -8,7 +8,6 @@
 
 module engine_lane #(
     parameter SUM     = 26,
-    parameter BIAS    = 30,
     parameter STREAM  = 16,
     parameter A_BITS  = 8,
     parameter LATENCY = 4,
@@ -17,7 +16,7 @@ module engine_lane #(
 ) (
     input  wire              aclk,
     input  wire [   SUM-1:0] s_sum,
-    input  wire [  BIAS-1:0] s_bias,
+    input  wire [   SUM-1:0] s_bias,
     input  wire [      17:0] s1_multiplier,
     input  wire              s3_present,
     input  wire              s3_added,
@@ -31,10 +30,10 @@ module engine_lane #(
     output wire [A_BITS-1:0] m_value
 );
 
-  localparam BIASED = (SUM > BIAS ? SUM : BIAS) + 1;
-  localparam PRODUCT = BIASED + 18;
+  localparam PRODUCT = SUM + 18;
 
-  reg signed [BIASED-1:0] biased;
+  // SUM bits hold the sum with its bias too.
+  reg signed [SUM-1:0] biased;
   reg signed [PRODUCT-1:0] product, rescaled;
   reg signed [TOTAL-1:0] total, shifted;
 
@@ -47,8 +46,6 @@ module engine_lane #(
     end
   endgenerate
 
-  wire signed [BIASED-1:0] sum = {{(BIASED - SUM) {s_sum[SUM-1]}}, s_sum};
-  wire signed [BIASED-1:0] bias = {{(BIASED - BIAS) {s_bias[BIAS-1]}}, s_bias};
   wire signed [17:0] multiplier = s1_multiplier;
   wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
@@ -65,7 +62,7 @@ module engine_lane #(
   endgenerate
 
   always @(posedge aclk) begin
-    biased <= sum + bias;
+    biased <= s_sum + s_bias;
     product <= biased * multiplier;
     rescaled <= product;
     total <= (s3_present ? scaled : {TOTAL{1'b0}}) + (s3_added ? stream <<< s3_lift : {TOTAL{1'b0}}) + s3_half;

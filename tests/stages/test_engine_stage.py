@@ -84,7 +84,7 @@ def test_the_package_checks_itself(copy):
 def test_a_wrong_engine_does_not_pass(copy):
     """Verilog of a package that was changed is refused by its hash."""
     path = copy / "engine" / "rtl" / "engine_lane.v"
-    path.write_text(path.read_text().replace("biased <= sum + bias;", "biased <= sum;"))
+    path.write_text(path.read_text().replace("biased <= s_sum + s_bias;", "biased <= s_sum;"))
     status, said = command("cosim", copy, "--images", 1)
     assert status == 2
     assert "engine_lane.v: changed since it was written; `hwnorm engine` writes the package again" in said
@@ -147,7 +147,7 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     """The front is one: more multipliers, fewer cycles."""
     assert command("engine", copy, "--budget", "dsp=24")[0] == 0
     told = json.loads((copy / "engine.json").read_text())
-    front = [(point["multipliers"], point["cycles"]) for point in told["front"]]
+    front = [(point["dsps"], point["cycles"]) for point in told["front"]]
     assert len(front) > 2
     assert all(a < b and c > d for (a, c), (b, d) in itertools.pairwise(front))
     assert told["picked"] == told["front"][-1]
@@ -155,7 +155,7 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     wanted = told["clock_mhz"] * 1e6 / front[1][1]
     assert command("engine", copy, "--fps", wanted, "--budget", "dsp=24")[0] == 0
     again = json.loads((copy / "engine.json").read_text())["picked"]
-    assert (again["multipliers"], again["cycles"]) == front[1]
+    assert (again["dsps"], again["cycles"]) == front[1]
 
 
 def test_a_norm_that_stays_is_refused(finished, tmp_path):
