@@ -68,7 +68,7 @@ class Packing:
     the other by ``j * gap`` times the inner count. So product k, the inner codes first, begins at bit
     ``k * gap``. It is what stands in ``gap`` bits there, and one more where the bit below them is set: the
     products below it are negative then, and have borrowed.
-    ``rtl/engine/packed_multiplier.v`` is this in Verilog.
+    ``rtl/engine/engine_multiplier.v`` is this in Verilog.
 
     Raises:
         InputError: a sum does not fit a port, or a product its bits.
@@ -95,19 +95,6 @@ class Packing:
             tuple(i * step[0] for i in range(self.wide.count)),
             tuple(j * step[1] for j in range(self.narrow.count)),
         )
-
-    def parameters(self) -> dict[str, int]:
-        """Of ``rtl/engine/packed_multiplier.v``."""
-        return {
-            "WIDE_PORT": self.multiplier.wide,
-            "NARROW_PORT": self.multiplier.narrow,
-            "WIDE_COUNT": self.wide.count,
-            "WIDE_BITS": self.wide.bits,
-            "NARROW_COUNT": self.narrow.count,
-            "NARROW_BITS": self.narrow.bits,
-            "GAP": self.gap,
-            "INNER_WIDE": int(self.inner_wide),
-        }
 
     @property
     def lanes(self) -> int:

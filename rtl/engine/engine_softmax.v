@@ -47,7 +47,7 @@ module engine_softmax #(
     output wire [   TOKENS*17-1:0] m_reciprocals
 );
 
-  // A division takes a cycle a bit of its numerator; tiles follow one another no faster.
+  // A division takes a cycle a bit of its numerator; tiles end no faster than that.
   localparam STEPS = DIGITS + 1;
   localparam LEAST = STEPS + 3, DIVIDING = STEPS + 1;
   localparam LAST_LANE = DEPTH - 1, LAST_TOKEN = TOKENS - 1;
@@ -75,7 +75,7 @@ module engine_softmax #(
   reg [1:0] pending;
   reg turn, reading, parity;
   reg [11:0] key;
-  reg [15:0] since, keys, word;
+  reg [15:0] left, keys, word;
   reg [4:0] lane;
   reg [7:0] token;
   reg [SELECT-1:0] exponential;
@@ -83,8 +83,9 @@ module engine_softmax #(
   reg [7:0] tile;
   wire [JOB-1:0] job = jobs[turn];
   wire last = reading && {4'd0, key} + 16'd1 == keys;
-  wire starts = pending[turn] && since == 16'd0 && (!reading || last);
+  // What is left of the tile before and of its division when this one would end.
   wire [15:0] job_keys = job[JOB-17-:16];
+  wire starts = pending[turn] && left <= job_keys && (!reading || last);
 
   always @(posedge aclk) begin
     if (s_write && s_last_key) jobs[s_parity] <= {s_address, s_keys, s_exponential, s_slot, s_tile};
@@ -92,11 +93,11 @@ module engine_softmax #(
       pending <= 2'b00;
       turn <= 1'b0;
       reading <= 1'b0;
-      since <= 16'd0;
+      left <= 16'd0;
       m_read <= 16'd0;
     end else begin
       if (s_write && s_last_key) pending[s_parity] <= 1'b1;
-      if (since != 16'd0) since <= since - 16'd1;
+      if (left != 16'd0) left <= left - 16'd1;
       if (last) begin
         reading <= 1'b0;
         m_read  <= m_read + 16'd1;
@@ -105,7 +106,7 @@ module engine_softmax #(
         pending[turn] <= 1'b0;
         turn <= ~turn;
         reading <= 1'b1;
-        since <= job_keys > LEAST[15:0] ? job_keys - 16'd1 : LEAST[15:0] - 16'd1;
+        left <= job_keys + LEAST[15:0] - 16'd1;
       end
     end
     if (starts) begin

@@ -1,6 +1,6 @@
 // Every combination of codes through an engine's multiplier, each product beside a plain one: first with
-// weights of 4 bits, then with codes of 8 bits in their place. Prints how many of each were tried and how
-// many were wrong, then ends.
+// weights of 4 bits, then with codes of 8 bits in their place. Counts how many of each were tried and how
+// many were wrong.
 //
 // Weights of 4 bits are symmetric, so their lowest code is left out; those of 8 bits are any, since what
 // attention multiplies stands there too.
@@ -17,7 +17,12 @@ module engine_multiplier_sweep #(
     parameter N8      = 2,
     parameter G8      = 18
 ) (
-    input wire aclk
+    input  wire        aclk,
+    output reg  [31:0] tried4,
+    output reg  [31:0] wrong4,
+    output reg  [31:0] tried8,
+    output reg  [31:0] wrong8,
+    output wire        done
 );
 
   localparam PRODUCT = 8 + A_BITS;
@@ -37,6 +42,7 @@ module engine_multiplier_sweep #(
   reg [PAIR*N4*PRODUCT-1:0] wanted;
   reg skipped;
   reg signed [7:0] weight;
+  reg signed [WEIGHTS-1:0] extended;
   reg signed [A_BITS-1:0] activation;
   reg signed [PRODUCT-1:0] product;
   integer j, l;
@@ -49,7 +55,8 @@ module engine_multiplier_sweep #(
         if (mode8) weight = weights[l*8+:8];
         else weight = {{4{weights[l*4+3]}}, weights[l*4+:4]};
         if (!mode8 && weight == -8) skipped = 1;
-        packed_weights = packed_weights + (weight <<< (l * (mode8 ? G8 : G4)));
+        extended = weight;
+        packed_weights = packed_weights + (extended <<< (l * (mode8 ? G8 : G4)));
         for (j = 0; j < PAIR; j = j + 1) begin
           activation = activations[j*A_BITS+:A_BITS];
           product = weight * activation;
@@ -69,22 +76,18 @@ module engine_multiplier_sweep #(
 
   // What is wanted moves beside what is computed.
   reg [PAIR*N4*PRODUCT-1:0] moving[1:STAGES];
-  reg [STAGES:1] counts, modes, ends;
+  reg [STAGES:1] counts, modes;
   reg over;
-  integer tried[0:1];
-  integer wrong[0:1];
+  wire differs = found != moving[STAGES];
+  assign done = over && counts == 0;
   integer n;
   initial begin
     codes = 0;
     mode8 = 0;
     counts = 0;
     modes = 0;
-    ends = 0;
     over = 0;
-    for (n = 0; n < 2; n = n + 1) begin
-      tried[n] = 0;
-      wrong[n] = 0;
-    end
+    {tried4, wrong4, tried8, wrong8} = 0;
   end
 
   always @(posedge aclk) begin
@@ -95,14 +98,13 @@ module engine_multiplier_sweep #(
     for (n = 2; n <= STAGES; n = n + 1) moving[n] <= moving[n-1];
     counts <= {counts[STAGES-1:1], !skipped && !over};
     modes  <= {modes[STAGES-1:1], mode8};
-    ends   <= {ends[STAGES-1:1], last && mode8};
-    if (counts[STAGES]) begin
-      tried[modes[STAGES]] <= tried[modes[STAGES]] + 1;
-      if (found != moving[STAGES]) wrong[modes[STAGES]] <= wrong[modes[STAGES]] + 1;
+    if (counts[STAGES] && modes[STAGES]) begin
+      tried8 <= tried8 + 1;
+      wrong8 <= wrong8 + differs;
     end
-    if (over && counts == 0) begin
-      for (n = 0; n < 2; n = n + 1) $display("%0d %0d", tried[n], wrong[n]);
-      $finish;
+    if (counts[STAGES] && !modes[STAGES]) begin
+      tried4 <= tried4 + 1;
+      wrong4 <= wrong4 + differs;
     end
   end
 

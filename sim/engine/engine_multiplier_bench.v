@@ -1,0 +1,44 @@
+// The multipliers of all engines, each over all of its codes: prints two lines a multiplier, then ends.
+`default_nettype none
+
+module engine_multiplier_bench (
+    input wire aclk
+);
+
+  wire [2:0] done;
+  wire [31:0] tried4[0:2], wrong4[0:2], tried8[0:2], wrong8[0:2];
+
+  engine_multiplier_sweep #(
+      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(27), .N4(3), .G4(11), .N8(2), .G8(18)
+  ) u_xcup_8 (
+      .aclk(aclk), .tried4(tried4[0]), .wrong4(wrong4[0]), .tried8(tried8[0]), .wrong8(wrong8[0]),
+      .done(done[0])
+  );
+
+  engine_multiplier_sweep #(
+      .PAIR(2), .A_BITS(6), .A_GAP(18), .WEIGHTS(18), .N4(2), .G4(9), .N8(1), .G8(18)
+  ) u_xcup_6 (
+      .aclk(aclk), .tried4(tried4[1]), .wrong4(wrong4[1]), .tried8(tried8[1]), .wrong8(wrong8[1]),
+      .done(done[1])
+  );
+
+  engine_multiplier_sweep #(
+      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(18), .N4(1), .G4(11), .N8(1), .G8(18)
+  ) u_ecp5_8 (
+      .aclk(aclk), .tried4(tried4[2]), .wrong4(wrong4[2]), .tried8(tried8[2]), .wrong8(wrong8[2]),
+      .done(done[2])
+  );
+
+  integer k;
+  always @(posedge aclk)
+    if (&done) begin
+      for (k = 0; k < 3; k = k + 1) begin
+        $display("%0d %0d", tried4[k], wrong4[k]);
+        $display("%0d %0d", tried8[k], wrong8[k]);
+      end
+      $finish;
+    end
+
+endmodule
+
+`default_nettype wire

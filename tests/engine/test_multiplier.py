@@ -1,0 +1,81 @@
+"""The engine's multiplier in Verilog: every product that it shares is the plain one, in one block."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hwnorm.engine.engine import Sharing, sharing
+from hwnorm.engine.packing import Packing
+from hwnorm.synth.synthesize import synthesize
+from hwnorm.targets.target import load_target
+from hwnorm.verify.lint import lint
+from hwnorm.verify.toolchain import find_toolchain
+
+ROOT = Path(__file__).parents[2]
+VERILOG = ROOT / "rtl" / "engine" / "engine_multiplier.v"
+BENCH = ROOT / "sim" / "engine" / "engine_multiplier_bench.v"
+#: Devices and bits of activations, and the products of weights of 4 bits and of codes of 8 bits.
+SHARINGS = {("xcup", 8): (3, 2), ("xcup", 6): (4, 2), ("ecp5", 8): (1, 1)}
+
+
+def parameters(shared: Sharing, activation_bits: int) -> dict[str, int]:
+    return {
+        "PAIR": shared.pair,
+        "A_BITS": activation_bits,
+        "A_GAP": shared.a_gap,
+        "WEIGHTS": shared.port,
+        "N4": shared.rows[0],
+        "G4": shared.four.gap,
+        "N8": shared.rows[1],
+        "G8": shared.eight.gap,
+    }
+
+
+def combinations(packing: Packing) -> int:
+    return math.prod((f.most - f.least + 1) ** f.count for f in (packing.wide, packing.narrow))
+
+
+def test_all_codes(tmp_path):
+    """Weights of 4 bits, then codes of 8 bits, -128 among them, at their place: for all engines there are."""
+    text, wanted, found = BENCH.read_text(encoding="utf-8"), [], {}
+    for sets, device, bits in re.findall(r"_sweep #\((.*?)\) u_(\w+)_(\d)", text, re.DOTALL):
+        shared = sharing(device, int(bits))
+        found[device, int(bits)] = (shared.four.lanes, shared.eight.lanes)
+        given = {name: int(value) for name, value in re.findall(r"\.(\w+)\((\d+)\)", sets)}
+        assert given == parameters(shared, int(bits))
+        wanted += [(combinations(shared.four), 0), (combinations(shared.eight), 0)]
+    assert found == SHARINGS
+    toolchain = find_toolchain()
+    sources = [VERILOG, BENCH.with_name("engine_multiplier_sweep.v"), BENCH, ROOT / "sim" / "clock.cpp"]
+    built = subprocess.run(
+        [
+            *(toolchain.verilator, "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "--quiet"),
+            *("-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "--prefix", "Vbench"),
+            *("--top-module", BENCH.stem, "--Mdir", tmp_path, *sources),
+        ],
+        env=toolchain.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    said = subprocess.run([tmp_path / "Vbench"], capture_output=True, text=True, check=True).stdout
+    lines = [tuple(map(int, line.split())) for line in said.splitlines() if line[0].isdigit()]
+    assert lines == wanted
+
+
+@pytest.mark.parametrize("case", SHARINGS, ids=str)
+def test_verilator_has_nothing_to_say(case):
+    assert lint([VERILOG], VERILOG.stem, find_toolchain(), parameters(sharing(*case), case[1])) == ""
+
+
+@pytest.mark.parametrize("case", SHARINGS, ids=str)
+def test_one_block_of_a_device(case, tmp_path, yosys):
+    flow = load_target(case[0], "").flow
+    made = synthesize([VERILOG], VERILOG.stem, flow, tmp_path, parameters(sharing(*case), case[1]), yosys)
+    assert made.total.dsp == 1
