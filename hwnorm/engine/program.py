@@ -170,13 +170,6 @@ def compile_programs(
             raise InputError(f"engine: networks of patches of {told}; all have the same")
     sizes = Sizes.covering([program.sizes for program in programs])
     functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
-    # A phase says none of the functions, or one; and one exponential.
-    for what, found, most in (
-        ("functions", functions, (1 << SEGMENT["function"]) - 1),
-        ("exponentials", exponentials, 1 << FIELDS["exponential"][0]),
-    ):
-        if len(found) > most:
-            raise InputError(f"engine: {len(found)} {what}; at most {most} can be numbered")
     return tuple(
         replace(program, functions=functions, exponentials=exponentials, sizes=sizes) for program in programs
     )
@@ -273,7 +266,8 @@ class _Compiler:
         for op in self.consumers.get(name, []):
             match op:
                 case IntegerScores():
-                    found.add(Target.ACTIVATIONS if op.q == name else Target.KEYS)
+                    found |= {Target.ACTIVATIONS} if op.q == name else set()
+                    found |= {Target.KEYS} if op.k == name else set()
                 case IntegerContext():
                     found.add(Target.VALUES)
                 case IntegerPool():
@@ -289,7 +283,7 @@ class _Compiler:
         if not found:
             return Target.LOGITS if name == self.network.operations[-1].out else Target.STREAM
         if len(found) > 1:
-            places = " and ".join(t.name.lower() for t in found)
+            places = " and ".join(sorted(t.name.lower() for t in found))
             raise InputError(f"layer {name!r}: goes to {places}; to one only")
         return found.pop()
 
@@ -390,9 +384,7 @@ class _Compiler:
                 f"function {datapath.expression}: {datapath.output}; the engine multiplies "
                 f"{self.engine.activation_bits} bits"
             )
-        if datapath not in self.functions:
-            self.functions.append(datapath)
-        return self.functions.index(datapath) + 1
+        return 1 + _numbered(datapath, self.functions, (1 << SEGMENT["function"]) - 1, "functions")
 
     def _written(self, op: _Written, channels: int, born: int) -> tuple[Segment, Place, int, int]:
         """How and where an operation's codes are written: segment, places of channels, and strides."""
@@ -505,8 +497,9 @@ class _Compiler:
             raise InputError(f"layer {scores.out!r}: one softmax reads it, and one context that")
         if scores.format.width != SCORE_BITS:
             raise InputError(f"layer {scores.out!r}: {scores.format}; scores of {SCORE_BITS} bits are built")
-        if softmax.datapath not in self.exponentials:
-            self.exponentials.append(softmax.datapath)
+        exponential = _numbered(
+            softmax.datapath, self.exponentials, 1 << FIELDS["exponential"][0], "exponentials"
+        )
         q = self._source(scores.q)
         tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
         channels = self.channels[context.v]
@@ -534,7 +527,7 @@ class _Compiler:
                     token_to=tokens,
                     offset_stride=depth,
                     multiplier=1,
-                    exponential=self.exponentials.index(softmax.datapath),
+                    exponential=exponential,
                     slot=slot,
                     segments=(
                         Segment(slot * tiles * depth, scores.shift, scores.format.width, Target.SCORES),
@@ -655,6 +648,15 @@ class _Compiler:
             return {}
         _, words = self._by_head(channels, self._heads_of(name), lanes)
         return {"keys" if target == Target.KEYS else "values": words * self._tiles(name)}
+
+
+def _numbered(kernel: Datapath, known: list[Datapath], most: int, what: str) -> int:
+    """Its place among those that the hardware has, to which a new one is added."""
+    if kernel not in known:
+        if len(known) == most:
+            raise InputError(f"engine: more than {most} {what}; no more can be numbered")
+        known.append(kernel)
+    return known.index(kernel)
 
 
 def _overfull(program: Program) -> Iterator[str]:
