@@ -1,0 +1,81 @@
+"""Random networks on random engines: whether logits and cycles are exact, pair by pair.
+
+``benchmarks/engine_pairs.py [--pairs 200] [--seed 0]``. Ten networks run on each engine's hardware, several
+images one right behind the other. A line is a pair; the last one counts those in which all was exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from engine.small_integer_networks import logits, random_engine, random_hardware, random_network
+
+from hwnorm.engine.cycles import predict
+from hwnorm.engine.emit import latency
+from hwnorm.engine.engine import Engine
+from hwnorm.engine.program import Program, compile_programs
+from hwnorm.engine.simulate import Simulator
+
+NETWORKS, MOST_IMAGES = 10, 12
+
+
+def main() -> None:
+    """Print a line a pair; exit with 1 if any was not exact."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0, help="of the first engine; the next ones count on")
+    args = parser.parse_args()
+    exact = pairs = 0
+    seed = args.seed
+    while pairs < args.pairs:
+        rng = np.random.default_rng(seed)
+        engine = random_engine(rng)
+        hardware = random_hardware(engine, rng)
+        networks = [random_network(hardware, rng) for _ in range(min(NETWORKS, args.pairs - pairs))]
+        started = time.monotonic()
+        for program in compile_programs(networks, engine, hardware.image):
+            found = _pair(program, hardware.images(int(rng.integers(1, MOST_IMAGES + 1)), rng), rng)
+            exact += found == "exact"
+            pairs += 1
+            print(
+                f"seed {seed}: {_told(engine)}, {hardware.tokens} tokens, {len(program.phases)} phases: "
+                f"{found}, {time.monotonic() - started:.1f} s",
+                flush=True,
+            )
+        seed += 1
+    print(f"{exact} of {pairs} pairs are exact in logits and cycles; the next seed is {seed}")
+    sys.exit(exact != pairs)
+
+
+def _pair(program: Program, images: np.ndarray, rng: np.random.Generator) -> str:
+    interval, stalls = int(rng.integers(1, 8)), int(rng.integers(1, 80))
+    simulator = Simulator(program)
+    want = logits(program.network, images)
+    found = simulator.run(images, interval)
+    stalled = simulator.run(images, interval, stalls, seed=1)
+    cycles = predict(
+        program, latency(program.functions), latency(program.exponentials), len(images), interval
+    )
+    if [image.logits for image in found] != want:
+        return "logits differ"
+    if [image.logits for image in stalled] != want:
+        return f"logits differ with {stalls} % of stalls"
+    got = [(image.cycles, image.busy, image.stall) for image in found]
+    predicted = [(timing.cycles, timing.busy, timing.stall) for timing in cycles]
+    return "exact" if got == predicted else f"interval {interval}: cycles {got}, predicted {predicted}"
+
+
+def _told(engine: Engine) -> str:
+    size = f"{engine.tokens} x {engine.columns} x {engine.depth}"
+    return f"{size} on {engine.device}, A{engine.activation_bits}, beats of {engine.beat}"
+
+
+if __name__ == "__main__":
+    main()
