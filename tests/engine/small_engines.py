@@ -33,7 +33,7 @@ TOKENS, HEADS, CHANNELS, HIDDEN, CLASSES = 5, 2, 6, 10, 5
 STREAM, SCORES = FixedFormat(STREAM_BITS, 13), FixedFormat(SCORE_BITS, 7)
 #: By name, engines that differ in all that decides their hardware; tokens are no multiple of any.
 ENGINES = {
-    "a8": Engine(tokens=3, columns=2, depth=4),
+    "a8": Engine(tokens=3, columns=2, depth=4, beat=64),
     "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256),
     "ecp5": Engine(tokens=4, columns=1, depth=2, beat=64, device="ecp5"),
     "a6": Engine(tokens=4, columns=2, depth=4, activation_bits=6),
