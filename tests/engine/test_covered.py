@@ -250,6 +250,18 @@ def test_what_is_not_covered_is_refused_in_one_line(name):
     assert "\n" not in str(refused.value)
 
 
+def test_a_total_holds_half_of_what_a_shift_drops():
+    program = compile_program(network(changed("v", shift=60)), ENGINE, IMAGE)
+    assert program.sizes.total_bits > 60
+
+
+def test_queries_may_have_other_channels_than_values():
+    """The last word of a head's queries has their lanes."""
+    ops = with_(q=linear("q", "embed", 4, 10), k=linear("k", "embed", 4, 10))
+    scores = compile_program(network(ops), ENGINE, IMAGE).phases[2]
+    assert (scores.words, scores.lanes) == (2, 1)
+
+
 SHARED: dict[str, tuple[dict[str, IntegerOperation], str]] = {
     "classes": (changed("head", **vars(linear("head", "pool", 4, 5))), r"networks of \[3, 5\] classes"),
     "digits": (changed("context", digits=22), r"networks of \[22, 23\] digits of reciprocals"),
