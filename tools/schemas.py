@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hwnorm
 from hwnorm.artefact import Artefact, json_schema
+from hwnorm.engine.stored import EngineManifest
 from hwnorm.files import write_text
 from hwnorm.kernel.manifest import PackageManifest
 from hwnorm.runs.folder import RunFile
@@ -18,6 +19,7 @@ from hwnorm.verify.verdict import Verdict
 #: Of packages and studies; a run's are in its declarations.
 OTHERS: tuple[type[Artefact], ...] = (
     RunFile,
+    EngineManifest,
     PackageManifest,
     Synthesis,
     Verdict,
