@@ -380,6 +380,8 @@ async def the_next_image_is_wrong(dut):
     await engine.until(DONE)
     engine.image.send_nowait(AxiStreamFrame(IMAGES[1][: len(IMAGES[1]) // 2]))
     assert await engine.until(ERROR) == DONE | ERROR
+    await engine.control(START)
+    assert await engine.read("STATUS") == DONE | ERROR, "START is not refused"
     engine.logits.pause = False
     assert await engine.received() == PLAN["logits"][0]
     await engine.quiet()
