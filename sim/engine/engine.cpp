@@ -92,8 +92,10 @@ int main(int argc, char **argv) {
     const bool weights_go = weights_held && engine.s_weights_tready;
     const bool images_go = images_held && engine.s_image_tready;
     const bool logits_go = engine.m_logits_tvalid && engine.m_logits_tready;
-    weights_wait |= weights_held && !weights_go;
-    images_wait |= (images_held && !images_go) || images.at * pixels == images.bytes.size();
+    // A stream that does not take a beat is full, but for the cycle behind reset, before it has taken any.
+    weights_wait |= weights_held && !weights_go && weights.next > 0;
+    images_wait |= images_held && !images_go && images.next > 0;
+    images_wait |= images.at * pixels == images.bytes.size();
     engine.s_run = weights_wait && images_wait;
     if (was_idle && !engine.m_idle) started = now;
     was_idle = engine.m_idle;
