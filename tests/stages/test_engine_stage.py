@@ -18,6 +18,9 @@ from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.verify.toolchain import find_toolchain
 
+#: The run is made once: one worker has all tests of it.
+pytestmark = pytest.mark.xdist_group("engine_stage")
+
 SMALL = {"tokens": 7, "columns": 2, "depth": 4}
 
 
@@ -129,7 +132,7 @@ def test_what_nothing_meets_is_refused(copy, options, message):
     ("changes", "message"),
     [
         ({"depth": 40}, "engine: depth 40; 1 to 16 are built"),
-        ({"columns": 20}, "engine: columns 20: 40 rows of 8 bits at a time; at most 32 are built"),
+        ({"columns": 20}, "engine: columns 20: 40 rows of 8 bits at a time; at most 32 can be"),
         ({"beat": 100}, "engine: beat 100; a multiple of 64 from 64 to 1024 is streamed"),
         ({"lanes": 4}, "lanes"),
         ({"tokens": "many"}, "tokens"),
