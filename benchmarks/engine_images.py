@@ -20,7 +20,6 @@ from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import multipliers_within
-from hwnorm.engine.emit import latency
 from hwnorm.engine.simulate import Simulator
 from hwnorm.engine.space import front
 from hwnorm.progress import out
@@ -52,13 +51,10 @@ def main() -> None:
         found = simulator.run(images)
     ended = time.perf_counter()
     program = picked.program
-    timings = predict(program, latency(program.functions), latency(program.exponentials), len(images))
+    timings = predict(program, len(images))
     logits = network.evaluate(images)
     equal = sum(image.logits == tuple(row.tolist()) for image, row in zip(found, logits, strict=True))
-    exact = sum(
-        (image.cycles, image.busy, image.stall) == (timing.cycles, timing.busy, timing.stall)
-        for image, timing in zip(found, timings, strict=True)
-    )
+    exact = sum(image.counters == timing.counters for image, timing in zip(found, timings, strict=True))
     engine = program.engine
     products = sum(program.products) / picked.cycles
     out.print(

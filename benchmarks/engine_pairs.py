@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from engine.small_integer_networks import logits, random_engine, random_hardware, random_network
 
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.emit import latency
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.program import Program, compile_programs
 from hwnorm.engine.simulate import Simulator
@@ -60,15 +59,12 @@ def _pair(program: Program, images: np.ndarray, rng: np.random.Generator) -> str
     want = logits(program.network, images)
     found = simulator.run(images, interval)
     stalled = simulator.run(images, interval, stalls, seed=1)
-    cycles = predict(
-        program, latency(program.functions), latency(program.exponentials), len(images), interval
-    )
     if [image.logits for image in found] != want:
         return "logits differ"
     if [image.logits for image in stalled] != want:
         return f"logits differ with {stalls} % of stalls"
-    got = [(image.cycles, image.busy, image.stall) for image in found]
-    predicted = [(timing.cycles, timing.busy, timing.stall) for timing in cycles]
+    got = [image.counters for image in found]
+    predicted = [timing.counters for timing in predict(program, len(images), interval)]
     return "exact" if got == predicted else f"interval {interval}: cycles {got}, predicted {predicted}"
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hwnorm.engine.emit import pixels_a_beat
+from hwnorm.engine.emit import latency, pixels_a_beat
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.phase import Kind, Phase
 from hwnorm.engine.program import Program, Tile
@@ -53,6 +53,11 @@ class Timing:
     stall: int
     phases: tuple[PhaseTiming, ...]
 
+    @property
+    def counters(self) -> tuple[int, int, int]:
+        """Cycles, busy, stall: what the engine's registers say."""
+        return self.cycles, self.busy, self.stall
+
 
 @dataclass
 class _Pass:
@@ -90,9 +95,7 @@ class _Weights:
         return self.ready[number]
 
 
-def predict(
-    program: Program, f_latency: int, e_latency: int, images: int = 1, interval: int = 1
-) -> list[Timing]:
+def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing]:
     """The cycles of each of some images, one right behind the other.
 
     A beat of weights comes every ``interval`` cycles at most, a beat of pixels every cycle; the first image
@@ -102,13 +105,11 @@ def predict(
 
     Args:
         program: what is computed.
-        f_latency: cycles of the functions' unit.
-        e_latency: cycles of the exponentials' unit.
         images: how many.
         interval: cycles from a beat of weights to the next.
     """
     weights = _Weights(program.engine, interval, (tile for _ in range(images) for tile in program.tiles))
-    model = _Model(program, weights, f_latency, e_latency)
+    model = _Model(program, weights)
     beats = math.prod(program.image) // pixels_a_beat(program)
     found: list[Timing] = []
     ends: list[int] = []
@@ -126,10 +127,10 @@ def predict(
 
 
 class _Model:
-    def __init__(self, program: Program, weights: _Weights, f_latency: int, e_latency: int) -> None:
+    def __init__(self, program: Program, weights: _Weights) -> None:
         self.program, self.engine, self.weights = program, program.engine, weights
-        self.f_latency, self.e_latency = f_latency, e_latency
-        self.settle = SETTLE + f_latency
+        self.f_latency, self.e_latency = latency(program.functions), latency(program.exponentials)
+        self.settle = SETTLE + self.f_latency
         #: Fewest cycles from one tile's exponentials to the next one's: a division takes as long.
         self.steps = program.sizes.digits + 1
 

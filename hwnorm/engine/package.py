@@ -14,7 +14,7 @@ from hwnorm.emit.package import put_in_place
 from hwnorm.emit.render import render
 from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.emit import latency, memories, parameters, pixels_a_beat, sources
+from hwnorm.engine.emit import memories, parameters, pixels_a_beat, sources
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.space import Candidate
 from hwnorm.engine.stored import EngineManifest, EngineParameters
@@ -94,12 +94,9 @@ def rtl_of(folder: Path, manifest: EngineManifest) -> dict[str, str]:
 def _files(candidate: Candidate, images: npt.NDArray[np.floating], target: str) -> dict[str, bytes]:
     program, network = candidate.program, candidate.program.network
     weights = weight_stream(program).tobytes()
-    units = latency(program.functions), latency(program.exponentials)
     expected = "".join(
-        " ".join(map(str, (timing.cycles, timing.busy, timing.stall, *logits))) + "\n"
-        for timing, logits in zip(
-            predict(program, *units, images=len(images)), network.evaluate(images), strict=True
-        )
+        " ".join(map(str, (*timing.counters, *logits))) + "\n"
+        for timing, logits in zip(predict(program, len(images)), network.evaluate(images), strict=True)
     )
     context = {
         "engine": program.engine,

@@ -44,6 +44,11 @@ class Image:
     start: int
     logits: tuple[int, ...]
 
+    @property
+    def counters(self) -> tuple[int, int, int]:
+        """Cycles, busy, stall: to hold beside :attr:`hwnorm.engine.cycles.Timing.counters`."""
+        return self.cycles, self.busy, self.stall
+
 
 class Simulator:
     """The Verilated engine of a program, built once for all programs of the same hardware.

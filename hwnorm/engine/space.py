@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hwnorm.engine.cycles import Timing, predict
-from hwnorm.engine.emit import latency, parameters
+from hwnorm.engine.emit import parameters
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.program import Program, compile_program
 from hwnorm.engine.shapes import ImageSize
@@ -54,8 +54,7 @@ def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candi
         InputError: the network cannot be scheduled on it; says why.
     """
     program = compile_program(network, engine, image)
-    units = latency(program.functions), latency(program.exponentials)
-    return Candidate(program, predict(program, *units, images=2)[1])
+    return Candidate(program, predict(program, images=2)[1])
 
 
 def front(

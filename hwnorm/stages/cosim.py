@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.emit import latency
 from hwnorm.engine.package import read_engine, rtl_of
 from hwnorm.engine.simulate import Simulator
 from hwnorm.engine.stored import PACKAGE, StoredCosim
@@ -37,16 +36,14 @@ def cosim(run: RunFolder, inputs: Inputs, images: int) -> StoredCosim:
     program = candidate.program
     found = Simulator(program, rtl).run(codes)
     wanted = program.network.evaluate(codes)
-    units = latency(program.functions), latency(program.exponentials)
-    timings = predict(program, *units, images=images)
+    timings = predict(program, images)
     stored = StoredCosim(
         images=images,
         logits_equal=sum(
             image.logits == tuple(logits.tolist()) for image, logits in zip(found, wanted, strict=True)
         ),
         cycles_equal=sum(
-            (image.cycles, image.busy, image.stall) == (timing.cycles, timing.busy, timing.stall)
-            for image, timing in zip(found, timings, strict=True)
+            image.counters == timing.counters for image, timing in zip(found, timings, strict=True)
         ),
         predicted=[timing.cycles for timing in timings],
         counted=[image.cycles for image in found],

@@ -11,7 +11,7 @@ import pytest
 from engine.small_integer_networks import Hardware, logits, random_hardware, random_network
 
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.emit import latency, sources
+from hwnorm.engine.emit import sources
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, SEGMENT, Kind, Phase, Segment, Target, descriptor
@@ -52,8 +52,8 @@ def case(name: str) -> Case:
 
 
 def predicted(program: Program, images: int, interval: int) -> list[tuple[int, int, int]]:
-    timings = predict(program, latency(program.functions), latency(program.exponentials), images, interval)
-    return [(timing.cycles, timing.busy, timing.stall) for timing in timings]
+    timings = predict(program, images, interval)
+    return [timing.counters for timing in timings]
 
 
 def test_the_engines_run_every_kind_of_phase_on_tiles_of_every_kind():
@@ -84,7 +84,7 @@ def test_logits_and_counters_of_images_back_to_back(name):
         for interval in (1, 2 + number, 40):
             found = simulator.run(given.images, interval)
             assert [image.logits for image in found] == want
-            counters = [(image.cycles, image.busy, image.stall) for image in found]
+            counters = [image.counters for image in found]
             assert counters == predicted(each, IMAGES, interval)
 
 
@@ -117,7 +117,7 @@ def programs() -> tuple[Program, ...]:
 def test_cycles_hold_the_work(interval):
     """No multiplier makes more than its products in a cycle, and no cycle is counted twice."""
     for program in programs():
-        first, *_ = timings = predict(program, 1, 1, 2, interval)
+        first, *_ = timings = predict(program, 2, interval)
         for timing in timings:
             assert 0 < program.ideal_cycles <= timing.busy <= timing.cycles
             assert timing.busy + timing.stall <= timing.cycles
@@ -127,7 +127,7 @@ def test_cycles_hold_the_work(interval):
             for phase, before in zip(timing.phases, ends, strict=False):
                 assert before < phase.begin < phase.end
                 assert phase.end - phase.begin >= phase.busy
-        assert first.cycles >= predict(program, 1, 1, 1, 1)[0].cycles
+        assert first.cycles >= predict(program)[0].cycles
 
 
 def test_tiles_hold_every_row_once():
