@@ -22,7 +22,7 @@ from hwnorm.integers.operations import Codes
 from hwnorm.resources import resource
 from hwnorm.tools import ToolError
 from hwnorm.verify.cache import prune, use
-from hwnorm.verify.runner import install
+from hwnorm.verify.runner import install, keep_library
 from hwnorm.verify.toolchain import cache_folder, find_toolchain
 
 #: The C++ of an array is large; -O1 compiles in half the time of -O2 and runs as fast. The wheel's makefile
@@ -113,16 +113,6 @@ def _image(line: str) -> Image:
     return Image(cycles, busy, stall, start, tuple(logits))
 
 
-def _keep(made: Path, library: Path) -> None:
-    """The objects of Verilator's own library: half of a small build, and the same for every engine."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    kept = Path(tempfile.mkdtemp(prefix=".building.", dir=library.parent))
-    for part in made.glob("verilated*.o"):
-        shutil.copyfile(part, kept / part.name)
-    install(kept, library)
-    shutil.rmtree(kept, ignore_errors=True)
-
-
 def _build(rtl: dict[str, str]) -> Path:
     toolchain = find_toolchain()
     harness = resource("sim") / "engine" / "engine.cpp"
@@ -150,7 +140,7 @@ def _build(rtl: dict[str, str]) -> Path:
             said = done.stdout + done.stderr
             raise ToolError(f"Verilator failed on the engine: {said.strip()[-300:]}", said, " ".join(command))
         if not library.is_dir():
-            _keep(folder / "made", library)
+            keep_library(folder / "made", library)
         install(folder / "made" / "Vengine", built)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -64,12 +64,7 @@ class Runner(Verilator):  # type: ignore[misc]
             log_file=log,
         )
         if not library.is_dir():
-            library.parent.mkdir(parents=True, exist_ok=True)
-            kept = Path(tempfile.mkdtemp(prefix=".building.", dir=library.parent))
-            for made in folder.glob("verilated*.o"):
-                shutil.copyfile(made, kept / made.name)
-            install(kept, library)
-            shutil.rmtree(kept, ignore_errors=True)
+            keep_library(folder, library)
 
     def run_tests(
         self, modules: Sequence[str], top: str, model: Path, folder: Path, seed: int, only: str = ""
@@ -112,6 +107,16 @@ class Runner(Verilator):  # type: ignore[misc]
         # The makefile takes kept objects for older than itself: Verilator has just written it.
         touched = [["touch", *self.kept]] if self.kept else []
         return [verilate, *touched, [*make, *_MAKE]]
+
+
+def keep_library(made: Path, library: Path) -> None:
+    """Keep the objects of Verilator's run-time library: half of a build, and the same for every model."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    kept = Path(tempfile.mkdtemp(prefix=".building.", dir=library.parent))
+    for part in made.glob("verilated*.o"):
+        shutil.copyfile(part, kept / part.name)
+    install(kept, library)
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def install(made: Path, place: Path) -> None:
