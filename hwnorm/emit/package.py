@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hwnorm.cost.cost import Resources
@@ -80,17 +82,24 @@ def emit_kernel(
         raise InputError(str(error)) from None
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a package is a folder")
+    with written_beside(folder) as beside:
+        _fill(beside, kernel)
+        manifest = _manifest(beside, kernel, resources, unfused_resources)
+        manifest.write(beside / MANIFEST, None, {"kernel": digest(kernel.description())})
+    return manifest
+
+
+@contextmanager
+def written_beside(folder: Path) -> Iterator[Path]:
+    """A new folder, put in the place of ``folder`` once all is written; where that fails nothing is left."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         beside.chmod(0o755)
-        _fill(beside, kernel)
-        manifest = _manifest(beside, kernel, resources, unfused_resources)
-        manifest.write(beside / MANIFEST, None, {"kernel": digest(kernel.description())})
+        yield beside
         put_in_place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return manifest
 
 
 def put_in_place(new: Path, folder: Path) -> None:

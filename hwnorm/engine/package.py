@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnorm.emit.package import put_in_place
+from hwnorm.emit.package import written_beside
 from hwnorm.emit.render import render
 from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
@@ -41,16 +39,13 @@ def emit_engine(
     """
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: is no package of an engine, and would be replaced; move it away")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        beside.chmod(0o755)
+    program = candidate.program
+    with written_beside(folder) as beside:
         files = _files(candidate, images, target)
         for name, content in files.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        program = candidate.program
         manifest = EngineManifest(
             engine=EngineParameters.of(program.engine),
             parameters=parameters(program),
@@ -61,9 +56,6 @@ def emit_engine(
             files={name: digest(beside / name) for name in files},
         )
         manifest.write(beside / MANIFEST, None, {"engine": digest(manifest.to_json())})
-        put_in_place(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return manifest
 
 
