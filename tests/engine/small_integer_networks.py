@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
+from engine.small_engines import kernel
 from integer.random_integers import PIXEL_VALUES, datapath
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, Engine
-from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.network import IMAGES, IntegerNetwork, Pixels
 from hwnorm.integers.operations import (
@@ -25,8 +24,6 @@ from hwnorm.integers.operations import (
     IntegerScores,
     Table,
 )
-from hwnorm.lowering.lower import lower
-from hwnorm.targets.target import load_target
 
 #: What a network computes before it multiplies, from streams and pre-activations.
 EXPRESSIONS = ("tanh(1.7*x)", "0.4*x", "x*sigmoid(1.702*x)", "max(x, 0.0)", "abs(x) - 1.0")
@@ -39,11 +36,6 @@ LARGEST = 48
 
 #: A tensor's format, and the function that makes codes of the engine's bits of it; none if it has those.
 Step = tuple[FixedFormat, Datapath | None]
-
-
-@cache
-def _lowered(expression: str, input: FixedFormat, output: FixedFormat) -> Datapath:
-    return lower(parse(expression), input, output, load_target("xcup", ""), 250.0)
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ def random_hardware(engine: Engine, rng: np.random.Generator) -> Hardware:
     steps: list[Step] = [(FixedFormat(bits, bits - 1), None)]
     # A stream of 16 bits, whose function has some stages, and a narrow one that a table reads.
     wide = FixedFormat(16, int(rng.integers(8, 14)))
-    steps.append((wide, _lowered(EXPRESSIONS[rng.integers(2)], wide, value[0])))
+    steps.append((wide, kernel(EXPRESSIONS[rng.integers(2)], wide, value[0])))
     width = int(rng.integers(3, 11))
     narrow = FixedFormat(width, width - 2)
     steps.append((narrow, _table(narrow, value[1], rng)))
@@ -110,7 +102,7 @@ def random_hardware(engine: Engine, rng: np.random.Generator) -> Hardware:
             activations.append((before, _table(before, value[2], rng)))
         else:
             chosen = EXPRESSIONS[rng.integers(2, len(EXPRESSIONS))]
-            activations.append((before, _lowered(chosen, before, value[3])))
+            activations.append((before, kernel(chosen, before, value[3])))
     exponentials = [_exponentials(bits, rng) for _ in range(rng.integers(1, 3))]
     # The largest score's code is no less than half of what there is: no reciprocal has more than 17 bits.
     digits = int(rng.integers(16, 16 + bits - 2)) + int(rng.integers(0, 2))
@@ -129,7 +121,7 @@ def _exponentials(bits: int, rng: np.random.Generator) -> Datapath:
     before, after = FixedFormat(SCORE_BITS, int(rng.integers(0, 11))), FixedFormat(bits, bits - 1)
     # 2^x is lowered for x below 1024.
     if rng.integers(2) and before.frac > 1:
-        return _lowered("exp2(x)", before, after)
+        return kernel("exp2(x)", before, after)
     values = np.round(after.max_code * 2.0 ** (np.minimum(before.codes(), 0) * before.ulp))
     return datapath(before, after, values.astype(np.int64))
 
