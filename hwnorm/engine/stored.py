@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import ClassVar
 
 from hwnorm.artefact import Artefact, InsideName, Part
@@ -28,14 +29,7 @@ class EngineParameters(Part):
 
     @classmethod
     def of(cls, engine: Engine) -> EngineParameters:
-        return cls(
-            tokens=engine.tokens,
-            columns=engine.columns,
-            depth=engine.depth,
-            activation_bits=engine.activation_bits,
-            beat=engine.beat,
-            device=engine.device,
-        )
+        return cls(**asdict(engine))
 
 
 class Point(Part):

@@ -13,7 +13,7 @@ from hwnorm.files import digest
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import COSIM
-from hwnorm.stages.engine import picked_engine
+from hwnorm.stages.engine import picked_program
 from hwnorm.verify.toolchain import find_toolchain
 
 
@@ -26,14 +26,13 @@ def cosim(run: RunFolder, inputs: Inputs, images: int) -> StoredCosim:
         InputError: no engine, one that is older than its network, or fewer test images.
         ToolError: Verilator failed, or the engine came to an error or to nothing.
     """
-    candidate = picked_engine(run, inputs)
+    program = picked_program(run, inputs)
     folder = run.path / PACKAGE
     rtl = rtl_of(folder, read_engine(folder))
     tests = inputs.test_images
     if not 1 <= images <= len(tests):
         raise InputError(f"option --images: {images}; there are {len(tests)} test images")
     codes = np.concatenate([part.numpy() for part, _ in tests.limited(images).batches(100)])
-    program = candidate.program
     found = Simulator(program, rtl).run(codes)
     wanted = program.network.evaluate(codes)
     timings = predict(program, images)

@@ -11,9 +11,9 @@ from hwnorm.artefact import first_fault
 from hwnorm.data.config import input_config
 from hwnorm.engine.devices import DEVICES, multipliers_within
 from hwnorm.engine.engine import Engine
-from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.package import emit_engine
-from hwnorm.engine.space import Candidate, evaluate, front
+from hwnorm.engine.program import Program, compile_program
+from hwnorm.engine.space import evaluate, front
 from hwnorm.engine.stored import PACKAGE, EngineParameters, PhaseCycles, Point, StoredEngine
 from hwnorm.errors import InputError
 from hwnorm.files import digest
@@ -63,7 +63,7 @@ def engine(
     picked = found[0] if fps is not None else found[-1]
     images, _ = next(inputs.test_images.batches(VECTORS))
     folder = run.path / PACKAGE
-    emit_engine(picked, images.numpy(), folder, f"{DEVICES[target].name} at {clock:g} MHz")
+    manifest = emit_engine(picked, images.numpy(), folder, f"{DEVICES[target].name} at {clock:g} MHz")
     stored = StoredEngine(
         seal=engine_seal(run.path),
         target=target,
@@ -73,34 +73,24 @@ def engine(
         products=picked.program.products,
         busy=picked.timing.busy,
         stall=picked.timing.stall,
-        weight_bytes=int(weight_stream(picked.program).size),
+        weight_bytes=manifest.beats * (picked.engine.beat // 8),
         memories=vars(picked.program.sizes),
-        phases=[
-            PhaseCycles(
-                name=phase.name,
-                op=phase.op.name.lower(),
-                begin=phase.begin,
-                end=phase.end,
-                busy=phase.busy,
-                waited=phase.waited,
-            )
-            for phase in picked.timing.phases
-        ],
+        phases=[PhaseCycles(**vars(phase) | {"op": phase.op.name.lower()}) for phase in picked.timing.phases],
     )
     made_from = run.made_from(ENGINE, inputs, options=digest(budget, fps, config and digest(config), clock))
     run.write(ENGINE, stored, made_from, beside=(folder,))
     return stored
 
 
-def picked_engine(run: RunFolder, inputs: Inputs) -> Candidate:
-    """The engine that a run folder holds, with its program and cycles.
+def picked_program(run: RunFolder, inputs: Inputs) -> Program:
+    """What the engine that a run folder holds computes.
 
     Raises:
         InputError: there is none, or it is older than its network.
     """
     stored = run.read(ENGINE)
     image = tuple(input_config(inputs.model)["input_size"])
-    return evaluate(integer_network(run), stored.picked.engine.engine(), image)
+    return compile_program(integer_network(run), stored.picked.engine.engine(), image)
 
 
 def _activation_bits(network: IntegerNetwork) -> int:
