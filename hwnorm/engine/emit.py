@@ -62,6 +62,7 @@ def parameters(program: Program) -> dict[str, int]:
         "N8": shared.rows[1],
         "G8": shared.eight.gap,
         "SUM": max(sizes.sum_bits, 8 + engine.activation_bits + max(1, (engine.depth - 1).bit_length())),
+        "LANE_DSP": int(engine.rescale == "dsp"),
         "TOTAL": sizes.total_bits + 2,
         "STREAM": STREAM_BITS,
         "SCORE": SCORE_BITS,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from hwnorm.engine.packing import MULTIPLIERS, Factors, Packing
 from hwnorm.errors import InputError
 
 #: Bits of a residual stream's codes, and of scores.
 STREAM_BITS, SCORE_BITS = 16, 12
+#: Bits of a pixel: two halves of it are multiplied one after the other where activations have fewer.
+PIXEL_BITS = 8
 #: Bits of a bias, a multiplier without its sign, and a reciprocal, as a row's parameters hold them.
 BIAS_BITS, MULTIPLIER_BITS = 29, 17
 
@@ -80,6 +83,7 @@ class Engine:
         activation_bits: of what is multiplied.
         beat: bits of the stream of weights.
         device: whose multipliers are shared: a name of :data:`hwnorm.engine.packing.MULTIPLIERS`.
+        rescale: what a lane of the epilogue multiplies with: the device's multipliers, ``dsp``, or ``lut``.
     """
 
     tokens: int
@@ -88,6 +92,7 @@ class Engine:
     activation_bits: int = 8
     beat: int = 128
     device: str = "xcup"
+    rescale: Literal["dsp", "lut"] = "lut"
 
     def __post_init__(self) -> None:
         for fault in self.faults():
@@ -104,6 +109,8 @@ class Engine:
             found.append(f"tokens {self.tokens}; a multiple of {shared.pair} shares multipliers")
         if self.rows8 > 32 or self.rows4 > 255:
             found.append(f"columns {self.columns}: {self.rows8} rows of 8 bits at a time; at most 32 can be")
+        if self.rescale not in ("dsp", "lut"):
+            found.append(f"rescale {self.rescale!r}; 'dsp' and 'lut' are built")
         if self.beat % 64 or not 64 <= self.beat <= 1024:
             found.append(f"beat {self.beat}; a multiple of 64 from 64 to 1024 is streamed")
         return found
@@ -130,8 +137,11 @@ class Engine:
     def dsps(self, sum_bits: int = 0) -> int:
         """Multipliers of the device: the array's, and what rescales sums of so many bits in each lane.
 
-        A lane's other factor has 18 bits; a wider sum than the wide port takes a second multiplier.
+        There are none of the latter where lanes multiply by LUTs. A lane's other factor has 18 bits; a wider
+        sum than the wide port takes a second multiplier.
         """
+        if self.rescale == "lut":
+            return self.multipliers
         wide = self.sharing.four.multiplier.wide
         return self.multipliers + self.tokens * max(1, -(-sum_bits // wide))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hwnorm.artefact import Artefact, InsideName, Part
 from hwnorm.engine.engine import Engine
@@ -22,6 +22,7 @@ class EngineParameters(Part):
     activation_bits: int = 8
     beat: int = 128
     device: str = "xcup"
+    rescale: Literal["dsp", "lut"] = "lut"
 
     def engine(self) -> Engine:
         """Raises InputError where they make no engine."""

@@ -21,6 +21,7 @@ module engine_core #(
     parameter N8         = 2,
     parameter G8         = 18,
     parameter SUM        = 26,
+    parameter LANE_DSP   = 1,
     parameter TOTAL      = 52,
     parameter STREAM     = 16,
     parameter SCORE      = 12,
@@ -288,7 +289,7 @@ module engine_core #(
   wire [11:0] key;
   engine_epilogue #(
       .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS8(ROWS8), .SUM(SUM), .STREAM(STREAM), .A_BITS(A_BITS),
-      .LATENCY(F_LATENCY), .SELECT(SELECT), .TOTAL(TOTAL), .DESCRIPTOR(DESCRIPTOR)
+      .LATENCY(F_LATENCY), .SELECT(SELECT), .TOTAL(TOTAL), .DSP(LANE_DSP), .DESCRIPTOR(DESCRIPTOR)
   ) epilogue (
       .aclk(aclk), .aresetn(running_reset), .s_phase(phase), .s_load(load), .s_rows(p_rows),
       .s_buffer(p_buffer), .s_release(p_release), .s_tile(p_tile), .s_offset(p_offset),

@@ -18,6 +18,7 @@ module engine_epilogue #(
     parameter LATENCY    = 4,
     parameter SELECT     = 6,
     parameter TOTAL      = 52,
+    parameter DSP        = 1,
     parameter DESCRIPTOR = 512
 ) (
     input  wire                     aclk,
@@ -74,7 +75,7 @@ module engine_epilogue #(
   wire residual, table_residual;
   wire [5:0] lift;
   wire [15:0] first;
-  wire [17:0] multiplier;
+  wire [16:0] multiplier;
   wire [4*37-1:0] segments;
   engine_phase_epilogue fields (
       .s_phase(s_phase), .m_op(op), .m_residual(residual), .m_table(table_residual), .m_lift(lift),
@@ -178,7 +179,7 @@ module engine_epilogue #(
   assign m_write = valid[END];
 
   // Stages 1 to 6 of what lanes need.
-  reg [17:0] multiplier1;
+  reg [16:0] multiplier1;
   reg reciprocal;
   reg [TOTAL-1:0] half2, half3;
   reg [5:0] shift1, shift2, shift3, shift4;
@@ -196,7 +197,7 @@ module engine_epilogue #(
 
   wire [15:0] tokens_before = times({4'd0, tile}, TOKENS[7:0]);
   always @(posedge aclk) begin
-    multiplier1 <= streams ? {1'b0, s_parameters[45:29]} : multiplier;
+    multiplier1 <= streams ? s_parameters[45:29] : multiplier;
     reciprocal <= op == CONTEXT;
     {shift1, shift2, shift3, shift4} <= {shift, shift1, shift2, shift3};
     {width1, width2, width3, width4} <= {width, width1, width2, width3};
@@ -230,12 +231,12 @@ module engine_epilogue #(
       always @(posedge aclk) reciprocal1 <= s_reciprocals[t*17+:17];
       engine_lane #(
           .SUM(SUM), .STREAM(STREAM), .A_BITS(A_BITS), .LATENCY(LATENCY),
-          .SELECT(SELECT), .TOTAL(TOTAL)
+          .SELECT(SELECT), .TOTAL(TOTAL), .DSP(DSP)
       ) lane (
           .aclk(aclk),
           .s_sum(s_row[t*SUM+:SUM]),
           .s_bias(bias),
-          .s1_multiplier(reciprocal ? {1'b0, reciprocal1} : multiplier1),
+          .s1_multiplier(reciprocal ? reciprocal1 : multiplier1),
           .s3_present(present3[t]),
           .s3_added(residual),
           .s3_stream(table_residual ? s_table[t*STREAM+:STREAM] : s_stream[t*STREAM+:STREAM]),

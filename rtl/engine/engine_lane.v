@@ -2,7 +2,8 @@
 //
 // What is the same for all lanes comes beside the sum, delayed to the stage that needs it: s1 is one cycle
 // after s_sum, and so on. m_code is the saturated code after six cycles, m_value what the function makes of
-// it LATENCY cycles later.
+// it LATENCY cycles later. DSP = 0 builds the multiplier from LUTs: a DSP block is better spent on the
+// array's products, of which it makes several.
 
 `default_nettype none
 
@@ -12,12 +13,13 @@ module engine_lane #(
     parameter A_BITS  = 8,
     parameter LATENCY = 4,
     parameter SELECT  = 6,
-    parameter TOTAL   = 52
+    parameter TOTAL   = 52,
+    parameter DSP     = 1
 ) (
     input  wire              aclk,
     input  wire [   SUM-1:0] s_sum,
     input  wire [   SUM-1:0] s_bias,
-    input  wire [      17:0] s1_multiplier,
+    input  wire [      16:0] s1_multiplier,
     input  wire              s3_present,
     input  wire              s3_added,
     input  wire [STREAM-1:0] s3_stream,
@@ -34,7 +36,7 @@ module engine_lane #(
 
   // SUM bits hold the sum with its bias too.
   reg signed [SUM-1:0] biased;
-  reg signed [PRODUCT-1:0] product, rescaled;
+  wire signed [PRODUCT-1:0] rescaled;
   reg signed [TOTAL-1:0] total, shifted;
 
   generate
@@ -46,7 +48,6 @@ module engine_lane #(
     end
   endgenerate
 
-  wire signed [17:0] multiplier = s1_multiplier;
   wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
 
@@ -61,10 +62,37 @@ module engine_lane #(
     end
   endgenerate
 
+  generate
+    if (DSP) begin : g_dsp
+      wire signed [17:0] multiplier = {1'b0, s1_multiplier};
+      reg signed [PRODUCT-1:0] product, again;
+      always @(posedge aclk) begin
+        product <= biased * multiplier;
+        again   <= product;
+      end
+      assign rescaled = again;
+    end else begin : g_lut
+      // Of shifted terms, in two halves that are added a cycle later.
+      wire signed [PRODUCT-1:0] whole = {{(PRODUCT - SUM) {biased[SUM-1]}}, biased};
+      reg [PRODUCT-1:0] low, high, low_next, high_next, both;
+      integer n;
+      always @* begin
+        low_next  = {PRODUCT{1'b0}};
+        high_next = {PRODUCT{1'b0}};
+        for (n = 0; n < 8; n = n + 1) if (s1_multiplier[n]) low_next = low_next + (whole << n);
+        for (n = 8; n < 17; n = n + 1) if (s1_multiplier[n]) high_next = high_next + (whole << n);
+      end
+      always @(posedge aclk) begin
+        low  <= low_next;
+        high <= high_next;
+        both <= low + high;
+      end
+      assign rescaled = both;
+    end
+  endgenerate
+
   always @(posedge aclk) begin
     biased <= s_sum + s_bias;
-    product <= biased * multiplier;
-    rescaled <= product;
     total <= (s3_present ? scaled : {TOTAL{1'b0}}) + (s3_added ? stream <<< s3_lift : {TOTAL{1'b0}}) + s3_half;
     shifted <= total >>> s4_shift;
     m_code <= shifted > most ? most[STREAM-1:0] : shifted < ~most ? ~most[STREAM-1:0] : shifted[STREAM-1:0];
