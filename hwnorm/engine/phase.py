@@ -55,6 +55,7 @@ class Phase:
     Attributes:
         op: what is multiplied.
         image: activations are the image's.
+        halves: its words are read twice: the high halves of their pixels, then the low ones.
         a_base: word that activations begin at; ``a_stride`` words on for each tile of tokens.
         words: of the depth.
         tiles: tiles of tokens.
@@ -78,6 +79,7 @@ class Phase:
 
     op: Kind
     image: bool = False
+    halves: bool = False
     a_base: int = 0
     a_stride: int = 0
     words: int = 1
@@ -114,6 +116,7 @@ class Phase:
 FIELDS: dict[str, tuple[int, str]] = {
     "op": (3, "sequencer epilogue"),
     "image": (1, "sequencer"),
+    "halves": (1, "sequencer"),
     "a_base": (16, "sequencer"),
     "a_stride": (12, "sequencer"),
     "words": (12, "sequencer"),
@@ -139,7 +142,7 @@ FIELDS: dict[str, tuple[int, str]] = {
     "table": (1, "epilogue"),
     "lift": (6, "epilogue"),
     "first": (16, "epilogue"),
-    "multiplier": (18, "epilogue"),
+    "multiplier": (17, "epilogue"),
     "exponential": (3, "softmax"),
     "slot": (1, "softmax"),
     "segments": (SEGMENTS * sum(SEGMENT.values()), "epilogue"),

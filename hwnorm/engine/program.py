@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.covered import DIGITS, beginning, faults
-from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, PIXEL_BITS, SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.engine.work import products_of
@@ -425,12 +425,8 @@ class _Compiler:
         engine, first = self.engine, ops[0]
         inputs = first.weight.shape[1]
         image = isinstance(self.by_name[first.x], IntegerPatches)
+        halves = image and engine.activation_bits < PIXEL_BITS
         if image:
-            if self.formats[first.x].width > engine.activation_bits:
-                raise InputError(
-                    f"layer {first.out!r}: pixels of {self.formats[first.x].width} bits; "
-                    f"the engine multiplies {engine.activation_bits} bits"
-                )
             source = _Region(self._plain(inputs - 1)[0] + 1, self._tiles(first.x), 0, 0, place=self._plain)
         else:
             source = self._source(first.x)
@@ -457,10 +453,11 @@ class _Compiler:
         phase = Phase(
             Kind.LINEAR,
             image=image,
+            halves=halves,
             a_base=source.base,
             # Tokens before the first patch have words of their own in the image's memory.
             a_stride=source.stride,
-            words=source.stride,
+            words=source.stride * (1 + halves),
             tiles=self._tiles(first.out),
             tiles8=len(eights),
             tiles4=len(fours),
@@ -662,7 +659,7 @@ def _numbered(kernel: Datapath, known: list[Datapath], most: int, what: str) -> 
 def _overfull(program: Program) -> Iterator[str]:
     """What the hardware has no bits for, one line each."""
     sizes, engine = program.sizes, program.engine
-    image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].words
+    image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].a_stride
     words = ("activations", "keys", "values", "probabilities", "stream")
     limits = [(f"words of {name}", getattr(sizes, name), 1 << 16) for name in words]
     limits += [

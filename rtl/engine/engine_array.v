@@ -2,7 +2,8 @@
 // activations meet DEPTH weights of each row.
 //
 // A word of weights holds N8 * COLUMNS rows of 8 bits, or N4 * COLUMNS rows of 4 bits, row by row; row r
-// is weight r / COLUMNS of column r % COLUMNS. From s_first to s_last products are summed. Six cycles
+// is weight r / COLUMNS of column r % COLUMNS. From s_first to s_last products are summed, and what has
+// been summed before s_lift counts 16 times. Six cycles
 // after s_last m_load is high, and from the next cycle on m_row holds the sums of row 0, token by token;
 // s_next brings those of the next row.
 
@@ -28,6 +29,7 @@ module engine_array #(
     input  wire                           s_valid,
     input  wire                           s_first,
     input  wire                           s_last,
+    input  wire                           s_lift,
     input  wire                           s_mode8,
     input  wire [TOKENS*DEPTH*A_BITS-1:0] s_activations,
     input  wire [               WORD-1:0] s_weights,
@@ -53,7 +55,7 @@ module engine_array #(
   endgenerate
 
   // ---- control beside the data: operands, ports, product, lanes, tree, sums ----
-  reg [STAGES-1:0] valid, first, last;
+  reg [STAGES-1:0] valid, first, last, lift;
   always @(posedge aclk) begin
     if (!aresetn) begin
       valid  <= {STAGES{1'b0}};
@@ -64,6 +66,7 @@ module engine_array #(
     end
     first <= {first[STAGES-2:0], s_first};
     last  <= {last[STAGES-2:0], s_last};
+    lift  <= {lift[STAGES-2:0], s_lift};
   end
 
   // ---- operands; weights are put beside each other once for all tokens ----
@@ -110,6 +113,7 @@ module engine_array #(
           .s_weights(weights),
           .s_sum(valid[STAGES-1]),
           .s_first(first[STAGES-1]),
+          .s_lift(lift[STAGES-1]),
           .s_load(m_load),
           .s_next(s_next),
           .m_row(m_row[t*PAIR*SUM+:PAIR*SUM])

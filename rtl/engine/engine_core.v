@@ -110,7 +110,7 @@ module engine_core #(
   wire [1:0] image_ready;
   wire [7:0] weights_loaded;
   wire [15:0] softmax_read, softmax_done;
-  wire valid, first, last, mode8, image, buffer, release_tile, keys_end, parity;
+  wire valid, first, last, mode8, image, second, lift, buffer, release_tile, keys_end, parity;
   wire [2:0] op;
   wire [15:0] a_address, b_address, b_token, b_from, b_to, offset, v_offset, stream_offset;
   wire [7:0] b_part, b_lanes, rows, tile;
@@ -125,7 +125,7 @@ module engine_core #(
       .m_busy(busy), .m_stall(stall), .s_weights_loaded(weights_loaded),
       .s_softmax_done(softmax_done), .s_softmax_read(softmax_read),
       .m_valid(valid), .m_first(first), .m_last(last), .m_mode8(mode8), .m_op(op), .m_image(image),
-      .m_a_address(a_address), .m_b_address(b_address), .m_b_part(b_part), .m_b_lanes(b_lanes),
+      .m_second(second), .m_lift(lift), .m_a_address(a_address), .m_b_address(b_address), .m_b_part(b_part), .m_b_lanes(b_lanes),
       .m_b_token(b_token), .m_b_from(b_from), .m_b_to(b_to), .m_buffer(buffer), .m_word(word),
       .m_rows(rows), .m_release(release_tile), .m_tile(tile), .m_offset(offset),
       .m_v_offset(v_offset), .m_stream_offset(stream_offset), .m_high(high), .m_low(low),
@@ -149,13 +149,14 @@ module engine_core #(
   wire [TOKENS*DEPTH*A_BITS-1:0] k_words;
   wire [WORD-1:0] w_word;
 
-  reg valid1, first1, last1, mode8_1, image1;
+  reg valid1, first1, last1, mode8_1, image1, second1, lift1;
   reg [2:0] op1;
   reg [7:0] part1, lanes1;
   reg [15:0] token1, from1, to1;
   always @(posedge aclk) begin
     valid1 <= running_reset && valid;
-    {first1, last1, mode8_1, image1, op1} <= {first, last, mode8, image, op};
+    {first1, last1, mode8_1, op1} <= {first, last, mode8, op};
+    {image1, second1, lift1} <= {image, second, lift};
     {part1, lanes1} <= {b_part, b_lanes};
     {token1, from1, to1} <= {b_token, b_from, b_to};
   end
@@ -190,6 +191,23 @@ module engine_core #(
     end
   endgenerate
 
+  // Where activations have fewer bits, a half of each pixel at a time.
+  wire [TOKENS*DEPTH*A_BITS-1:0] i_codes;
+  generate
+    if (A_BITS < 5) begin : g_illegal_a_bits
+      A_BITS_must_hold_half_a_pixel stop ();
+    end
+    for (t = 0; t < TOKENS * DEPTH; t = t + 1) begin : g_pixels
+      if (A_BITS == 8) begin : g_whole
+        assign i_codes[t*8+:8] = i_words[t*8+:8];
+      end else begin : g_half
+        wire [3:0] half = second1 ? i_words[t*8+:4] : i_words[t*8+4+:4];
+        assign i_codes[t*A_BITS+:A_BITS] = {{(A_BITS - 4) {half[3] && !second1}}, half};
+      end
+    end
+  endgenerate
+  wire unused_halves = &{1'b0, second1, i_words};
+
   reg [TOKENS*DEPTH*A_BITS-1:0] a_operand;
   reg [WORD-1:0] b_operand;
   wire [WORD8-1:0] k_operand, v_operand;
@@ -197,8 +215,8 @@ module engine_core #(
   always @* begin
     a_operand = a_words;
     if (op1 == CONTEXT) a_operand = p_words;
+    if (op1 == LINEAR && image1) a_operand = i_codes;
     for (n = 0; n < TOKENS * DEPTH; n = n + 1) begin
-      if (op1 == LINEAR && image1) a_operand[n*A_BITS+:A_BITS] = i_words[n*8+:A_BITS];
       if (op1 == POOL) a_operand[n*A_BITS+:A_BITS] = 1;
     end
     b_operand = w_word;
@@ -260,7 +278,7 @@ module engine_core #(
       .WEIGHTS(WEIGHTS), .N4(N4), .G4(G4), .N8(N8), .G8(G8), .SUM(SUM), .WORD(WORD)
   ) array (
       .aclk(aclk), .aresetn(running_reset), .s_valid(valid1), .s_first(first1), .s_last(last1),
-      .s_mode8(mode8_1), .s_activations(a_operand), .s_weights(b_operand), .s_next(next),
+      .s_lift(lift1), .s_mode8(mode8_1), .s_activations(a_operand), .s_weights(b_operand), .s_next(next),
       .m_load(load), .m_row(row_sums)
   );
 

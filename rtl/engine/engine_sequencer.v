@@ -36,6 +36,8 @@ module engine_sequencer #(
     output reg                   m_mode8,
     output reg  [           2:0] m_op,
     output reg                   m_image,
+    output reg                   m_second,
+    output reg                   m_lift,
     output reg  [          15:0] m_a_address,
     output reg  [          15:0] m_b_address,
     output reg  [           7:0] m_b_part,
@@ -92,15 +94,15 @@ module engine_sequencer #(
   );
 
   wire [2:0] op;
-  wire image;
+  wire image, halves;
   wire [15:0] a_base, b_base, from, to, need;
   wire [11:0] a_stride, b_stride, words, offset_stride, v_stride, stream_stride, start_high;
   wire [9:0] tiles8, tiles4;
   wire [7:0] tiles, rows8, rows4, keys, keys_last, lanes;
   wire [4:0] start_low;
   engine_phase_sequencer fields (
-      .s_phase(phase), .m_op(op), .m_image(image), .m_a_base(a_base), .m_a_stride(a_stride),
-      .m_words(words), .m_tiles(tiles), .m_tiles8(tiles8), .m_tiles4(tiles4), .m_rows8(rows8),
+      .s_phase(phase), .m_op(op), .m_image(image), .m_halves(halves), .m_a_base(a_base),
+      .m_a_stride(a_stride), .m_words(words), .m_tiles(tiles), .m_tiles8(tiles8), .m_tiles4(tiles4), .m_rows8(rows8),
       .m_rows4(rows4), .m_keys(keys), .m_keys_last(keys_last), .m_b_base(b_base),
       .m_b_stride(b_stride), .m_lanes(lanes), .m_token_from(from), .m_token_to(to), .m_need(need),
       .m_offset_stride(offset_stride), .m_v_stride(v_stride), .m_stream_stride(stream_stride),
@@ -134,6 +136,12 @@ module engine_sequencer #(
   wire [7:0] rows = scores ? (last_key_part ? keys_left : WHOLE8)
       : in8 ? (kind_ends ? rows8 : WHOLE8) : (kind_ends ? rows4 : WHOLE4);
   wire last_pass = scores ? last_tile && last_keys : last_tile && last_row_tile;
+
+  // Pixels of more bits than activations have: all words of their high halves come, then those of their low
+  // halves.
+  wire [11:0] half = {1'b0, words[11:1]};
+  wire second = halves && word >= half;
+  wire [11:0] place = second ? word - half : word;
 
   // ---- when a pass may begin ----
   reg [15:0] owed, unsettled, scored;
@@ -286,7 +294,9 @@ module engine_sequencer #(
     m_mode8 <= !streams || in8;
     m_op <= op;
     m_image <= image;
-    m_a_address <= a_base + a_offset + {4'd0, word};
+    m_second <= second;
+    m_lift <= halves && word == half;
+    m_a_address <= a_base + a_offset + {4'd0, place};
     m_b_address <= b_base + b_offset + (scores ? {4'd0, word} : row_offset);
     m_b_part <= scores ? key_part : part;
     m_b_lanes <= scores && word + 12'd1 == words ? lanes : DEPTH[7:0];
@@ -294,7 +304,7 @@ module engine_sequencer #(
     m_b_from <= from;
     m_b_to <= to;
     m_buffer <= buffer;
-    m_word <= word;
+    m_word <= place;
     m_rows <= rows;
     m_release <= streams && last_tile;
     m_tile <= tile;

@@ -2,7 +2,8 @@
 // depth and over the words, and the rows that are drained while the next sums grow.
 //
 // Four cycles after s_activations and s_weights the sum over the depth is there: then s_sum adds it to the
-// totals, or s_first begins them anew. s_load copies the totals to be drained.
+// totals, or s_first begins them anew; with s_lift the totals so far count for 16 times as much, where
+// activations have too few bits for pixels. s_load copies the totals to be drained.
 
 `default_nettype none
 
@@ -25,6 +26,7 @@ module engine_tokens #(
     input  wire [COLUMNS*DEPTH*WEIGHTS-1:0] s_weights,
     input  wire                             s_sum,
     input  wire                             s_first,
+    input  wire                             s_lift,
     input  wire                             s_load,
     input  wire                             s_next,
     output wire [             PAIR*SUM-1:0] m_row
@@ -34,6 +36,9 @@ module engine_tokens #(
   localparam ROWS = N4 * COLUMNS;
   localparam PRODUCT = 8 + A_BITS;
   localparam TREE = PRODUCT + (DEPTH > 1 ? $clog2(DEPTH) : 0);
+
+  // Activations of 8 bits hold pixels.
+  wire unused = &{1'b0, s_lift};
 
   genvar c, d, l, j, n, r;
   generate
@@ -73,9 +78,15 @@ module engine_tokens #(
         reg signed [TREE-1:0] tree;
         reg signed [SUM-1:0] total;
         wire signed [SUM-1:0] more = {{(SUM - TREE) {tree[TREE-1]}}, tree};
+        wire signed [SUM-1:0] kept;
+        if (A_BITS < 8) begin : g_lift
+          assign kept = s_lift ? total <<< 4 : total;
+        end else begin : g_stay
+          assign kept = total;
+        end
         always @(posedge aclk) begin
           tree <= g_node[1].value;
-          if (s_sum) total <= s_first ? more : total + more;
+          if (s_sum) total <= s_first ? more : kept + more;
         end
       end
     end

@@ -34,7 +34,7 @@ STREAM, SCORES = FixedFormat(STREAM_BITS, 13), FixedFormat(SCORE_BITS, 7)
 #: By name, engines that differ in all that decides their hardware; tokens are no multiple of any.
 ENGINES = {
     "a8": Engine(tokens=3, columns=2, depth=4, beat=64),
-    "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256),
+    "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256, rescale="dsp"),
     "ecp5": Engine(tokens=4, columns=1, depth=2, beat=64, device="ecp5"),
     "a6": Engine(tokens=4, columns=2, depth=4, activation_bits=6),
 }
@@ -95,10 +95,10 @@ class _Layers:
 def network(bits: int) -> IntegerNetwork:
     """Patches, positions with a class token, a block of two heads, an MLP, a mean, logits.
 
-    With less than 8 bits so are the images' codes: :func:`images`.
+    Pixels have 8 bits, all else that is multiplied ``bits``.
     """
     make, codes = _Layers(bits), FixedFormat(bits, bits - 3)
-    patches = make.add(IntegerPatches("patches", FixedFormat(bits, bits - 1), IMAGES, *PATCH))
+    patches = make.add(IntegerPatches("patches", FixedFormat(8, 7), IMAGES, *PATCH))
     positions = make.rng.integers(-9000, 9000, size=(TOKENS, CHANNELS)).astype(np.int32)
     table = make.add(Table("positions", STREAM, positions))
     inputs = IMAGE[0] * PATCH[0] * PATCH[1]
@@ -128,10 +128,10 @@ def program(name: str) -> Program:
     return compile_program(network(engine.activation_bits), engine, IMAGE)
 
 
-def images(bits: int, count: int, seed: int = 0) -> tuple[np.ndarray, Codes]:
-    """Normalized images (count, C, H, W), and their codes of so many bits; the first image has their ends."""
-    rng, half = np.random.default_rng(seed), 1 << (bits - 1)
-    codes = rng.integers(-half, half, size=(count, *IMAGE)).astype(np.int32)
-    codes[0] = rng.choice([-half, half - 1], size=IMAGE)
+def images(count: int, seed: int = 0) -> tuple[np.ndarray, Codes]:
+    """Normalized images (count, C, H, W), and their codes; the first image has their ends."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-128, 128, size=(count, *IMAGE)).astype(np.int32)
+    codes[0] = rng.choice([-128, 127], size=IMAGE)
     mean, std = (np.asarray(of)[:, None, None] for of in ((0.5, 0.5), (0.25, 0.5)))
     return ((codes + 128) / 255 - mean) / std, codes

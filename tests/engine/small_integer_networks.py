@@ -65,10 +65,9 @@ class Hardware:
         return self.first + self.patches
 
     def images(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Normalized images (count, C, H, W) of bytes whose codes have ``bits`` bits; one of their ends."""
-        half = 1 << (self.bits - 1)
-        bytes_ = rng.integers(128 - half, 128 + half, size=(count, *self.image))
-        bytes_[0] = rng.choice([128 - half, 127 + half], size=self.image)
+        """Normalized images (count, C, H, W) of bytes; one of their ends."""
+        bytes_ = rng.integers(0, 256, size=(count, *self.image))
+        bytes_[0] = rng.choice([0, 255], size=self.image)
         mean, std = (
             np.asarray(of)[: self.image[0], None, None] for of in (PIXEL_VALUES.mean, PIXEL_VALUES.std)
         )
@@ -183,7 +182,7 @@ class _Layers:
         far = int(rng.choice([0, 1, 1 + int(_spread(sums))]))
         bias = rng.integers(-far, far + 1, size=outputs)
         if rng.integers(4) == 0:
-            reach = int(np.abs(weight).sum(1).max()) << (self.hardware.bits - 1)
+            reach = int(np.abs(weight).sum(1).max()) << 7
             bias[rng.integers(outputs)] = rng.choice([-1, 1]) * ((1 << (BIAS_BITS - 1)) - 1 - reach)
         largest = (1 << MULTIPLIER_BITS) - 1
         multiplier = rng.integers(1, largest + 1, size=outputs)
@@ -254,7 +253,7 @@ def random_network(hardware: Hardware, rng: np.random.Generator) -> IntegerNetwo
 def _drawn(hardware: Hardware, rng: np.random.Generator) -> _Layers:
     make = _Layers(hardware, rng)
     channels = int(rng.integers(1, 21))
-    patches = make.add(IntegerPatches(make.name(), FixedFormat(hardware.bits, 7), IMAGES, *hardware.patch))
+    patches = make.add(IntegerPatches(make.name(), FixedFormat(8, 7), IMAGES, *hardware.patch))
     step, given = make.step(), FixedFormat(int(rng.integers(2, 17)), 4)
     codes = rng.integers(given.min_code, given.max_code + 1, size=(hardware.tokens, channels))
     table = make.add(Table(make.name(), given, codes.astype(np.int32)))
@@ -288,7 +287,8 @@ def random_engine(rng: np.random.Generator) -> Engine:
     while tokens * columns * depth > LARGEST:
         tokens = pair * int(rng.integers(1, 9 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.integers(1, 9))
-    return Engine(tokens, columns, depth, bits, int(rng.choice([64, 128, 256])), device)
+    beat, rescale = int(rng.choice([64, 128, 256])), rng.choice(["dsp", "lut"])
+    return Engine(tokens, columns, depth, bits, beat, device, str(rescale))
 
 
 def logits(network: IntegerNetwork, images: np.ndarray) -> list[tuple[int, ...]]:

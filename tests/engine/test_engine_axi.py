@@ -31,7 +31,7 @@ def cases(tmp_path_factory) -> dict[str, str]:
     folder, made = tmp_path_factory.mktemp("axi"), program("a8")
     for name, text in (emit.sources(made) | emit.memories(made)).items():
         (folder / name).write_text(text, encoding="utf-8")
-    pixels, codes = images(8, 4)
+    pixels, codes = images(4)
     weights = weight_stream(made)
     engine = made.engine
     beats = [
