@@ -102,7 +102,7 @@ def _linear(op: IntegerLinear, formats: Mapping[str, FixedFormat]) -> Iterator[s
     if int(op.multiplier.min()) < 0 or int(op.multiplier.max()).bit_length() > MULTIPLIER_BITS:
         yield f"layer {op.out!r}: a multiplier that is negative, or of more than {MULTIPLIER_BITS} bits"
     most = np.where(op.bits > 4, 127, 7)
-    if (np.abs(op.weight.astype(int)).max(1, initial=0) > most).any():
+    if (op.largest > most).any():
         yield f"layer {op.out!r}: a weight beyond -7 to 7, or -127 to 127 in a row of 8 bits"
 
 

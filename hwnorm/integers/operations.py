@@ -162,19 +162,28 @@ class IntegerLinear(IntegerOperation):
         return self._holding(self._reach(x) + np.abs(self.bias))
 
     def _reach(self, x: FixedFormat) -> npt.NDArray[np.int64]:
-        return np.asarray(np.abs(self.weight.astype(np.int64)).sum(1) * -x.min_code)
+        return np.asarray(self._magnitudes * -x.min_code)
 
     @staticmethod
     def _holding(reach: npt.NDArray[np.int64]) -> FixedFormat:
         return FixedFormat.holding(-int(reach.max()), int(reach.max()), 0)
 
     @cached_property
+    def _magnitudes(self) -> npt.NDArray[np.int64]:
+        """Of each row's weights, summed."""
+        return np.asarray(np.abs(self.weight.astype(np.int64)).sum(1))
+
+    @cached_property
+    def largest(self) -> npt.NDArray[np.int64]:
+        """The magnitude of each row's largest weight; 0 of none."""
+        return np.asarray(np.abs(self.weight.astype(np.int64)).max(1, initial=0))
+
+    @cached_property
     def _transposed(self) -> npt.NDArray[Any]:
         # float32 has every integer below 2^24: a product of 8-bit codes is a fast matrix product in it.
-        reach = int(np.abs(self.weight.astype(np.int64)).sum(1).max()) << 15
-        narrow = int(np.abs(self.weight.astype(np.int64)).sum(1).max()) << 7
-        assert reach < 2**53
-        return np.ascontiguousarray(self.weight.T, dtype=np.float32 if narrow < 2**24 else np.float64)
+        most = int(self._magnitudes.max())
+        assert most << 15 < 2**53
+        return np.ascontiguousarray(self.weight.T, dtype=np.float32 if most << 7 < 2**24 else np.float64)
 
     def __call__(self, *codes: Codes) -> Codes:
         x = codes[0]
