@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,22 +16,37 @@ from hwnorm.operators.lookup import laid_out, look_up
 MAX_INPUT_BITS = 16
 
 
+class _Tables(torch.autograd.Function):
+    """Values by place, and gradients by the same."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(places, slopes)
+        return look_up(values, places).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        places, slopes = ctx.saved_tensors
+        return gradients[0] * look_up(slopes, places).to(gradients[0].dtype), None, None, None
+
+
 class FixedPointFunction(nn.Module):
     """Elementwise: quantize to the input format, then look up what the datapath makes of that code.
 
     The input is rounded half up and saturated, as ``FixedFormat.quantize`` does; the output is the
-    value of the output code in float32. Gradients are the expression's, straight through both
+    value of the output code in float32. Gradients are the expression's at that code, straight through both
     roundings (Y. Bengio et al., arXiv 1308.3432), and zero where the input saturates.
 
-    The table is no part of the ``state_dict``: a network loads the same weights whether its functions
-    are float or bit-true. It has two entries a code, for the half steps 2x: halves round up when a half
-    step becomes its code, so that nothing is added to x, and float32 is exact.
+    The tables of values and of gradients are no part of the ``state_dict``: a network loads the same weights
+    whether its functions are float or bit-true. They have two entries a code, for the half steps 2x: halves
+    round up when a half step becomes its code, so that nothing is added to x, and float32 is exact.
 
     Raises:
         ValueError: the input format has more than 16 bits.
     """
 
     table: Tensor
+    slopes: Tensor
 
     def __init__(self, datapath: Datapath) -> None:
         super().__init__()
@@ -40,17 +57,21 @@ class FixedPointFunction(nn.Module):
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
         steps = np.concatenate([values[:1], values[1:].repeat(2), values[-1:]])
         self.register_buffer("table", torch.from_numpy(steps).float(), persistent=False)
-        self.smooth = parse(self.expression).to_module()
+        at = torch.from_numpy(self.input.to_float(self.input.codes())).requires_grad_()
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(parse(self.expression).to_module()(at).sum(), at)
+        # Where x saturates, the place in the table is one of its ends.
+        ends = torch.zeros(1, dtype=slopes.dtype)
+        slopes = torch.cat([ends, slopes[1:].repeat_interleave(2), ends])
+        self.register_buffer("slopes", slopes.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = laid_out(x)
-        exact = look_up(self.table, self._half_steps(x.detach())).to(x.dtype)
+        places = self._half_steps(x.detach())
         if not x.requires_grad or torch.compiler.is_exporting():
-            return exact
-        smooth = self.smooth(x.clamp(self.input.low, self.input.high))
-        # The difference is zero, exactly: the value stays the table's, the gradient is the expression's.
-        straight: Tensor = exact + (smooth - smooth.detach())
-        return straight
+            return look_up(self.table, places).to(x.dtype)
+        found: Tensor = _Tables.apply(x, places, self.table, self.slopes)  # type: ignore[no-untyped-call]
+        return found
 
     def _half_steps(self, x: Tensor) -> Tensor:
         """Places in the table: int32, of x's shape."""

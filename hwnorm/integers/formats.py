@@ -150,8 +150,8 @@ def _candidates(width: int, reach: float) -> Sequence[FixedFormat]:
 
 def quantized(x: Tensor, fmt: FixedFormat) -> Tensor:
     """Values rounded half up and saturated to a format's."""
-    codes = (x * 2.0**fmt.frac + 0.5).floor().clamp(fmt.min_code, fmt.max_code)
-    return codes * fmt.ulp
+    codes = (x * 2.0**fmt.frac).add_(0.5).floor_().clamp_(fmt.min_code, fmt.max_code)
+    return codes.mul_(fmt.ulp)
 
 
 def _moves(x: Tensor, gradients: Sequence[Tensor], formats: Sequence[FixedFormat]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,8 +83,24 @@ class TrainableNetwork(nn.Module):
 
 def rounded(x: Tensor, fmt: FixedFormat) -> Tensor:
     """Values rounded half up and saturated to a format's, straight through for gradients."""
-    inside = x.clamp(fmt.low, fmt.high)
-    return inside + (quantized(x.detach(), fmt) - inside).detach()
+    found: Tensor = _Rounding.apply(x, fmt)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Rounding(torch.autograd.Function):
+    """One pass over the gradient, where the composition of roundings and clamps takes several."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fmt: FixedFormat) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.ends = fmt.low - fmt.ulp / 2, fmt.high + fmt.ulp / 2
+        return quantized(x, fmt)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        # The gradient itself between the ends, which round to the format's outermost codes; zero elsewhere.
+        return torch.ops.aten.hardtanh_backward(gradients[0], x, *ctx.ends), None
 
 
 class _Trained(nn.Module, ABC):
@@ -116,7 +133,8 @@ class _Linear(_Trained):
 
     def forward(self, *values: Tensor) -> Tensor:
         # Products of codes are exact even in bfloat16; the scale comes after them, as in hardware.
-        made = F.linear(values[0], self.codes()).float() * self.step[:, 0] + self.bias
+        sums = F.linear(values[0], self.codes()).float()
+        made = torch.addcmul(self.bias, sums, self.step[:, 0])
         if self.op.residual is not None:
             stream, first = values[1].expand(len(made), -1, -1), self.op.first
             made = torch.cat([stream[:, :first], stream[:, first:] + made], dim=1)
