@@ -10,6 +10,7 @@ from typing import Any
 from hwnorm.artefact import A
 from hwnorm.choose.choices import Choices
 from hwnorm.compare.comparison import Comparison
+from hwnorm.engine.stored import StoredCosim, StoredEngine
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
 from hwnorm.integers.stored import StoredNetwork
@@ -21,6 +22,8 @@ from hwnorm.runs.products import (
     CHOICE,
     CHOICES,
     COMPARISON,
+    COSIM,
+    ENGINE,
     FRONT,
     INTEGER,
     PACKAGES,
@@ -75,6 +78,9 @@ class Run:
     realigned: Realigned | None
     #: The network in integers; None if ``hwnorm quantize`` was not run.
     integer: StoredNetwork | None
+    #: The accelerator, and what its simulation found; None if ``hwnorm engine`` or ``cosim`` was not run.
+    engine: StoredEngine | None
+    cosim: StoredCosim | None
     #: Whether there are verdicts of these packages.
     verified: bool
     origins: list[Origin]
@@ -137,6 +143,8 @@ def read_run(folder: Path) -> Run:
         choice,
         reader.one(REALIGNED),
         reader.one(INTEGER),
+        reader.one(ENGINE),
+        reader.one(COSIM),
         verdicts is not None,
         reader.origins,
         reader.one(COMPARISON),

@@ -21,6 +21,8 @@ from hwnorm.realign.realigned import Paired, Realigned
 from hwnorm.report.accuracy import STEPS, accuracy_figure, difference_text
 from hwnorm.report.artefacts import Run, read_run
 from hwnorm.report.choices import choices_figure
+from hwnorm.report.engine import diagram_figure, engines_figure, phases_figure
+from hwnorm.report.engine import sentence as engine_sentence
 from hwnorm.report.error import error_figure
 from hwnorm.report.fit import fit_figure
 from hwnorm.report.front import FrontPoint, front_figure
@@ -102,6 +104,10 @@ def _pictures(run: Run) -> Iterator[_Picture]:
         yield _Picture("bits.png", bits_figure(run.integer.layers))
         yield _Picture("left.png", left_figure(run.integer.layers))
         yield _Picture("weights.png", bytes_figure(run.integer))
+    if run.engine is not None:
+        yield _Picture("engine.png", diagram_figure(run.engine))
+        yield _Picture("phases.png", phases_figure(run.engine.phases))
+        yield _Picture("engines.png", engines_figure(run.engine))
     target = run.target
     built = [layer for layer in run.layers if layer.chosen]
     if target is not None and built:
@@ -147,6 +153,7 @@ def _render(run: Run, title: str, data_urls: dict[str, str]) -> str:
         run=run,
         steps=STEPS,
         sizes=sizes_text,
+        engine_sentence=engine_sentence,
         summary=_accuracy_sentence(run),
         hardware=_hardware_sentence(run),
         totals={key: sum(getattr(c.resources, key) for c in chosen) for key in ("lut", "ff", "dsp")},
