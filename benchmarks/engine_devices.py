@@ -1,0 +1,104 @@
+"""Engines for networks of published accelerators' sizes: predicted images a second beside what was published.
+
+.venv/bin/python benchmarks/engine_devices.py [--clock 150] [--budget dsp=0.69] [--activation-bits 6 8]
+
+Networks have the sizes of Quasar-ViT's three and of DeiT's (:mod:`shapes`): of Quasar-ViT's space those
+that come nearest to its parameters and products. A quarter of the rows has 8 bits, the rest 4. An image's
+cycles are those of the verified model; nothing was placed and routed, so the clock is an assumption. What
+was published has its own clock, bits and share of the device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+
+from rich.table import Table
+from shapes import HEAD, IMAGE, Shape
+
+from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.space import front
+from hwnorm.progress import err, out
+
+#: Of Quasar-ViT (arXiv 2407.18175): embedding channels, channels of all heads, MLP ratios, blocks; and by
+#: name which of both spaces, million parameters, billion products, images a second (ZCU102, 150 MHz).
+SPACES = {
+    "small": ((192, 216, 240), (192, 256), (3.5, 4.0), (12, 13, 14)),
+    "large": ((320, 384, 448), (320, 384, 448), (3.0, 3.5, 4.0), (12, 13, 14)),
+}
+QUASAR = {
+    "Quasar-ViT-S": ("small", 5.9, 1.4, 251.6),
+    "Quasar-ViT-L1": ("large", 14.7, 3.2, 159.6),
+    "Quasar-ViT-L2": ("large", 22.6, 4.8, 101.5),
+}
+#: DeiT (arXiv 2012.12877), with images a second of HG-PIPE (arXiv 2407.17879; 4 bits, 375 MHz, ZCU102) and of
+#: Auto-ViT-Acc (arXiv 2208.05163; ZCU102, 150 MHz) where they are known to us.
+DEIT = {
+    "DeiT-T": (Shape(192, 3, 768, 12), "HG-PIPE 1,579"),
+    "DeiT-S": (Shape(384, 6, 1536, 12), ""),
+    "DeiT-B": (Shape(768, 12, 3072, 12), "Auto-ViT-Acc 56.8"),
+}
+
+
+def nearest(space: str, parameters: float, products: float) -> Shape:
+    """The network of the space whose parameters and products, in millions and billions, come nearest."""
+    found = [
+        Shape(embed, inner // HEAD, int(embed * ratio), depth)
+        for embed, inner, ratio, depth in itertools.product(*SPACES[space])
+    ]
+    return min(
+        found,
+        key=lambda s: max(abs(s.parameters / 1e6 / parameters - 1), abs(s.products / 1e9 / products - 1)),
+    )
+
+
+def main() -> None:
+    """Print a line a network and bits of activations."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clock", type=float, default=150.0, help="MHz")
+    parser.add_argument("--budget", default="dsp=0.69", help="of the ZCU102")
+    parser.add_argument("--activation-bits", type=int, nargs="*", default=[6, 8])
+    parser.add_argument("--ratio8", type=float, default=0.25)
+    args = parser.parse_args()
+    most = multipliers_within(args.budget, "xcup")
+    wanted = {
+        name: (nearest(space, parameters, products), f"{rate:g}")
+        for name, (space, parameters, products, rate) in QUASAR.items()
+    }
+    names = (
+        "network",
+        "embed, heads, MLP, blocks",
+        "M params",
+        "G products",
+        "A",
+        "tokens x columns x depth",
+        "DSPs",
+        "cycles",
+        "products a DSP and cycle",
+        f"images/s at {args.clock:g} MHz",
+        "published",
+    )
+    table = Table(*names, title=f"Within {most} multipliers of the ZCU102")
+    for name, (shape, published) in (wanted | DEIT).items():
+        for bits in args.activation_bits:
+            err.print(f"{name}, A{bits}", highlight=False)
+            picked = front(shape.network(args.ratio8, bits), IMAGE, most, "xcup", bits)[-1]
+            engine = picked.engine
+            table.add_row(
+                name,
+                f"{shape.embed}, {shape.heads}, {shape.hidden}, {shape.depth}",
+                f"{shape.parameters / 1e6:.1f}",
+                f"{shape.products / 1e9:.2f}",
+                f"{bits}",
+                f"{engine.tokens} x {engine.columns} x {engine.depth}",
+                f"{picked.dsps}",
+                f"{picked.cycles:,}",
+                f"{sum(picked.program.products) / picked.cycles / picked.dsps:.2f}",
+                f"{args.clock * 1e6 / picked.cycles:.1f}",
+                published,
+            )
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()
