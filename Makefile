@@ -26,6 +26,7 @@ demo: setup
 	$(BIN)/hwnorm run --out runs/demo
 	$(BIN)/hwnorm engine runs/demo --budget dsp=225
 	$(BIN)/hwnorm cosim runs/demo --images 4
+	$(BIN)/hwnorm report runs/demo
 
 lint: setup
 	$(BIN)/ruff check .
