@@ -2,7 +2,7 @@
 //
 // What is the same for all lanes comes beside the sum, delayed to the stage that needs it: s1 is one cycle
 // after s_sum, and so on. m_code is the saturated code after six cycles, m_value what the function makes of
-// it LATENCY cycles later.
+// it LATENCY cycles later. m_shifted is what is saturated, after five.
 
 `default_nettype none
 
@@ -26,6 +26,7 @@ module engine_lane #(
     input  wire [       5:0] s4_shift,
     input  wire [STREAM-1:0] s5_most,
     input  wire [SELECT-1:0] s6_function,
+    output wire [ TOTAL-1:0] m_shifted,
     output reg  [STREAM-1:0] m_code,
     output wire [A_BITS-1:0] m_value
 );
@@ -46,6 +47,7 @@ module engine_lane #(
     end
   endgenerate
 
+  assign m_shifted = shifted;
   wire signed [17:0] multiplier = s1_multiplier;
   wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
