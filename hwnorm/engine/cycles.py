@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from hwnorm.engine.emit import latency, pixels_a_beat
 from hwnorm.engine.engine import Engine
-from hwnorm.engine.norms import cycles
 from hwnorm.engine.phase import Kind, Phase
 from hwnorm.engine.program import Program, Tile
 
@@ -183,8 +182,9 @@ class _Model:
         at, there = self.earliest, self.last.free + self.settle
         self.waited["codes"] += max(0, there - at)
         self.begin = max(at, there)
-        long = cycles(self.engine, self.program.norms[0], phase.tiles)
-        self.last = _Pass(self.begin, long, -self.settle)
+        unit = self.program.norm_unit
+        assert unit is not None
+        self.last = _Pass(self.begin, unit.cycles(self.engine, phase.tiles), -self.settle)
 
     @property
     def _division(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwnorm.engine.engine import Engine
+from hwnorm.engine.engine import STREAM_BITS, Engine
+from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import IntegerNorm
 from hwnorm.layernorm.design import LayerNormDesign
 
@@ -46,8 +47,11 @@ class NormUnit:
     def beta_bits(self) -> int:
         """Of beta at the scale of z gamma, and half of what is dropped."""
         return 1 + max(
-            _affine(design)[1] + design.y_frac - _beta_frac(design) + self.drop - _drop(design)
-            for design in self.designs
+            self.drop,
+            *(
+                _affine(design)[1] + design.y_frac - _beta_frac(design) + self.drop - _drop(design)
+                for design in self.designs
+            ),
         )
 
     @property
@@ -70,25 +74,35 @@ class NormUnit:
         """Bits that a norm's A has fewer behind its point."""
         return self.a_frac - design.a_frac
 
+    @property
     def statistics_bits(self) -> int:
-        """Of what is kept of a token while the stream is written."""
+        """Of what is kept of a token while the stream is written: sums of its codes and of their squares."""
         design = self.designs[0]
-        return design.sum_width + design.input.width + design.sum_width
+        return 2 * design.sum_width + design.input.width
+
+    def cycles(self, engine: Engine, tiles: int) -> int:
+        """Of a phase of norms over so many tiles of tokens.
+
+        The roots of a tile's tokens come one after the other while the tile before is normalized, a channel
+        of all tokens a cycle.
+        """
+        roots = engine.tokens + self.designs[0].k_width
+        return roots + 30 + self.channels + (tiles - 1) * max(self.channels, roots + 16)
+
+    def multipliers(self, engine: Engine) -> int:
+        """Multipliers of the device: a lane's one, which squares, and multiplies by gamma; one square of a
+        token's sum, and the three products of one reciprocal root.
+        """
+        ports = engine.sharing.four.multiplier
+        lane = _parts(max(self._a_high + self.a_frac, STREAM_BITS), ports.wide)
+        lane *= _parts(max(self.gamma_bits, STREAM_BITS), ports.narrow)
+        square = self.designs[0].sum_width
+        return engine.tokens * lane + _parts(square, ports.wide) * _parts(square, ports.narrow) + 3
 
 
-def cycles(engine: Engine, design: LayerNormDesign, tiles: int) -> int:
-    """Cycles of a phase of norms over so many tiles of tokens.
-
-    The roots of a tile's tokens come one after the other while the tile before is normalized, a channel of
-    all tokens a cycle (``rtl/engine/engine_norm.v``).
-    """
-    roots = engine.tokens + design.k_width
-    return roots + 30 + design.channels + (tiles - 1) * max(design.channels, roots + 16)
-
-
-def multipliers(engine: Engine, design: LayerNormDesign) -> int:
-    """Multipliers of the device: one a lane, and what one variance and one reciprocal root take."""
-    return engine.tokens + 5
+def _parts(bits: int, port: int) -> int:
+    """Ports that a signed factor takes: what is split off has no sign of its own."""
+    return 1 if bits <= port else -(-(bits - 1) // (port - 1))
 
 
 def _drop(design: LayerNormDesign) -> int:
@@ -110,3 +124,8 @@ def _beta_frac(design: LayerNormDesign) -> int:
 def unit_of(designs: Sequence[LayerNormDesign]) -> NormUnit | None:
     """The unit that computes these norms; none for none."""
     return NormUnit(tuple(designs)) if designs else None
+
+
+def norms_of(network: IntegerNetwork) -> list[LayerNormDesign]:
+    """Those that a network has, each as often as it has it."""
+    return [op.design for op in network.operations if isinstance(op, IntegerNorm)]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
-from hwnorm.engine.norms import NormUnit, unit_of
+from hwnorm.engine.norms import NormUnit, norms_of, unit_of
 from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.engine.work import products_of
@@ -673,7 +673,7 @@ class _Compiler:
                     width = ((op.end - op.first) << (formats[op.x].width - 1)).bit_length() + 1
                     sums.append(width)
                     totals.append(width + MULTIPLIER_BITS + 1)
-        own = [op.design for op in self.network.operations if isinstance(op, IntegerNorm)]
+        own = norms_of(self.network)
         unit = unit_of(own)
         if unit is not None:
             sums.append(unit.a_width)
