@@ -35,6 +35,11 @@ class NormUnit:
         return 1 + self._a_high + self.a_frac
 
     @property
+    def z_width(self) -> int:
+        """Bits of A R, as it is multiplied by gamma."""
+        return self._a_high + self.a_frac
+
+    @property
     def drop(self) -> int:
         """Bits that the last rounding drops. A norm that would drop fewer has gamma and beta shifted."""
         return max(_drop(design) for design in self.designs)
@@ -94,7 +99,7 @@ class NormUnit:
         token's sum, and the three products of one reciprocal root.
         """
         ports = engine.sharing.four.multiplier
-        lane = _parts(max(self._a_high + self.a_frac, STREAM_BITS), ports.wide)
+        lane = _parts(max(self.z_width, STREAM_BITS), ports.wide)
         lane *= _parts(max(self.gamma_bits, STREAM_BITS), ports.narrow)
         square = self.designs[0].sum_width
         return engine.tokens * lane + _parts(square, ports.wide) * _parts(square, ports.narrow) + 3

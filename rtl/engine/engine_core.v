@@ -360,7 +360,8 @@ module engine_core #(
       assign {norms, norm_done, norm_write} = 3'd0;
       assign {norm_target, norm_low, norm_address, norm_read} = {3'd0, 5'd0, 16'd0, 16'd0};
       assign {norm_values, norm_sums, roots} = {TOKENS * (A_BITS + SUM + 17) {1'b0}};
-      wire unused_norms = &{1'b0, norm_starts, p_first_rows, scaled, AFFINE};
+      wire unused_norms = &{1'b0, norm_starts, p_first_rows, scaled};
+      wire unused_of_norms = &{1'b0, NORM_D, NORM_A, NORM_GAMMA, NORM_BETA, NORM_DROP, AFFINE};
     end
   endgenerate
   // A phase of norms begins when all before it is written, and nothing else is under way.

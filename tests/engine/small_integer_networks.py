@@ -99,7 +99,7 @@ def random_hardware(engine: Engine, rng: np.random.Generator, share: float = 0.0
     """
     own = rng.spawn(1)[0]
     channels = int(own.integers(2, 30))
-    norms = tuple(_norm(channels, engine, own) for _ in range(own.integers(1, 4)))
+    norms = tuple(random_norm(channels, engine, own) for _ in range(own.integers(1, 4)))
     bits = engine.activation_bits
     value = [FixedFormat(bits, int(rng.integers(bits - 3, bits))) for _ in range(4)]
     patch = int(rng.integers(1, 4)), int(rng.integers(1, 5))
@@ -132,7 +132,7 @@ def random_hardware(engine: Engine, rng: np.random.Generator, share: float = 0.0
     )  # fmt: skip
 
 
-def _norm(channels: int, engine: Engine, rng: np.random.Generator) -> LayerNormDesign:
+def random_norm(channels: int, engine: Engine, rng: np.random.Generator) -> LayerNormDesign:
     """Of points, gammas and betas of any size; eps may be large or nothing."""
     bits = engine.activation_bits
     while True:
