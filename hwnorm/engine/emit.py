@@ -104,6 +104,7 @@ def _norm_parameters(program: Program) -> dict[str, int]:
         "NORM_A": unit.a_frac,
         "NORM_GAMMA": unit.gamma_bits,
         "NORM_BETA": unit.beta_bits,
+        "NORM_ADDED": unit.offset_bits,
         "NORM_DROP": unit.drop,
     }
 
@@ -193,6 +194,7 @@ def _norms(program: Program) -> dict[str, str]:
                 "number": number,
                 "eps": design.eps_code,
                 "less": unit.less(design),
+                "up": unit.up(design),
                 "comment": f"{design.input} to {design.output}, gamma {design.gamma}, beta {design.beta}, "
                 f"eps {design.eps}",
             }

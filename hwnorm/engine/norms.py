@@ -50,14 +50,12 @@ class NormUnit:
 
     @property
     def beta_bits(self) -> int:
+        return max(_affine(design)[1] for design in self.designs)
+
+    @property
+    def offset_bits(self) -> int:
         """Of beta at the scale of z gamma, and half of what is dropped."""
-        return 1 + max(
-            self.drop,
-            *(
-                _affine(design)[1] + design.y_frac - _beta_frac(design) + self.drop - _drop(design)
-                for design in self.designs
-            ),
-        )
+        return 1 + max(self.drop, *(_affine(design)[1] + self.up(design) for design in self.designs))
 
     @property
     def _a_high(self) -> int:
@@ -65,19 +63,21 @@ class NormUnit:
 
     def words(self, op: IntegerNorm) -> list[int]:
         """A norm's part of the memory of gamma and beta, a word a channel: gamma lowest."""
-        design = op.design
-        left = self.drop - _drop(design)
-        up = design.y_frac - _beta_frac(design) + left
-        half = 1 << (self.drop - 1)
+        left = self.drop - _drop(op.design)
         gammas, betas = (1 << self.gamma_bits) - 1, (1 << self.beta_bits) - 1
         return [
-            (gamma << left & gammas) | ((beta << up) + half & betas) << self.gamma_bits
+            (gamma << left & gammas) | (beta & betas) << self.gamma_bits
             for gamma, beta in zip(op.gamma.tolist(), op.beta.tolist(), strict=True)
         ]
 
     def less(self, design: LayerNormDesign) -> int:
         """Bits that a norm's A has fewer behind its point."""
         return self.a_frac - design.a_frac
+
+    def up(self, design: LayerNormDesign) -> int:
+        """By how many bits a norm's beta is shifted before it is added to z gamma."""
+        assert design.beta is not None
+        return design.y_frac - design.beta.frac + self.drop - _drop(design)
 
     @property
     def statistics_bits(self) -> int:
@@ -119,11 +119,6 @@ def _affine(design: LayerNormDesign) -> tuple[int, int]:
     assert design.gamma is not None
     assert design.beta is not None
     return design.gamma.width, design.beta.width
-
-
-def _beta_frac(design: LayerNormDesign) -> int:
-    assert design.beta is not None
-    return design.beta.frac
 
 
 def unit_of(designs: Sequence[LayerNormDesign]) -> NormUnit | None:

@@ -50,7 +50,8 @@ module engine_core #(
     parameter NORM_D     = 96,
     parameter NORM_A     = 12,
     parameter NORM_GAMMA = 16,
-    parameter NORM_BETA  = 32,
+    parameter NORM_BETA  = 16,
+    parameter NORM_ADDED = 32,
     parameter NORM_DROP  = 18,
     parameter PROGRAM    = "program.mem",
     parameter TABLE      = "table.mem",
@@ -347,7 +348,8 @@ module engine_core #(
       engine_norm #(
           .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS8(ROWS8), .STREAM(STREAM), .A_BITS(A_BITS), .SUM(SUM),
           .TOTAL(TOTAL), .TILES(TILES), .D(NORM_D), .A_FRAC(NORM_A), .GAMMA(NORM_GAMMA),
-          .OFFSET(NORM_BETA), .DROP(NORM_DROP), .WORDS(NORMS), .DESCRIPTOR(DESCRIPTOR), .INIT(AFFINE)
+          .BETA(NORM_BETA), .OFFSET(NORM_ADDED), .DROP(NORM_DROP), .WORDS(NORMS),
+          .DESCRIPTOR(DESCRIPTOR), .INIT(AFFINE)
       ) unit (
           .aclk(aclk), .aresetn(running_reset), .s_load(load), .s_tile(p_tile),
           .s_first(p_first_rows), .s_write(stream_write), .s_codes(codes), .s_phase(phase),
@@ -361,7 +363,8 @@ module engine_core #(
       assign {norm_target, norm_low, norm_address, norm_read} = {3'd0, 5'd0, 16'd0, 16'd0};
       assign {norm_values, norm_sums, roots} = {TOKENS * (A_BITS + SUM + 17) {1'b0}};
       wire unused_norms = &{1'b0, norm_starts, p_first_rows, scaled};
-      wire unused_of_norms = &{1'b0, NORM_D, NORM_A, NORM_GAMMA, NORM_BETA, NORM_DROP, AFFINE};
+      wire unused_of_norms = &{1'b0, NORM_D, NORM_A, NORM_GAMMA, NORM_BETA, NORM_ADDED, NORM_DROP};
+      wire unused_file = &{1'b0, AFFINE};
     end
   endgenerate
   // A phase of norms begins when all before it is written, and nothing else is under way.

@@ -26,6 +26,7 @@ module engine_norm #(
     parameter D          = 96,
     parameter A_FRAC     = 12,
     parameter GAMMA      = 16,
+    parameter BETA       = 16,
     parameter OFFSET     = 32,
     parameter DROP       = 18,
     parameter WORDS      = 96,
@@ -98,8 +99,9 @@ module engine_norm #(
   wire to_v = m_target == V;
   wire [V_WIDTH-1:0] eps;
   wire [4:0] less;
+  wire [5:0] up;
   engine_norm_formats formats (
-      .s_norm(segments[35:30]), .m_eps(eps), .m_less(less)
+      .s_norm(segments[35:30]), .m_eps(eps), .m_less(less), .m_up(up)
   );
 
   // ---- sums while the stream is written: codes are squared two cycles after they are there ----
@@ -232,9 +234,11 @@ module engine_norm #(
   end
   wire unused_final = &{1'b0, final_channel[END:13]};
 
-  // gamma and what is added, of a channel: asked for at stage 10.
+  // gamma and what is added, beta and half of what is dropped: asked for at stage 10.
   reg [15:0] place, channel10;
-  wire [GAMMA+OFFSET-1:0] affine;
+  wire [GAMMA+BETA-1:0] affine;
+  wire [OFFSET-1:0] beta = {{(OFFSET - BETA) {affine[GAMMA+BETA-1]}}, affine[GAMMA+:BETA]};
+  localparam [OFFSET-1:0] HALF = {{(OFFSET - 1) {1'b0}}, 1'b1} << (DROP - 1);
   reg [OFFSET-1:0] offset12, offset13;
   wire last10 = channel10 == LAST;
   always @(posedge aclk) begin
@@ -245,13 +249,13 @@ module engine_norm #(
       place <= last10 ? b_base : place + 16'd1;
       channel10 <= last10 ? 16'd0 : channel10 + 16'd1;
     end
-    offset12 <= affine[GAMMA+:OFFSET];
-    offset13 <= offset12;
+    offset12 <= beta << up;
+    offset13 <= offset12 + HALF;
   end
   engine_memory #(
-      .WORDS(WORDS), .BITS(GAMMA + OFFSET), .ADDRESS(16), .INIT(INIT)
+      .WORDS(WORDS), .BITS(GAMMA + BETA), .ADDRESS(16), .INIT(INIT)
   ) affines (
-      .aclk(aclk), .s_write(1'b0), .s_address(16'd0), .s_data({(GAMMA + OFFSET) {1'b0}}),
+      .aclk(aclk), .s_write(1'b0), .s_address(16'd0), .s_data({(GAMMA + BETA) {1'b0}}),
       .s_read(place), .m_data(affine)
   );
 

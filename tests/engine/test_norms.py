@@ -29,7 +29,9 @@ def computed(unit: NormUnit, op: IntegerNorm, x: np.ndarray) -> np.ndarray:
     words = np.array(unit.words(op), dtype=np.int64)
     assert (words < 1 << (unit.gamma_bits + unit.beta_bits)).all()
     gamma = signed(words & ((1 << unit.gamma_bits) - 1), unit.gamma_bits)
-    offset = signed(words >> unit.gamma_bits, unit.beta_bits)
+    beta = signed(words >> unit.gamma_bits, unit.beta_bits)
+    offset = (beta << unit.up(design)) + (1 << (unit.drop - 1))
+    assert fits(offset, unit.offset_bits)
     sums = x.sum(1)
     k, root = statistics(design, sums, (x * x).sum(1))
     t = design.channels * x - sums[:, None]
@@ -41,7 +43,7 @@ def computed(unit: NormUnit, op: IntegerNorm, x: np.ndarray) -> np.ndarray:
     assert fits(z, unit.z_width)
     exact = z * gamma + offset
     product = max(unit.z_width, STREAM_BITS) + max(unit.gamma_bits, STREAM_BITS)
-    assert fits(exact, max(product, unit.beta_bits) + 1)
+    assert fits(exact, max(product, unit.offset_bits) + 1)
     return np.clip(exact >> unit.drop, design.output.min_code, design.output.max_code)
 
 
