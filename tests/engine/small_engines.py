@@ -96,11 +96,11 @@ class _Layers:
         fmt = FixedFormat(self.bits, self.bits - 1)
         return self.add(IntegerFunction(out, fmt, x, kernel(expression, self.formats[x], fmt), "layer"))
 
-    def norm(self, out: str, x: str) -> str:
+    def norm(self, out: str, x: str, channels: int = CHANNELS) -> str:
         gamma, beta = FixedFormat(16, 14), FixedFormat(16, 13)
         output = FixedFormat(self.bits, self.bits - 3)
-        design = LayerNormDesign(CHANNELS, 1, self.formats[x], output, gamma, beta)
-        codes = (self.rng.integers(f.min_code, f.max_code + 1, size=CHANNELS) for f in (gamma, beta))
+        design = LayerNormDesign(channels, 1, self.formats[x], output, gamma, beta)
+        codes = (self.rng.integers(f.min_code, f.max_code + 1, size=channels) for f in (gamma, beta))
         return self.add(IntegerNorm(out, output, x, design, *codes, 1, "layer"))
 
 
@@ -132,6 +132,21 @@ def network(bits: int, norms: bool = False) -> IntegerNetwork:
     x = make.norm("norm3", stream) if norms else make.function("norm3", stream, "tanh(x)")
     mean = make.add(IntegerPool("mean", FixedFormat(bits, bits), x, 1, TOKENS, 1 << 14, 16))
     make.linear("head", mean, (CLASSES, CHANNELS), FixedFormat(12, 8))
+    return IntegerNetwork(Pixels((0.5, 0.5), (0.25, 0.5)), tuple(make.operations))
+
+
+@cache
+def normed(channels: int) -> IntegerNetwork:
+    """Patches and positions of so many channels, a LayerNorm, a mean, logits; nothing else."""
+    make = _Layers(8)
+    patches = make.add(IntegerPatches("patches", FixedFormat(8, 7), IMAGES, *PATCH))
+    positions = make.rng.integers(-9000, 9000, size=(TOKENS, channels)).astype(np.int32)
+    table = make.add(Table("positions", STREAM, positions))
+    inputs = IMAGE[0] * PATCH[0] * PATCH[1]
+    stream = make.linear("embed", patches, (channels, inputs), STREAM, table, TOKENS - 4)
+    x = make.norm("norm", stream, channels)
+    mean = make.add(IntegerPool("mean", FixedFormat(8, 8), x, 1, TOKENS, 1 << 14, 16))
+    make.linear("head", mean, (CLASSES, channels), FixedFormat(12, 8))
     return IntegerNetwork(Pixels((0.5, 0.5), (0.25, 0.5)), tuple(make.operations))
 
 

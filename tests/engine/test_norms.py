@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine.small_engines import IMAGE, normed
 from engine.small_integer_networks import random_norm
 
+from hwnorm.engine.emit import core_sources, memories, parameters
 from hwnorm.engine.engine import STREAM_BITS, Engine
 from hwnorm.engine.norms import NormUnit, unit_of
+from hwnorm.engine.program import compile_program
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.operations import IntegerNorm
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.layernorm.model import evaluate, statistics
 from hwnorm.layernorm.tokens import hard_tokens
+from hwnorm.synth.synthesize import synthesize
+from hwnorm.targets.target import load_target
 
 
 def fits(values: np.ndarray, bits: int) -> bool:
@@ -73,3 +78,23 @@ def test_cycles_and_multipliers_of_the_built_in_shape():
     assert unit.cycles(Engine(25, 2, 4), 2) == 25 + 5 + 30 + 96 + 96
     assert unit.cycles(Engine(90, 1, 1), 2) == 90 + 5 + 30 + 96 + 90 + 5 + 16
     assert unit_of([]) is None
+
+
+@pytest.mark.parametrize("device", ["xcup", "ecp5"])
+def test_yosys_finds_as_many_multipliers(device, tmp_path, yosys):
+    """Two lanes of 96 channels."""
+    made = compile_program(normed(96), Engine(2, 1, 2, beat=64, device=device), IMAGE)
+    unit, p = made.norm_unit, parameters(made)
+    assert unit is not None
+    wanted = ("engine_norm", "engine_memory", "engine_phase_norm", "layernorm")
+    sources = []
+    for name, text in (core_sources(made) | memories(made)).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        if name.startswith(wanted):
+            sources.append(tmp_path / name)
+    given = {name: p[name] for name in ("TOKENS", "DEPTH", "A_BITS", "SUM", "TOTAL", "TILES", "DESCRIPTOR")}
+    given |= {"ROWS8": made.engine.rows8, "D": p["NORM_D"], "A_FRAC": p["NORM_A"], "GAMMA": p["NORM_GAMMA"]}
+    given |= {"BETA": p["NORM_BETA"], "OFFSET": p["NORM_ADDED"], "DROP": p["NORM_DROP"], "WORDS": p["NORMS"]}
+    flow = load_target(device, "").flow
+    found = synthesize(sources, "engine_norm", flow, tmp_path, given, yosys)
+    assert found.total.dsp == unit.multipliers(made.engine)
