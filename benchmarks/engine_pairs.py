@@ -1,7 +1,8 @@
 """Random networks on random engines: whether logits and cycles are exact, pair by pair.
 
 ``benchmarks/engine_pairs.py [--pairs 200] [--seed 0]``. Ten networks run on each engine's hardware, several
-images one right behind the other. A line is a pair; the last one counts those in which all was exact.
+images one right behind the other. On a third of the engines some streams are read by LayerNorms, on a third
+all. A line is a pair; the last one counts those in which all was exact.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.small_integer_networks import logits, random_engine, random_hardware
 
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.engine import Engine
+from hwnorm.engine.phase import Kind
 from hwnorm.engine.program import Program, compile_programs
 from hwnorm.engine.simulate import Simulator
 
@@ -36,16 +38,17 @@ def main() -> None:
     while pairs < args.pairs:
         rng = np.random.default_rng(seed)
         engine = random_engine(rng)
-        hardware = random_hardware(engine, rng)
+        hardware = random_hardware(engine, rng, (0.0, 0.5, 1.0)[seed % 3])
         networks = [random_network(hardware, rng) for _ in range(min(NETWORKS, args.pairs - pairs))]
         started = time.monotonic()
         for program in compile_programs(networks, engine, hardware.image):
             found = _pair(program, hardware.images(int(rng.integers(1, MOST_IMAGES + 1)), rng), rng)
             exact += found == "exact"
             pairs += 1
+            norms = sum(phase.op == Kind.NORM for phase in program.phases)
             print(
-                f"seed {seed}: {_told(engine)}, {hardware.tokens} tokens, {len(program.phases)} phases: "
-                f"{found}, {time.monotonic() - started:.1f} s",
+                f"seed {seed}: {_told(engine)}, {hardware.tokens} tokens, {len(program.phases)} phases, "
+                f"{norms} of norms: {found}, {time.monotonic() - started:.1f} s",
                 flush=True,
             )
         seed += 1

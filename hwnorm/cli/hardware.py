@@ -13,6 +13,7 @@ from rich.table import Table
 from hwnorm.cli.options import JOBS, JobsOption, RunArgument
 from hwnorm.errors import InputError
 from hwnorm.progress import out
+from hwnorm.runs.settings import Norms
 
 if TYPE_CHECKING:
     from hwnorm.compare.designs import Figures
@@ -237,33 +238,46 @@ def engine(
         Path | None, typer.Option(help="engine of your own: JSON with tokens, columns, depth")
     ] = None,
     clock: Annotated[float | None, typer.Option(min=1, help="MHz; the run's own if not given")] = None,
+    norms: Annotated[
+        Norms | None, typer.Option(help="layernorm: the control, the same network with its LayerNorms")
+    ] = None,
 ) -> None:
     """Build an accelerator for the integer network: its Verilog, its program, its cycles."""
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
+    from hwnorm.stages.control import make_control, with_norms
     from hwnorm.stages.engine import engine as stage
     from hwnorm.stages.tables import engine_front_table, engine_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    found = stage(opened, Inputs(opened.settings), budget, fps, config, clock)
+    inputs = Inputs(opened.settings)
+    of_norms = with_norms(opened, norms)
+    if of_norms is not opened:
+        make_control(of_norms, inputs)
+    found = stage(of_norms, inputs, budget, fps, config, clock)
     if len(found.front) > 1:
         print_wide(engine_front_table(found))
     print_wide(engine_table(found))
-    out.print(f"package: {opened.path / 'engine'}; hwnorm cosim {run_folder} runs it", soft_wrap=True)
+    given = "" if norms is None else f" --norms {norms}"
+    out.print(
+        f"package: {of_norms.path / 'engine'}; hwnorm cosim {run_folder}{given} runs it", soft_wrap=True
+    )
 
 
 def cosim(
     run_folder: RunArgument,
     images: Annotated[int, typer.Option(min=1, help="test images that are run")] = 4,
+    norms: Annotated[Norms | None, typer.Option(help="layernorm: the control's engine")] = None,
 ) -> None:
     """Run whole images through the engine's Verilog: every logit, and every cycle, as predicted."""
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
+    from hwnorm.stages.control import open_control
     from hwnorm.stages.cosim import cosim as stage
     from hwnorm.stages.tables import cosim_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    found = stage(opened, Inputs(opened.settings), images)
+    found = stage(open_control(opened, norms), Inputs(opened.settings), images)
     print_wide(cosim_table(found))
     if not found.passed:
         raise typer.Exit(1)

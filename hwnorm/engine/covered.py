@@ -16,6 +16,7 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerPatches,
     IntegerPool,
     Table,
@@ -81,6 +82,8 @@ def faults(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Iterato
                     if stream is not None and (op.residual, op.first) != (stream, 0):
                         yield f"layer {op.out!r}: is not added to all of {stream!r}, which the engine holds"
                     stream = op.out
+            case IntegerNorm():
+                yield from _norm(op, stream, engine)
             case IntegerFunction():
                 if not isinstance(by_name.get(op.x), (IntegerLinear, IntegerContext, IntegerPool)):
                     yield f"layer {op.out!r}: a function of {op.x!r}, which is no sum"
@@ -104,6 +107,20 @@ def _linear(op: IntegerLinear, formats: Mapping[str, FixedFormat]) -> Iterator[s
     most = np.where(op.bits > 4, 127, 7)
     if (op.largest > most).any():
         yield f"layer {op.out!r}: a weight beyond -7 to 7, or -127 to 127 in a row of 8 bits"
+
+
+def _norm(op: IntegerNorm, stream: str | None, engine: Engine) -> Iterator[str]:
+    design = op.design
+    if op.x != stream:
+        yield f"layer {op.out!r}: a norm of {op.x!r}, which is not the stream that the engine holds"
+    elif op.heads > 1:
+        yield f"layer {op.out!r}: norms of each head are not built into the engine yet"
+    elif design.input.width != STREAM_BITS:
+        yield f"layer {op.out!r}: a norm of {design.input}; codes of {STREAM_BITS} bits are built"
+    elif design.output.width != engine.activation_bits:
+        yield f"layer {op.out!r}: {design.output}; the engine multiplies {engine.activation_bits} bits"
+    elif design.gamma is None:
+        yield f"layer {op.out!r}: a norm without gamma and beta is not built into the engine yet"
 
 
 def _exponentials(op: Exponentials, engine: Engine) -> Iterator[str]:

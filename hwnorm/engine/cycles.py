@@ -166,6 +166,8 @@ class _Model:
                     # The last row of its last pass gives the buffer back.
                     self.weights.released.append(self.last.free + FLIGHT)
                     self.tile += 1
+            case Kind.NORM:
+                self._norm(phase)
             case Kind.SCORES:
                 for _ in range(phase.tiles):
                     self._scores(phase)
@@ -174,6 +176,15 @@ class _Model:
                 for tile in range(phase.tiles8):
                     rows = phase.rows8 if tile + 1 == phase.tiles8 else self.engine.rows8
                     self._passes(phase, rows, [(rows, phase.tiles - 1)], softmax=there)
+
+    def _norm(self, phase: Phase) -> None:
+        """From when the stream is there; its codes are there at its end."""
+        at, there = self.earliest, self.last.free + self.settle
+        self.waited["codes"] += max(0, there - at)
+        self.begin = max(at, there)
+        unit = self.program.norm_unit
+        assert unit is not None
+        self.last = _Pass(self.begin, unit.cycles(self.engine, phase.tiles), -self.settle)
 
     @property
     def _division(self) -> int:

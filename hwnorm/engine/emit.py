@@ -10,7 +10,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.render import render
 from hwnorm.emit.stage import DatapathStage
 from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
-from hwnorm.engine.memories import descriptor_lines, table_lines
+from hwnorm.engine.memories import descriptor_lines, norm_lines, table_lines
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
 from hwnorm.engine.program import Program
 from hwnorm.engine.registers import description_file, read
@@ -32,6 +32,9 @@ RTL_PARTS = (
     "engine_softmax.v",
     "engine_core.v",
 )
+#: Those of its LayerNorm unit, where it has one.
+NORM_PARTS = ("engine_norm.v", "engine_norm_lane.v")
+NORM_ARITHMETIC = ("layernorm_variance.v", "layernorm_rsqrt.v", "layernorm_rsqrt_rom.v")
 
 
 def latency(kernels: Sequence[Datapath]) -> int:
@@ -88,6 +91,22 @@ def parameters(program: Program) -> dict[str, int]:
         "DESCRIPTOR": DESCRIPTOR_BITS,
         "F_LATENCY": latency(program.functions),
         "E_LATENCY": latency(program.exponentials),
+        **_norm_parameters(program),
+    }
+
+
+def _norm_parameters(program: Program) -> dict[str, int]:
+    unit = program.norm_unit
+    if unit is None:
+        return {}
+    return {
+        "NORMS": program.sizes.norms,
+        "NORM_D": unit.channels,
+        "NORM_A": unit.a_frac,
+        "NORM_GAMMA": unit.gamma_bits,
+        "NORM_BETA": unit.beta_bits,
+        "NORM_ADDED": unit.offset_bits,
+        "NORM_DROP": unit.drop,
     }
 
 
@@ -117,6 +136,7 @@ def core_sources(program: Program) -> dict[str, str]:
                 "engine/phase.v.j2", {"part": part, "bits": DESCRIPTOR_BITS}
             )
             for part in _parts()
+            if part["name"] != "norm" or program.norms
         },
         "engine_functions.v": render(
             "engine/functions.v.j2",
@@ -152,13 +172,41 @@ def core_sources(program: Program) -> dict[str, str]:
         ),
         **functions,
         **exponentials,
+        **_norms(program),
         **{part: (resource("rtl") / "engine" / part).read_text(encoding="utf-8") for part in RTL_PARTS},
     }
 
 
 def memories(program: Program) -> dict[str, str]:
-    """Every file that the engine's memories begin with: descriptors, positions."""
-    return {"program.mem": descriptor_lines(program), "table.mem": table_lines(program)}
+    """Every file that the engine's memories begin with: descriptors, positions, gammas and betas."""
+    found = {"program.mem": descriptor_lines(program), "table.mem": table_lines(program)}
+    return found | ({"norms.mem": norm_lines(program)} if program.norms else {})
+
+
+def _norms(program: Program) -> dict[str, str]:
+    """The LayerNorm unit's files; none without norms."""
+    unit = program.norm_unit
+    if unit is None:
+        return {}
+    context = {
+        "v_width": unit.designs[0].v_width,
+        "norms": [
+            {
+                "number": number,
+                "eps": design.eps_code,
+                "less": unit.less(design),
+                "up": unit.up(design),
+                "comment": f"{design.input} to {design.output}, gamma {design.gamma}, beta {design.beta}, "
+                f"eps {design.eps}",
+            }
+            for number, design in enumerate(unit.designs)
+        ],
+    }
+    rtl = resource("rtl")
+    files = [rtl / "engine" / name for name in NORM_PARTS] + [rtl / name for name in NORM_ARITHMETIC]
+    return {"engine_norm_formats.v": render("engine/norms.v.j2", context)} | {
+        path.name: path.read_text(encoding="utf-8") for path in files
+    }
 
 
 def _kernels(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, str]:

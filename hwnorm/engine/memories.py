@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hwnorm.engine.engine import STREAM_BITS, Engine
 from hwnorm.engine.phase import DESCRIPTOR_BITS, descriptor
 from hwnorm.engine.program import Program, Tile
+from hwnorm.integers.operations import IntegerNorm
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -62,6 +63,18 @@ def descriptor_lines(program: Program) -> str:
     """One line a descriptor for ``$readmemh``."""
     digits = -(-DESCRIPTOR_BITS // 4)
     return "".join(f"{descriptor(phase):0{digits}x}\n" for phase in program.phases)
+
+
+def norm_lines(program: Program) -> str:
+    """Gamma and beta of the norms, one line a channel; those of other programs are not there."""
+    unit = program.norm_unit
+    assert unit is not None
+    digits = -(-(unit.gamma_bits + unit.beta_bits) // 4)
+    own = [op for op in program.network.operations if isinstance(op, IntegerNorm)]
+    words = [word for op in own for word in unit.words(op)]
+    # As many as the hardware has: it may be made for programs with more norms.
+    words += [0] * (program.sizes.norms - len(words))
+    return "".join(f"{word:0{digits}x}\n" for word in words)
 
 
 def table_lines(program: Program) -> str:

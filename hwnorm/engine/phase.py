@@ -7,13 +7,14 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """What is multiplied: activations by weights, q by k, p by v, or ones by values."""
+    """What is multiplied: activations by weights, q by k, p by v, ones by values; or the stream, normed."""
 
     END = 0
     LINEAR = 1
     SCORES = 2
     CONTEXT = 3
     POOL = 4
+    NORM = 5
 
 
 class Target(IntEnum):
@@ -32,7 +33,7 @@ class Segment:
     """What becomes of a row's sums: a phase has up to four.
 
     ``base`` is the word that its codes begin at, ``width`` their bits before the function, ``function`` its
-    number or 0, ``stream`` whether codes go to the stream's memory too.
+    number or 0, in a phase of norms the norm's, ``stream`` whether codes go to the stream's memory too.
     """
 
     base: int
@@ -62,7 +63,8 @@ class Phase:
         tiles8: tiles of 8-bit rows, and ``tiles4`` of 4-bit rows behind them.
         rows8: rows of the last tile of 8-bit rows, ``rows4`` of the last one of 4-bit rows.
         keys: tiles of tokens that are keys, the last one with ``keys_last`` tokens.
-        b_base: word that keys or values begin at; ``b_stride`` words on for each tile of keys.
+        b_base: word that keys or values, or a norm's gamma and beta, begin at; ``b_stride`` words on for each
+            tile of keys.
         lanes: of the last word that count (scores).
         token_from: keys from this one up to ``token_to`` count.
         need: tiles of tokens, of the whole image, whose softmax must be there.
@@ -120,21 +122,21 @@ FIELDS: dict[str, tuple[int, str]] = {
     "a_base": (16, "sequencer"),
     "a_stride": (12, "sequencer"),
     "words": (12, "sequencer"),
-    "tiles": (8, "sequencer"),
+    "tiles": (8, "sequencer norm"),
     "tiles8": (10, "sequencer"),
     "tiles4": (10, "sequencer"),
     "rows8": (8, "sequencer"),
     "rows4": (8, "sequencer"),
     "keys": (8, "sequencer"),
     "keys_last": (8, "sequencer"),
-    "b_base": (16, "sequencer"),
+    "b_base": (16, "sequencer norm"),
     "b_stride": (12, "sequencer"),
     "lanes": (8, "sequencer"),
     "token_from": (16, "sequencer"),
     "token_to": (16, "sequencer softmax"),
     "need": (16, "sequencer"),
-    "offset_stride": (12, "sequencer"),
-    "v_stride": (12, "sequencer"),
+    "offset_stride": (12, "sequencer norm"),
+    "v_stride": (12, "sequencer norm"),
     "stream_stride": (12, "sequencer"),
     "high": (12, "sequencer"),
     "low": (5, "sequencer"),
@@ -145,7 +147,7 @@ FIELDS: dict[str, tuple[int, str]] = {
     "multiplier": (17, "epilogue"),
     "exponential": (3, "softmax"),
     "slot": (1, "softmax"),
-    "segments": (SEGMENTS * sum(SEGMENT.values()), "epilogue"),
+    "segments": (SEGMENTS * sum(SEGMENT.values()), "epilogue norm"),
 }
 DESCRIPTOR_BITS = sum(bits for bits, _ in FIELDS.values())
 assert {f.name for f in fields(Phase)} == {*FIELDS, "name"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, PIXEL_BITS, SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.norms import NormUnit, norms_of, unit_of
 from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.engine.work import products_of
@@ -22,12 +24,14 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerOperation,
     IntegerPatches,
     IntegerPool,
     IntegerScores,
     Table,
 )
+from hwnorm.layernorm.design import LayerNormDesign
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,8 @@ class Tile:
 class Sizes:
     """Words of the engine's memories that programs need, and what else their hardware is made for.
 
-    ``digits`` of a program without attention are 0, those of hardware never.
+    ``digits`` of a program without attention are 0, those of hardware never. ``norms`` are words of gamma and
+    beta, of norms over ``norm_channels``; 0 both where there is none.
     """
 
     activations: int
@@ -80,17 +85,23 @@ class Sizes:
     sum_bits: int
     total_bits: int
     phases: int
+    norms: int
+    norm_channels: int
 
     @staticmethod
     def covering(sizes: Sequence[Sizes]) -> Sizes:
         """The sizes of hardware that all these programs run on.
 
         Raises:
-            InputError: they are of networks with different classes or digits of reciprocals, of which an
-                engine has one number.
+            InputError: they are of networks with different classes, digits of reciprocals or channels of
+                norms, of which an engine has one number.
         """
         found = {field.name: [getattr(each, field.name) for each in sizes] for field in fields(Sizes)}
-        for name, what in (("classes", "classes"), ("digits", "digits of reciprocals")):
+        for name, what in (
+            ("classes", "classes"),
+            ("digits", "digits of reciprocals"),
+            ("norm_channels", "channels of norms"),
+        ):
             known = sorted({*found[name]} - {0})
             if len(known) > 1:
                 raise InputError(f"engine: networks of {known} {what}; all have as many")
@@ -103,8 +114,9 @@ class Program:
     """What an engine does for an image.
 
     ``functions`` and ``exponentials`` are the hardware's kernels, which phases number: functions from 1,
-    exponentials from 0. ``tiles`` are those of all linear phases in the order in which they are streamed.
-    ``sizes`` are the hardware's: it may be built for more than this program.
+    exponentials from 0, as the ``norms`` of its unit. ``tiles`` are those of all linear
+    phases in the order in which they are streamed. ``sizes`` are the hardware's: it may be built for more
+    than this program.
     """
 
     engine: Engine
@@ -113,6 +125,7 @@ class Program:
     tiles: tuple[Tile, ...]
     functions: tuple[Datapath, ...]
     exponentials: tuple[Datapath, ...]
+    norms: tuple[LayerNormDesign, ...]
     patches: IntegerPatches
     image: ImageSize
     table: npt.NDArray[np.int64]
@@ -124,6 +137,11 @@ class Program:
         """Products of an image that the network asks for, by weights of 4 bits and by codes of 8 bits."""
         found = [product.products for product in products_of(self.network, self.image)]
         return sum(four for four, _ in found), sum(eight for _, eight in found)
+
+    @property
+    def norm_unit(self) -> NormUnit | None:
+        """The hardware's; none where no program has a norm."""
+        return unit_of(self.norms)
 
     @property
     def ideal_cycles(self) -> float:
@@ -161,7 +179,7 @@ def compile_programs(
     Raises:
         InputError: as :func:`compile_program`; or the networks differ in what they must share.
     """
-    kernels = _Kernels([], [])
+    kernels = _Kernels([], [], [])
     programs = [_Compiler(network, engine, image, kernels).program() for network in networks]
     begins = [(p.patches.height, p.patches.width, p.first) for p in programs]
     for other in begins:
@@ -170,16 +188,20 @@ def compile_programs(
             raise InputError(f"engine: networks of patches of {told}; all have the same")
     sizes = Sizes.covering([program.sizes for program in programs])
     functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
+    norms = tuple(kernels.norms)
     return tuple(
-        replace(program, functions=functions, exponentials=exponentials, sizes=sizes) for program in programs
+        replace(program, functions=functions, exponentials=exponentials, norms=norms, sizes=sizes)
+        for program in programs
     )
 
 
 #: Word and lane of a channel, in a memory of so many lanes a word.
 Place = Callable[[int], tuple[int, int]]
 
-#: What makes codes from sums.
-_Written = IntegerLinear | IntegerContext | IntegerPool
+_K = TypeVar("_K", Datapath, LayerNormDesign)
+
+#: What makes codes.
+_Written = IntegerLinear | IntegerContext | IntegerPool | IntegerNorm
 
 
 def _alone(channel: int) -> tuple[int, int]:
@@ -205,6 +227,7 @@ class _Kernels:
 
     functions: list[Datapath]
     exponentials: list[Datapath]
+    norms: list[LayerNormDesign]
 
 
 class _Compiler:
@@ -217,7 +240,9 @@ class _Compiler:
         for op in network.operations:
             for name in op.reads:
                 self.consumers.setdefault(name, []).append(op)
-        self.functions, self.exponentials = kernels.functions, kernels.exponentials
+        self.functions, self.exponentials, self.norms = kernels.functions, kernels.exponentials, kernels.norms
+        #: Words of gamma and beta of the norms so far.
+        self.affine = 0
         self.groups = self._groups()
         # A context's first heads are written before the last ones' scores are computed.
         self.when = {
@@ -240,7 +265,7 @@ class _Compiler:
             same = same and len(op.reads) == 1 and len(groups[-1]) < SEGMENTS
             if same and groups[-1][0].reads == op.reads:
                 groups[-1].append(op)
-            elif isinstance(op, (IntegerLinear, IntegerScores, IntegerContext, IntegerPool)):
+            elif isinstance(op, (IntegerLinear, IntegerNorm, IntegerScores, IntegerContext, IntegerPool)):
                 groups.append([op])
             else:
                 raise InputError(f"layer {op.out!r}: {type(op).__name__} is not built into the engine yet")
@@ -255,6 +280,7 @@ class _Compiler:
         if functions:
             for other in consumers:
                 added = isinstance(other, IntegerLinear) and other.residual == op.out != other.x
+                added = added or isinstance(other, IntegerNorm)
                 if other is not functions[0] and not added:
                     raise InputError(f"layer {op.out!r}: a function and {other.out!r} read it; one is built")
             return functions[0].out, functions[0].datapath
@@ -274,7 +300,7 @@ class _Compiler:
                     found.add(Target.VALUES)
                 case IntegerLinear() if op.x == name:
                     found.add(Target.ACTIVATIONS)
-                case IntegerLinear():
+                case IntegerLinear() | IntegerNorm():
                     pass
                 case _:
                     raise InputError(
@@ -352,6 +378,8 @@ class _Compiler:
                     more, done = self._attention(group[0], context, index, done)
                     phases += more
                     index += 1
+                case IntegerNorm():
+                    phases.append(self._norm(group[0], index))
                 case IntegerPool():
                     phases.append(self._pool(group[0], index))
                 case IntegerContext():
@@ -366,6 +394,7 @@ class _Compiler:
             tuple(tiles),
             tuple(self.functions),
             tuple(self.exponentials),
+            tuple(self.norms),
             patches,
             self.image,
             positions,
@@ -418,7 +447,8 @@ class _Compiler:
         stream = isinstance(op, IntegerLinear) and op.residual is not None
         if stream and place(channels - 1) != self._by_head(channels, 1, self._lanes(target))[0](channels - 1):
             raise InputError(f"layer {op.out!r}: a stream that is read by head")
-        segment = Segment(base, op.shift, width, target, function, stream)
+        shift = op.design.r_width + 1 if isinstance(op, IntegerNorm) else op.shift
+        segment = Segment(base, shift, width, target, function, stream)
         return segment, place, stride, v_stride
 
     def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, list[Tile]]:
@@ -559,6 +589,22 @@ class _Compiler:
             order += [firsts[head], seconds[head - 1]]
         return [*order, seconds[-1]], done + heads * tiles
 
+    def _norm(self, op: IntegerNorm, born: int) -> Phase:
+        if self._heads_of(op.out) > 1:
+            raise InputError(f"layer {op.out!r}: a norm that is read by head is not built yet")
+        number = _numbered(op.design, self.norms, 1 << SEGMENT["function"], "norms")
+        segment, _, stride, v_stride = self._written(op, self.channels[op.out], born)
+        base, self.affine = self.affine, self.affine + op.design.channels
+        return Phase(
+            Kind.NORM,
+            tiles=self._tiles(op.out),
+            b_base=base,
+            offset_stride=stride,
+            v_stride=v_stride,
+            segments=(replace(segment, function=number),),
+            name=op.out,
+        )
+
     def _pool(self, op: IntegerPool, born: int) -> Phase:
         engine = self.engine
         channels = self.channels[op.x]
@@ -604,6 +650,9 @@ class _Compiler:
                     name, _ = self._finished(op)
                     for kind, count in self._words_of(name, len(op.weight)).items():
                         most[kind] = max(most[kind], count)
+                case IntegerNorm():
+                    for kind, count in self._words_of(op.out, op.design.channels).items():
+                        most[kind] = max(most[kind], count)
                 case IntegerScores():
                     each = self.channels[op.k] // op.heads
                     width = (each << (formats[op.q].width + formats[op.k].width - 2)).bit_length() + 1
@@ -621,6 +670,11 @@ class _Compiler:
                     width = ((op.end - op.first) << (formats[op.x].width - 1)).bit_length() + 1
                     sums.append(width)
                     totals.append(width + MULTIPLIER_BITS + 1)
+        own = norms_of(self.network)
+        unit = unit_of(own)
+        if unit is not None:
+            sums.append(unit.a_width)
+            totals.append(unit.a_width + own[0].r_width + 1)
         stream = -(-len(table) // engine.tokens) * table.shape[1]
         return Sizes(
             activations=max((r.base + r.stride * r.tiles for r in self.regions.values()), default=1),
@@ -635,6 +689,8 @@ class _Compiler:
             sum_bits=max(sums),
             total_bits=max(totals),
             phases=phases,
+            norms=self.affine,
+            norm_channels=0 if unit is None else unit.channels,
         )
 
     def _words_of(self, name: str, channels: int) -> dict[str, int]:
@@ -647,7 +703,7 @@ class _Compiler:
         return {"keys" if target == Target.KEYS else "values": words * self._tiles(name)}
 
 
-def _numbered(kernel: Datapath, known: list[Datapath], most: int, what: str) -> int:
+def _numbered(kernel: _K, known: list[_K], most: int, what: str) -> int:
     """Its place among those that the hardware has, to which a new one is added."""
     if kernel not in known:
         if len(known) == most:
@@ -660,7 +716,7 @@ def _overfull(program: Program) -> Iterator[str]:
     """What the hardware has no bits for, one line each."""
     sizes, engine = program.sizes, program.engine
     image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].a_stride
-    words = ("activations", "keys", "values", "probabilities", "stream")
+    words = ("activations", "keys", "values", "probabilities", "stream", "norms")
     limits = [(f"words of {name}", getattr(sizes, name), 1 << 16) for name in words]
     limits += [
         ("words of images", image, 1 << 16),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.engine import Engine
+from hwnorm.engine.norms import norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
 from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.work import Product, products_of
@@ -38,8 +39,10 @@ class Candidate:
 
     @property
     def dsps(self) -> int:
-        """Multipliers of the device that are taken, by the array and the epilogue."""
-        return self.engine.dsps(parameters(self.program)["SUM"])
+        """Multipliers of the device that are taken, by the array, the epilogue and the LayerNorm unit."""
+        unit = self.program.norm_unit
+        norms = 0 if unit is None else unit.multipliers(self.engine)
+        return self.engine.dsps(parameters(self.program)["SUM"]) + norms
 
     @property
     def utilisation(self) -> float:
@@ -77,15 +80,20 @@ def front(
     products = products_of(network, image)
     tokens = max(product.tokens for product in products)
     least = 1 if cycles is not None else most // 8
-    tried = list(_engines(tokens, least, most, device, activation_bits))
+    unit = unit_of(norms_of(network))
+
+    def size(engine: Engine) -> int:
+        return engine.dsps() + (0 if unit is None else unit.multipliers(engine))
+
+    tried = [e for e in _engines(tokens, device, activation_bits) if least <= size(e) <= most]
     if not tried:
         raise InputError(f"engine: {most} multipliers; the smallest engine has more")
     found: list[Candidate] = []
     refused, slow = "", 1 << 60
     # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
     bounds = {engine: least_cycles(products, engine) for engine in tried}
-    for engine in sorted(tried, key=lambda e: (e.dsps(), bounds[e])):
-        if cycles is not None and found and engine.dsps() > found[-1].dsps:
+    for engine in sorted(tried, key=lambda e: (size(e), bounds[e])):
+        if cycles is not None and found and size(engine) > found[-1].dsps:
             break
         if cycles is not None and bounds[engine] > cycles:
             slow = min(slow, bounds[engine])
@@ -126,7 +134,7 @@ def least_cycles(products: Sequence[Product], engine: Engine) -> int:
     return total
 
 
-def _engines(tokens: int, least: int, most: int, device: str, activation_bits: int) -> Iterator[Engine]:
+def _engines(tokens: int, device: str, activation_bits: int) -> Iterator[Engine]:
     """Tiles of tokens that leave the fewest places empty for their number, and every column and depth.
 
     The stream of weights is so wide that it brings a word, and half the time is left for what else a tile
@@ -137,11 +145,9 @@ def _engines(tokens: int, least: int, most: int, device: str, activation_bits: i
         for columns in COLUMNS:
             for depth in DEPTHS:
                 try:
-                    engine = _fed(Engine(size, columns, depth, activation_bits, device=device), tokens)
+                    yield _fed(Engine(size, columns, depth, activation_bits, device=device), tokens)
                 except InputError:
                     continue
-                if least <= engine.dsps() <= most:
-                    yield engine
 
 
 def _fed(engine: Engine, tokens: int) -> Engine:

@@ -21,6 +21,7 @@ SOURCES = (
     "layernorm_rsqrt.v",
     "layernorm_rsqrt_rom.v",
     "layernorm_tree.v",
+    "layernorm_variance.v",
     "hwnorm_axis_pipe.v",
 )
 

@@ -25,7 +25,7 @@ def evaluate(
     if x.ndim != 2 or x.shape[1] != design.channels:
         raise ValueError(f"codes of shape {x.shape}; (tokens, {design.channels}) was expected")
     sums = x.sum(axis=1)
-    k, r = _statistics(design, sums, (x * x).sum(axis=1))
+    k, r = statistics(design, sums, (x * x).sum(axis=1))
     t = design.channels * x - sums[:, None]
     # T 2^k has sum_width bits behind its point, A has a_frac.
     left = k[:, None] + design.a_frac - design.sum_width
@@ -45,7 +45,7 @@ def evaluate(
     return np.asarray(np.clip(y, design.output.min_code, design.output.max_code))
 
 
-def _statistics(
+def statistics(
     design: LayerNormDesign, sums: np.ndarray, squares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """k and R of each token; V may need more than 64 bits, so it is Python's integer."""

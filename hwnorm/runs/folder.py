@@ -12,9 +12,12 @@ from hwnorm.errors import InputError
 from hwnorm.files import body, digest, read_artefact
 from hwnorm.network.replacement import WEIGHTS
 from hwnorm.runs.products import PRODUCTS, Need, Product, Source
-from hwnorm.runs.settings import RunSettings, target_digest
+from hwnorm.runs.settings import Norms, RunSettings, target_digest
 from hwnorm.runs.store import Store
 from hwnorm.version import VERSION, code_digest, library_versions
+
+#: The run folder, in a run's, of the same network with its LayerNorms (:mod:`hwnorm.stages.control`).
+CONTROL = "layernorm"
 
 
 class Outside(Protocol):
@@ -107,6 +110,13 @@ class RunFolder:
             folder = (self.path / product.place).parent
             if folder != self.path and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+        control = self.path / CONTROL
+        if (control / "run.json").is_file():
+            RunFolder(control, self.settings)._clear()
+            (control / "run.json").unlink()
+            if not any(control.iterdir()):
+                control.rmdir()
 
     def write_settings(self) -> None:
         """Write ``run.json``."""
@@ -249,7 +259,7 @@ class RunFolder:
         Raises:
             InputError: an artefact that it is made from is missing or damaged.
         """
-        found = {source.name: self._content(source, product, layer) for source in product.reads}
+        found = {source.name: self._content(source, product, layer) for source in self._reads(product)}
         found["code"] = digest(code_digest(), library_versions())
         if product.settings:
             found["settings"] = self._settings_digest(product)
@@ -283,7 +293,7 @@ class RunFolder:
         if product.seal is not None and self._raw(product, layer).get("seal") != product.seal(self.path):
             beside = " and ".join(product.beside)
             return f"stale: {beside} changed since it was written; `{self._command(product)}` renews it"
-        for source in product.reads:
+        for source in self._reads(product):
             why = self.stale(source.product, layer if product.by_layer else None)
             if why is not None:
                 return f"stale, for what it was made from is ({source.name}: {why})"
@@ -291,7 +301,7 @@ class RunFolder:
 
     def _inside(self, product: Product[Any], layer: str | None) -> Iterator[tuple[str, str]]:
         """What of ``made_from`` can be told from the folder alone."""
-        for source in product.reads:
+        for source in self._reads(product):
             of = source.product
             own = layer if product.by_layer else None
             if self._named(of) if of.by_layer and own is None else self.at(of, own).is_file():
@@ -300,6 +310,11 @@ class RunFolder:
             yield "settings", self._settings_digest(product)
         if "target" in product.needs:
             yield "target", target_digest(self.settings)
+
+    def _reads(self, product: Product[Any]) -> list[Source]:
+        """What an artefact is made from with the run's norms."""
+        layernorm = self.settings.norms is Norms.LAYERNORM
+        return [source for source in product.reads if not (source.functions and layernorm)]
 
     def _settings_digest(self, product: Product[Any]) -> str:
         return digest([getattr(self.settings, name) for name in product.settings])

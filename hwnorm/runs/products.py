@@ -74,10 +74,14 @@ class Product(Generic[A]):
 
 @dataclass(frozen=True)
 class Source:
-    """An artefact that another is made from: all that it holds, or what ``part`` returns of it."""
+    """An artefact that another is made from: all that it holds, or what ``part`` returns of it.
+
+    ``functions`` says that a network with LayerNorms in all places is not made from it.
+    """
 
     product: Product[Any]
     part: Callable[[Any], Any] | None = field(default=None, compare=False)
+    functions: bool = False
 
     @property
     def name(self) -> str:
@@ -148,8 +152,8 @@ INTEGER = Product(
     "quantize",
     "the network in integers: every operation, format and row, and its scores on the test images",
     reads=(
-        Source(CHOICE, lambda choice: functions_digest(choice.layers)),
-        Source(REALIGNED, lambda realigned: realigned.seal),
+        Source(CHOICE, lambda choice: functions_digest(choice.layers), functions=True),
+        Source(REALIGNED, lambda realigned: realigned.seal, functions=True),
     ),
     settings=("quantizing", "finetuning_integers"),
     needs=("model", "training_images", "test_images", "target"),

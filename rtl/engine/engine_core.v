@@ -47,8 +47,16 @@ module engine_core #(
     parameter DESCRIPTOR = 512,
     parameter F_LATENCY  = 4,
     parameter E_LATENCY  = 4,
+    parameter NORMS      = 0,
+    parameter NORM_D     = 96,
+    parameter NORM_A     = 12,
+    parameter NORM_GAMMA = 16,
+    parameter NORM_BETA  = 16,
+    parameter NORM_ADDED = 32,
+    parameter NORM_DROP  = 18,
     parameter PROGRAM    = "program.mem",
-    parameter TABLE      = "table.mem"
+    parameter TABLE      = "table.mem",
+    parameter AFFINE     = "norms.mem"
 ) (
     input  wire                aclk,
     input  wire                aresetn,
@@ -111,6 +119,7 @@ module engine_core #(
   wire [7:0] weights_loaded;
   wire [15:0] softmax_read, softmax_done;
   wire valid, first, last, mode8, image, second, lift, buffer, release_tile, keys_end, parity;
+  wire first_rows, norm_starts, norm_done;
   wire [2:0] op;
   wire [15:0] a_address, b_address, b_token, b_from, b_to, offset, v_offset, stream_offset;
   wire [7:0] b_part, b_lanes, rows, tile;
@@ -124,8 +133,10 @@ module engine_core #(
       .aclk(aclk), .aresetn(running_reset), .s_start(starts), .m_idle(idle), .m_done(done),
       .m_busy(busy), .m_stall(stall), .s_weights_loaded(weights_loaded),
       .s_softmax_done(softmax_done), .s_softmax_read(softmax_read),
+      .s_norm_done(norm_done), .m_norm(norm_starts), .m_first_rows(first_rows),
       .m_valid(valid), .m_first(first), .m_last(last), .m_mode8(mode8), .m_op(op), .m_image(image),
-      .m_second(second), .m_lift(lift), .m_a_address(a_address), .m_b_address(b_address), .m_b_part(b_part), .m_b_lanes(b_lanes),
+      .m_second(second), .m_lift(lift), .m_a_address(a_address), .m_b_address(b_address),
+      .m_b_part(b_part), .m_b_lanes(b_lanes),
       .m_b_token(b_token), .m_b_from(b_from), .m_b_to(b_to), .m_buffer(buffer), .m_word(word),
       .m_rows(rows), .m_release(release_tile), .m_tile(tile), .m_offset(offset),
       .m_v_offset(v_offset), .m_stream_offset(stream_offset), .m_high(high), .m_low(low),
@@ -283,19 +294,19 @@ module engine_core #(
   );
 
   // What the epilogue must know leaves the sequencer with the last word, and comes with the sums.
-  localparam PASS = 8 + 1 + 1 + 8 + 3 * 16 + 12 + 5 + 1 + 1;
+  localparam PASS = 8 + 1 + 1 + 8 + 3 * 16 + 12 + 5 + 1 + 1 + 1;
   localparam FLIGHT = 7;
   reg [PASS*FLIGHT-1:0] flight;
   always @(posedge aclk)
     flight <= {flight[PASS*(FLIGHT-1)-1:0], rows, buffer, release_tile, tile, offset, v_offset,
-               stream_offset, high, low, keys_end, parity};
+               stream_offset, high, low, keys_end, parity, first_rows};
   wire [7:0] p_rows, p_tile;
-  wire p_buffer, p_release, p_keys_end, p_parity;
+  wire p_buffer, p_release, p_keys_end, p_parity, p_first_rows;
   wire [15:0] p_offset, p_v_offset, p_stream_offset;
   wire [11:0] p_high;
   wire [4:0] p_low;
   assign {p_rows, p_buffer, p_release, p_tile, p_offset, p_v_offset, p_stream_offset, p_high, p_low,
-          p_keys_end, p_parity} = flight[PASS*(FLIGHT-1)+:PASS];
+          p_keys_end, p_parity, p_first_rows} = flight[PASS*(FLIGHT-1)+:PASS];
 
   // ---- the epilogue ----
   wire row_buffer, released, first_key, last_key, late_parity, slot;
@@ -305,6 +316,19 @@ module engine_core #(
   wire [TOKENS*STREAM-1:0] stream_codes, table_codes;
   wire [TOKENS*17-1:0] reciprocals;
   wire [11:0] key;
+  wire epilogue_write;
+  wire [2:0] epilogue_target;
+  wire [15:0] epilogue_address;
+  wire [4:0] epilogue_low;
+  wire [TOKENS*A_BITS-1:0] epilogue_values;
+  wire [TOKENS*TOTAL-1:0] scaled;
+  wire norms, norm_write;
+  wire [2:0] norm_target;
+  wire [15:0] norm_address, norm_read;
+  wire [4:0] norm_low;
+  wire [TOKENS*A_BITS-1:0] norm_values;
+  wire [TOKENS*SUM-1:0] norm_sums;
+  wire [TOKENS*17-1:0] roots;
   engine_epilogue #(
       .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS8(ROWS8), .SUM(SUM), .STREAM(STREAM), .A_BITS(A_BITS),
       .LATENCY(F_LATENCY), .SELECT(SELECT), .TOTAL(TOTAL), .DSP(LANE_DSP), .DESCRIPTOR(DESCRIPTOR)
@@ -312,12 +336,15 @@ module engine_core #(
       .aclk(aclk), .aresetn(running_reset), .s_phase(phase), .s_load(load), .s_rows(p_rows),
       .s_buffer(p_buffer), .s_release(p_release), .s_tile(p_tile), .s_offset(p_offset),
       .s_v_offset(p_v_offset), .s_stream_offset(p_stream_offset), .s_high(p_high), .s_low(p_low),
-      .s_keys_end(p_keys_end), .s_parity(p_parity), .m_next(next), .s_row(row_sums),
+      .s_keys_end(p_keys_end), .s_parity(p_parity), .m_next(next),
+      .s_row(norms ? norm_sums : row_sums),
       .m_row_buffer(row_buffer), .m_row(row), .s_parameters(parameters), .m_release(released),
       .m_stream_read(stream_read), .s_stream(stream_codes), .s_table(table_codes),
-      .m_tile(drained_tile), .s_reciprocals(reciprocals), .m_stream_write(stream_write),
-      .m_stream_address(stream_address), .m_codes(codes), .m_write(write), .m_target(target),
-      .m_address(write_address), .m_key(key), .m_low(write_low), .m_values(values),
+      .m_tile(drained_tile), .s_reciprocals(norms ? roots : reciprocals),
+      .m_scaled(scaled), .m_stream_write(stream_write),
+      .m_stream_address(stream_address), .m_codes(codes), .m_write(epilogue_write),
+      .m_target(epilogue_target), .m_address(epilogue_address), .m_key(key), .m_low(epilogue_low),
+      .m_values(epilogue_values),
       .m_late_codes(late_codes), .m_first_key(first_key), .m_last_key(last_key),
       .m_parity(late_parity), .m_late_tile(late_tile)
   );
@@ -326,7 +353,7 @@ module engine_core #(
       .WORDS(S_WORDS), .BITS(TOKENS * STREAM), .ADDRESS(16)
   ) stream (
       .aclk(aclk), .s_write(stream_write), .s_address(stream_address), .s_data(codes),
-      .s_read(stream_read), .m_data(stream_codes)
+      .s_read(norms ? norm_read : stream_read), .m_data(stream_codes)
   );
   engine_memory #(
       .WORDS(S_WORDS), .BITS(TOKENS * STREAM), .ADDRESS(16), .INIT(TABLE)
@@ -334,6 +361,38 @@ module engine_core #(
       .aclk(aclk), .s_write(1'b0), .s_address(16'd0), .s_data({TOKENS * STREAM{1'b0}}),
       .s_read(stream_read), .m_data(table_codes)
   );
+
+  // ---- norms: a unit of their own, where there are any ----
+  generate
+    if (NORMS > 0) begin : g_norms
+      engine_norm #(
+          .TOKENS(TOKENS), .DEPTH(DEPTH), .ROWS8(ROWS8), .STREAM(STREAM), .A_BITS(A_BITS), .SUM(SUM),
+          .TOTAL(TOTAL), .TILES(TILES), .D(NORM_D), .A_FRAC(NORM_A), .GAMMA(NORM_GAMMA),
+          .BETA(NORM_BETA), .OFFSET(NORM_ADDED), .DROP(NORM_DROP), .WORDS(NORMS),
+          .DESCRIPTOR(DESCRIPTOR), .INIT(AFFINE)
+      ) unit (
+          .aclk(aclk), .aresetn(running_reset), .s_load(load), .s_tile(p_tile),
+          .s_first(p_first_rows), .s_write(stream_write), .s_codes(codes), .s_phase(phase),
+          .s_start(norm_starts), .m_done(norm_done), .m_busy(norms), .m_stream_read(norm_read),
+          .s_stream(stream_codes), .m_sums(norm_sums), .m_roots(roots), .s_scaled(scaled),
+          .m_write(norm_write), .m_target(norm_target), .m_address(norm_address), .m_low(norm_low),
+          .m_values(norm_values)
+      );
+    end else begin : g_no_norms
+      assign {norms, norm_done, norm_write} = 3'd0;
+      assign {norm_target, norm_low, norm_address, norm_read} = {3'd0, 5'd0, 16'd0, 16'd0};
+      assign {norm_values, norm_sums, roots} = {TOKENS * (A_BITS + SUM + 17) {1'b0}};
+      wire unused_norms = &{1'b0, norm_starts, p_first_rows, scaled};
+      wire unused_of_norms = &{1'b0, NORM_D[0], NORM_A[0], NORM_GAMMA[0], NORM_BETA[0], NORM_ADDED[0], NORM_DROP[0]};
+      wire unused_file = &{1'b0, AFFINE};
+    end
+  endgenerate
+  // A phase of norms begins when all before it is written, and nothing else is under way.
+  assign write = epilogue_write || norm_write;
+  assign target = norm_write ? norm_target : epilogue_target;
+  assign write_address = norm_write ? norm_address : epilogue_address;
+  assign write_low = norm_write ? norm_low : epilogue_low;
+  assign values = norm_write ? norm_values : epilogue_values;
 
   // ---- softmax ----
   wire [2:0] exponential;

@@ -4,7 +4,8 @@
 // s_load comes with the pass (its fields are there in that cycle); a cycle later the first row's sums are at
 // s_row. What a row needs is read from the weights' rows for linear layers, and stands in the phase for all
 // else. Codes for the stream leave six cycles after their sums, at m_stream_write; values for all other
-// memories LATENCY cycles later, at m_write.
+// memories LATENCY cycles later, at m_write. A phase of norms takes the lanes' multipliers for itself: its
+// factors come as sums and reciprocals, and m_scaled has the products, rounded, five cycles later.
 
 `default_nettype none
 
@@ -48,6 +49,7 @@ module engine_epilogue #(
     input  wire [TOKENS*STREAM-1:0] s_table,
     output wire [              7:0] m_tile,
     input  wire [    TOKENS*17-1:0] s_reciprocals,
+    output wire [ TOKENS*TOTAL-1:0] m_scaled,
     // What is written.
     output wire                     m_stream_write,
     output wire [             15:0] m_stream_address,
@@ -65,7 +67,7 @@ module engine_epilogue #(
     output wire [              7:0] m_late_tile
 );
 
-  localparam LINEAR = 3'd1, SCORES = 3'd2, CONTEXT = 3'd3;
+  localparam LINEAR = 3'd1, SCORES = 3'd2, CONTEXT = 3'd3, NORM = 3'd5;
   localparam V = 3'd2;
   localparam BIAS = 29;
   // Stages from a row's sums to its values; the fields of a row move along with it.
@@ -198,7 +200,7 @@ module engine_epilogue #(
   wire [15:0] tokens_before = times({4'd0, tile}, TOKENS[7:0]);
   always @(posedge aclk) begin
     multiplier1 <= streams ? s_parameters[45:29] : multiplier;
-    reciprocal <= op == CONTEXT;
+    reciprocal <= op == CONTEXT || op == NORM;
     {shift1, shift2, shift3, shift4} <= {shift, shift1, shift2, shift3};
     {width1, width2, width3, width4} <= {width, width1, width2, width3};
     half2 <= shift1 == 6'd0 ? {TOTAL{1'b0}} : {{(TOTAL - 1) {1'b0}}, 1'b1} << (shift1 - 6'd1);
@@ -245,6 +247,7 @@ module engine_epilogue #(
           .s4_shift(shift4),
           .s5_most(most5),
           .s6_function(selects[SELECT*5+:SELECT]),
+          .m_shifted(m_scaled[t*TOTAL+:TOTAL]),
           .m_code(m_codes[t*STREAM+:STREAM]),
           .m_value(m_values[t*A_BITS+:A_BITS])
       );

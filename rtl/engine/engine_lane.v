@@ -2,8 +2,8 @@
 //
 // What is the same for all lanes comes beside the sum, delayed to the stage that needs it: s1 is one cycle
 // after s_sum, and so on. m_code is the saturated code after six cycles, m_value what the function makes of
-// it LATENCY cycles later. DSP = 0 builds the multiplier from LUTs: a DSP block is better spent on the
-// array's products, of which it makes several.
+// it LATENCY cycles later. m_shifted is what is saturated, after five. DSP = 0 builds the multiplier from
+// LUTs: a DSP block is better spent on the array's products, of which it makes several.
 
 `default_nettype none
 
@@ -28,6 +28,7 @@ module engine_lane #(
     input  wire [       5:0] s4_shift,
     input  wire [STREAM-1:0] s5_most,
     input  wire [SELECT-1:0] s6_function,
+    output wire [ TOTAL-1:0] m_shifted,
     output reg  [STREAM-1:0] m_code,
     output wire [A_BITS-1:0] m_value
 );
@@ -48,6 +49,7 @@ module engine_lane #(
     end
   endgenerate
 
+  assign m_shifted = shifted;
   wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
 

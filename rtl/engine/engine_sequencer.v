@@ -4,6 +4,7 @@
 // pass before will have been drained by its end, and what it reads is there: its weights (linear), room
 // for its scores (scores), the softmax of its tokens (context); the first pass of a phase when all that the
 // phase before it wrote has been written. What the epilogue must know of a pass leaves with its last word.
+// A phase of norms has no passes: it is the norms' unit from m_norm to s_norm_done.
 
 `default_nettype none
 
@@ -29,6 +30,8 @@ module engine_sequencer #(
     input  wire [           7:0] s_weights_loaded,
     input  wire [          15:0] s_softmax_done,
     input  wire [          15:0] s_softmax_read,
+    input  wire                  s_norm_done,
+    output reg                   m_norm,
     // The words that are read.
     output reg                   m_valid,
     output reg                   m_first,
@@ -50,6 +53,7 @@ module engine_sequencer #(
     // What the epilogue must know of the pass, with m_last; and of the phase, from its first pass on.
     output reg  [           7:0] m_rows,
     output reg                   m_release,
+    output reg                   m_first_rows,
     output reg  [           7:0] m_tile,
     output reg  [          15:0] m_offset,
     output reg  [          15:0] m_v_offset,
@@ -61,7 +65,7 @@ module engine_sequencer #(
     output reg  [DESCRIPTOR-1:0] m_phase
 );
 
-  localparam END = 3'd0, LINEAR = 3'd1, SCORES = 3'd2, CONTEXT = 3'd3, POOL = 3'd4;
+  localparam END = 3'd0, LINEAR = 3'd1, SCORES = 3'd2, CONTEXT = 3'd3, POOL = 3'd4, NORM = 3'd5;
   localparam PC = PHASES > 1 ? $clog2(PHASES) : 1;
   // A tile of tokens takes so many words of keys' depth, and so many tiles of keys' rows.
   localparam PARTS_V = (TOKENS + DEPTH - 1) / DEPTH;
@@ -110,7 +114,7 @@ module engine_sequencer #(
   );
 
   // ---- where in the phase ----
-  reg first_pass, in8, parity;
+  reg first_pass, in8, parity, norming;
   // Tiles of weights that have been used up; they lie in two buffers in turn.
   reg [7:0] used;
   wire buffer = used[0];
@@ -153,8 +157,10 @@ module engine_sequencer #(
   wire here = !streams || s_weights_loaded != used;
   wire room = !scores || key_tile != 8'd0 || key_part != 8'd0 || held < 16'd2;
   wire softmax = op != CONTEXT || !ahead[15];
-  wire ready = running && fetched && op != END && settled && drained && room && softmax;
+  wire fetches = running && fetched && settled;
+  wire ready = fetches && op != END && op != NORM && drained && room && softmax;
   wire begins = word == 12'd0 && ready && here;
+  wire norms = fetches && op == NORM && !norming;
   wire issues = begins || word != 12'd0;
   wire ends = issues && word + 12'd1 == words;
 
@@ -167,8 +173,10 @@ module engine_sequencer #(
 
   always @(posedge aclk) begin
     m_done <= 1'b0;
+    m_norm <= aresetn && norms;
     if (!aresetn) begin
       running <= 1'b0;
+      norming <= 1'b0;
       reading <= 1'b0;
       fetched <= 1'b0;
       pc <= {PC{1'b0}};
@@ -203,8 +211,10 @@ module engine_sequencer #(
         first_pass <= 1'b0;
         if (scores && key_tile == 8'd0 && key_part == 8'd0) scored <= scored + 16'd1;
       end
+      if (norms) norming <= 1'b1;
+      if (s_norm_done) norming <= 1'b0;
       if (issues) word <= ends ? 12'd0 : word + 12'd1;
-      if (ends && last_pass) begin
+      if ((ends && last_pass) || s_norm_done) begin
         pc <= pc + 1'b1;
         reading <= 1'b0;
         fetched <= 1'b0;
@@ -307,6 +317,7 @@ module engine_sequencer #(
     m_word <= place;
     m_rows <= rows;
     m_release <= streams && last_tile;
+    m_first_rows <= row_offset == 16'd0;
     m_tile <= tile;
     m_offset <= offset;
     m_v_offset <= v_offset;
@@ -315,7 +326,7 @@ module engine_sequencer #(
     m_low <= low;
     m_keys_end <= scores && last_keys;
     m_parity <= parity;
-    if (begins && first_pass) m_phase <= phase;
+    if ((begins && first_pass) || norms) m_phase <= phase;
   end
 
 endmodule

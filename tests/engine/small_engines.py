@@ -18,12 +18,14 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerOperation,
     IntegerPatches,
     IntegerPool,
     IntegerScores,
     Table,
 )
+from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
@@ -37,7 +39,11 @@ ENGINES = {
     "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256, rescale="dsp"),
     "ecp5": Engine(tokens=4, columns=1, depth=2, beat=64, device="ecp5"),
     "a6": Engine(tokens=4, columns=2, depth=4, activation_bits=6),
+    "norms": Engine(tokens=3, columns=2, depth=4, beat=64),
+    "one token, norms": Engine(tokens=1, columns=1, depth=1, beat=64),
 }
+#: Those whose network has LayerNorms.
+NORMED = ("norms", "one token, norms")
 
 
 @cache
@@ -90,12 +96,20 @@ class _Layers:
         fmt = FixedFormat(self.bits, self.bits - 1)
         return self.add(IntegerFunction(out, fmt, x, kernel(expression, self.formats[x], fmt), "layer"))
 
+    def norm(self, out: str, x: str, channels: int = CHANNELS) -> str:
+        gamma, beta = FixedFormat(16, 14), FixedFormat(16, 13)
+        output = FixedFormat(self.bits, self.bits - 3)
+        design = LayerNormDesign(channels, 1, self.formats[x], output, gamma, beta)
+        codes = (self.rng.integers(f.min_code, f.max_code + 1, size=channels) for f in (gamma, beta))
+        return self.add(IntegerNorm(out, output, x, design, *codes, 1, "layer"))
+
 
 @cache
-def network(bits: int) -> IntegerNetwork:
+def network(bits: int, norms: bool = False) -> IntegerNetwork:
     """Patches, positions with a class token, a block of two heads, an MLP, a mean, logits.
 
-    Pixels have 8 bits, all else that is multiplied ``bits``.
+    Pixels have 8 bits, all else that is multiplied ``bits``. With ``norms`` the first and the last function
+    of a stream are LayerNorms.
     """
     make, codes = _Layers(bits), FixedFormat(bits, bits - 3)
     patches = make.add(IntegerPatches("patches", FixedFormat(8, 7), IMAGES, *PATCH))
@@ -103,7 +117,7 @@ def network(bits: int) -> IntegerNetwork:
     table = make.add(Table("positions", STREAM, positions))
     inputs = IMAGE[0] * PATCH[0] * PATCH[1]
     stream = make.linear("embed", patches, (CHANNELS, inputs), STREAM, table, TOKENS - 4)
-    x = make.function("norm1", stream, "tanh(x)")
+    x = make.norm("norm1", stream) if norms else make.function("norm1", stream, "tanh(x)")
     q, k, v = (make.linear(name, x, (CHANNELS, CHANNELS), codes) for name in "qkv")
     scores = make.add(IntegerScores("scores", SCORES, q, k, HEADS, bits - 5))
     probability = FixedFormat(bits, bits - 1)
@@ -115,9 +129,24 @@ def network(bits: int) -> IntegerNetwork:
     hidden = make.linear("fc1", x, (HIDDEN, CHANNELS), FixedFormat(12, 10))
     x = make.function("act", hidden, "max(x, 0.125*x)")
     stream = make.linear("fc2", x, (CHANNELS, HIDDEN), STREAM, stream)
-    x = make.function("norm3", stream, "tanh(x)")
+    x = make.norm("norm3", stream) if norms else make.function("norm3", stream, "tanh(x)")
     mean = make.add(IntegerPool("mean", FixedFormat(bits, bits), x, 1, TOKENS, 1 << 14, 16))
     make.linear("head", mean, (CLASSES, CHANNELS), FixedFormat(12, 8))
+    return IntegerNetwork(Pixels((0.5, 0.5), (0.25, 0.5)), tuple(make.operations))
+
+
+@cache
+def normed(channels: int) -> IntegerNetwork:
+    """Patches and positions of so many channels, a LayerNorm, a mean, logits; nothing else."""
+    make = _Layers(8)
+    patches = make.add(IntegerPatches("patches", FixedFormat(8, 7), IMAGES, *PATCH))
+    positions = make.rng.integers(-9000, 9000, size=(TOKENS, channels)).astype(np.int32)
+    table = make.add(Table("positions", STREAM, positions))
+    inputs = IMAGE[0] * PATCH[0] * PATCH[1]
+    stream = make.linear("embed", patches, (channels, inputs), STREAM, table, TOKENS - 4)
+    x = make.norm("norm", stream, channels)
+    mean = make.add(IntegerPool("mean", FixedFormat(8, 8), x, 1, TOKENS, 1 << 14, 16))
+    make.linear("head", mean, (CLASSES, channels), FixedFormat(12, 8))
     return IntegerNetwork(Pixels((0.5, 0.5), (0.25, 0.5)), tuple(make.operations))
 
 
@@ -125,7 +154,7 @@ def network(bits: int) -> IntegerNetwork:
 def program(name: str) -> Program:
     """The network on an engine of :data:`ENGINES`."""
     engine = ENGINES[name]
-    return compile_program(network(engine.activation_bits), engine, IMAGE)
+    return compile_program(network(engine.activation_bits, name in NORMED), engine, IMAGE)
 
 
 def images(count: int, seed: int = 0) -> tuple[np.ndarray, Codes]:

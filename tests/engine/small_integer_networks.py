@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from engine.small_engines import kernel
 from integer.random_integers import PIXEL_VALUES, datapath
 
 from hwnorm.datapath.ir import Datapath
-from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, Engine
+from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.network import IMAGES, IntegerNetwork, Pixels
 from hwnorm.integers.operations import (
@@ -18,12 +20,14 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerOperation,
     IntegerPatches,
     IntegerPool,
     IntegerScores,
     Table,
 )
+from hwnorm.layernorm.design import LayerNormDesign
 
 #: What a network computes before it multiplies, from streams and pre-activations.
 EXPRESSIONS = ("tanh(1.7*x)", "0.4*x", "x*sigmoid(1.702*x)", "max(x, 0.0)", "abs(x) - 1.0")
@@ -36,6 +40,8 @@ LARGEST = 48
 
 #: A tensor's format, and the function that makes codes of the engine's bits of it; none if it has those.
 Step = tuple[FixedFormat, Datapath | None]
+#: Of a stream, which a LayerNorm may read too.
+StreamStep = tuple[FixedFormat, Datapath | LayerNormDesign | None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Hardware:
     """What networks on one engine share: their images, and the functions that they choose from.
 
     ``image`` is channels, height and width; ``patch`` height and width; ``first`` the tokens before the first
-    patch. ``bits`` are those of what is multiplied.
+    patch. ``bits`` are those of what is multiplied. Of the streams that are read a ``share`` is read by
+    ``norms``, over so many ``channels``; without norms each network has its own.
     """
 
     image: tuple[int, int, int]
@@ -55,6 +62,9 @@ class Hardware:
     steps: tuple[Step, ...]
     activations: tuple[Step, ...]
     exponentials: tuple[Datapath, ...]
+    channels: int = 0
+    norms: tuple[LayerNormDesign, ...] = ()
+    share: float = 0.0
 
     @property
     def patches(self) -> int:
@@ -78,8 +88,17 @@ def _pixels(colours: int) -> Pixels:
     return Pixels(PIXEL_VALUES.mean[:colours], PIXEL_VALUES.std[:colours])
 
 
-def random_hardware(engine: Engine, rng: np.random.Generator) -> Hardware:
-    """What networks on this engine have in common: few tokens or some, of small patches."""
+def random_hardware(engine: Engine, rng: np.random.Generator, share: float = 0.0) -> Hardware:
+    """What networks on this engine have in common: few tokens or some, of small patches.
+
+    Args:
+        engine: what they run on.
+        rng: chance; what is drawn for norms leaves the rest as it is.
+        share: of the streams that are read, how many by LayerNorms.
+    """
+    own = rng.spawn(1)[0]
+    channels = int(own.integers(2, 30))
+    norms = tuple(random_norm(channels, engine, own) for _ in range(own.integers(1, 4)))
     bits = engine.activation_bits
     value = [FixedFormat(bits, int(rng.integers(bits - 3, bits))) for _ in range(4)]
     patch = int(rng.integers(1, 4)), int(rng.integers(1, 5))
@@ -108,7 +127,21 @@ def random_hardware(engine: Engine, rng: np.random.Generator) -> Hardware:
     return Hardware(
         image, patch, int(rng.integers(0, 3)), int(rng.integers(2, 12)), bits, digits,
         tuple(steps), tuple(activations), tuple(exponentials),
+        channels if share else 0, norms if share else (), share,
     )  # fmt: skip
+
+
+def random_norm(channels: int, engine: Engine, rng: np.random.Generator) -> LayerNormDesign:
+    """Of points, gammas and betas of any size; eps may be large or nothing."""
+    bits = engine.activation_bits
+    while True:
+        gamma = FixedFormat(int(rng.integers(2, 17)), int(rng.integers(0, 15)))
+        beta = FixedFormat(int(rng.integers(2, 17)), int(rng.integers(0, 12)))
+        output = FixedFormat(bits, int(rng.integers(bits - 5, bits)))
+        eps = float(rng.choice([0.0, 1e-6, 1e-5, 0.5]))
+        stream = FixedFormat(STREAM_BITS, int(rng.integers(4, 15)))
+        with suppress(InputError):
+            return LayerNormDesign(channels, 1, stream, output, gamma, beta, eps)
 
 
 def _table(before: FixedFormat, after: FixedFormat, rng: np.random.Generator) -> Datapath:
@@ -133,6 +166,8 @@ class _Layers:
 
     def __init__(self, hardware: Hardware, rng: np.random.Generator) -> None:
         self.hardware, self.rng = hardware, rng
+        #: The chance of norms.
+        self.own = rng.spawn(1)[0]
         self.operations: list[IntegerOperation] = []
         images = hardware.images(SAMPLES, rng)
         self.codes: dict[str, Codes] = {IMAGES: _pixels(hardware.image[0]).codes(images)}
@@ -147,6 +182,27 @@ class _Layers:
 
     def step(self) -> Step:
         return self.hardware.steps[self.rng.integers(len(self.hardware.steps))]
+
+    def stream(self) -> StreamStep:
+        """What becomes of a stream."""
+        hardware, own = self.hardware, self.own
+        if own.random() < hardware.share:
+            design = hardware.norms[own.integers(len(hardware.norms))]
+            return design.input, design
+        return self.step()
+
+    def normed(self, x: str, step: StreamStep) -> str:
+        fmt, norm = step
+        if not isinstance(norm, LayerNormDesign):
+            return self.function(x, (fmt, norm))
+        assert norm.gamma is not None
+        assert norm.beta is not None
+        gamma, beta = (
+            self.own.integers(f.min_code, f.max_code + 1, size=norm.channels) for f in (norm.gamma, norm.beta)
+        )
+        # Most betas are about as large as what they are added to.
+        beta >>= max(0, norm.beta.width - 1 - norm.beta.frac - int(self.own.integers(0, 3)))
+        return self.add(IntegerNorm(self.name(), norm.output, x, norm, gamma, beta, 1, "layer"))
 
     def shift(self, sums: np.ndarray, fmt: FixedFormat) -> int:
         """One by which sums fill a format, or are about 1 in it, or more; seldom one that leaves nothing."""
@@ -203,7 +259,7 @@ class _Layers:
             )
         )  # fmt: skip
 
-    def attention(self, x: str, stream: str, step: Step) -> str:
+    def attention(self, x: str, stream: str, step: StreamStep) -> str:
         """The stream behind it; q and k may have other channels than values."""
         rng, heads = self.rng, int(self.rng.integers(1, 4))
         deep = heads * int(rng.integers(1, 6))
@@ -253,26 +309,27 @@ def random_network(hardware: Hardware, rng: np.random.Generator) -> IntegerNetwo
 def _drawn(hardware: Hardware, rng: np.random.Generator) -> _Layers:
     make = _Layers(hardware, rng)
     channels = int(rng.integers(1, 21))
+    channels = hardware.channels or channels
     patches = make.add(IntegerPatches(make.name(), FixedFormat(8, 7), IMAGES, *hardware.patch))
-    step, given = make.step(), FixedFormat(int(rng.integers(2, 17)), 4)
+    step, given = make.stream(), FixedFormat(int(rng.integers(2, 17)), 4)
     codes = rng.integers(given.min_code, given.max_code + 1, size=(hardware.tokens, channels))
     table = make.add(Table(make.name(), given, codes.astype(np.int32)))
     stream = make.linear(patches, channels, step[0], table)
     for _ in range(rng.choice(3, p=[0.1, 0.5, 0.4])):
         normed = None
         if rng.integers(4):
-            now, step = step, make.step()
-            normed = make.function(stream, now)
+            now, step = step, make.stream()
+            normed = make.normed(stream, now)
             stream = make.attention(normed, stream, step)
         if rng.integers(4):
-            now, step = step, make.step()
+            now, step = step, make.stream()
             # Sometimes both layers of a block read the same.
             if normed is None or rng.integers(4):
-                normed = make.function(stream, now)
+                normed = make.normed(stream, now)
             activation = hardware.activations[rng.integers(len(hardware.activations))]
             inside = make.linear(normed, int(rng.integers(1, 20)), activation[0])
             stream = make.linear(make.function(inside, activation), channels, step[0], stream)
-    x = make.function(stream, step)
+    x = make.normed(stream, step)
     if hardware.tokens > 1 or rng.integers(2):
         x = make.pool(x)
     width = int(rng.integers(2, 17))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from integer.random_integers import PIXEL_VALUES, attentions, datapath, networks, norms
 
 from hwnorm.engine.engine import Engine
+from hwnorm.engine.phase import Kind
 from hwnorm.engine.program import compile_program, compile_programs
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
@@ -24,12 +25,14 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerOperation,
     IntegerPatches,
     IntegerPool,
     IntegerScores,
     Table,
 )
+from hwnorm.layernorm.design import LayerNormDesign
 
 ENGINE, IMAGE = Engine(3, 2, 4), (1, 4, 4)
 CODES, SCORES, STREAM = FixedFormat(8, 7), FixedFormat(12, 8), FixedFormat(16, 12)
@@ -37,12 +40,60 @@ CODES, SCORES, STREAM = FixedFormat(8, 7), FixedFormat(12, 8), FixedFormat(16, 1
 
 def linear(out: str, x: str, inputs: int, outputs: int, **changes: Any) -> IntegerLinear:
     given = {"weight": np.ones((outputs, inputs), np.int8), "bits": np.full(outputs, 4, np.uint8)}
-    given |= {"bias": np.zeros(outputs, np.int64), "multiplier": np.ones(outputs, np.int32), "shift": 3}
-    return IntegerLinear(out, format=CODES, x=x, layer=out, **given | changes)  # type: ignore[arg-type]
+    given |= {
+        "format": CODES,
+        "bias": np.zeros(outputs, np.int64),
+        "multiplier": np.ones(outputs, np.int32),
+        "shift": 3,
+    }
+    return IntegerLinear(out, x=x, layer=out, **given | changes)  # type: ignore[arg-type]
 
 
 def function(out: str, x: str, before: FixedFormat, after: FixedFormat = CODES) -> IntegerFunction:
     return IntegerFunction(out, after, x, datapath(before, after, np.zeros(1 << before.width, int)), out)
+
+
+def norm(out: str, x: str, channels: int = 4, heads: int = 1, **changes: Any) -> IntegerNorm:
+    gamma, beta = FixedFormat(16, 14), FixedFormat(16, 8)
+    given = {"channels": channels // heads, "lanes": 1, "input": STREAM, "output": CODES}
+    design = LayerNormDesign(**given | {"gamma": gamma, "beta": beta} | changes)  # type: ignore[arg-type]
+    codes = np.zeros(design.channels, np.int64)
+    return IntegerNorm(out, design.output, x, design, codes, codes, heads, out)
+
+
+def normed(**changes: Any) -> dict[str, IntegerOperation]:
+    """The last stream of 16 bits, and a norm between it and the pool."""
+    return with_(
+        proj=altered("proj", format=changes.get("input", STREAM)),
+        n=norm("n", "proj", **changes),
+        pool=altered("pool", x="n"),
+    )
+
+
+def normed_of(channels: int) -> dict[str, IntegerOperation]:
+    """Positions, a stream, its norm, a mean and logits, of so many channels."""
+    return {
+        "patches": operations()["patches"],
+        "table": Table("table", STREAM, np.zeros((5, channels), np.int32)),
+        "embed": linear("embed", "patches", 4, channels, format=STREAM, residual="table", first=1),
+        "n": norm("n", "embed", channels),
+        "pool": altered("pool", x="n"),
+        "head": linear("head", "pool", channels, 3),
+    }
+
+
+def function_and_norm(queries: str) -> dict[str, IntegerOperation]:
+    """A stream of 16 bits of which a function makes keys and values, and a norm ``n`` queries."""
+    ops = operations()
+    found = [
+        *(ops["patches"], ops["table"], altered("embed", format=STREAM)),
+        *(function("f", "embed", STREAM), norm("n", "embed")),
+        *(linear(name, "f", 4, 4) for name in "kv"),
+        *([linear("q", "n", 4, 4)] if queries == "q" else []),
+        altered("scores", q=queries),
+        *(ops[name] for name in ("p", "context", "proj", "pool", "head")),
+    ]
+    return {op.out: op for op in found}
 
 
 def exponentials(least: int = 0, most: int = 127, after: FixedFormat = CODES) -> Exponentials:
@@ -224,6 +275,44 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, IntegerOperation]], str]] = {
         ),
         "layer 'proj': s17f3; codes of at most 16 bits are built",
     ),
+    "a norm by head": (
+        lambda: normed(heads=2),
+        "layer 'n': norms of each head are not built into the engine",
+    ),
+    "a narrow norm": (
+        lambda: normed(input=FixedFormat(12, 8)),
+        "layer 'n': a norm of s12f8; codes of 16 bits are built",
+    ),
+    "a norm of few bits": (
+        lambda: normed(output=FixedFormat(6, 3)),
+        "layer 'n': s6f3; the engine multiplies 8 bits",
+    ),
+    "a norm alone": (
+        lambda: normed(gamma=None, beta=None),
+        "layer 'n': a norm without gamma and beta is not built",
+    ),
+    "a norm of no stream": (
+        lambda: with_(
+            more=linear("more", "proj", 4, 4, format=STREAM),
+            n=norm("n", "more"),
+            pool=altered("pool", x="n"),
+        ),
+        "layer 'n': a norm of 'more', which is not the stream that the engine holds",
+    ),
+    "a norm of an old stream": (
+        lambda: with_(
+            proj=altered("proj", format=STREAM),
+            more=linear("more", "context", 4, 4, residual="proj"),
+            n=norm("n", "proj"),
+            last=linear("last", "n", 4, 4, residual="more"),
+            pool=altered("pool", x="last"),
+        ),
+        "layer 'n': a norm of 'proj', which is not the stream",
+    ),
+    "a norm that is read by head": (
+        lambda: function_and_norm("n"),
+        "layer 'n': a norm that is read by head is not built yet",
+    ),
     "an affine": (
         lambda: with_(
             a=IntegerAffine("a", CODES, "proj", np.ones(4, np.int32), np.zeros(4, np.int64), 0),
@@ -232,6 +321,13 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, IntegerOperation]], str]] = {
         "layer 'a': IntegerAffine is not built into the engine yet",
     ),
 }
+
+
+def test_a_norm_of_the_stream_is_a_phase():
+    program = compile_program(network(normed()), ENGINE, IMAGE)
+    assert [phase.name for phase in program.phases][-4:] == ["n", "pool", "head", "end"]
+    (phase,) = (phase for phase in program.phases if phase.op == Kind.NORM)
+    assert (phase.tiles, phase.segments[0].function) == (2, 0)
 
 
 def test_the_network_as_it_is_runs():
@@ -282,6 +378,21 @@ def test_networks_that_share_no_hardware_are_refused(name):
         compile_program(alone, ENGINE, IMAGE)
     with pytest.raises(InputError, match=message):
         compile_programs(both, ENGINE, IMAGE)
+
+
+def test_norms_of_other_channels_share_no_hardware():
+    both = [network(normed()), network(normed_of(6))]
+    with pytest.raises(InputError, match=r"networks of \[4, 6\] channels of norms; all have as many"):
+        compile_programs(both, ENGINE, IMAGE)
+    alone = compile_programs([network(normed()), network(operations())], ENGINE, IMAGE)
+    assert [program.norms for program in alone] == [alone[0].norms] * 2
+    assert len(alone[0].norms) == 1
+
+
+def test_a_function_and_a_norm_read_a_stream():
+    ops = function_and_norm("q")
+    program = compile_program(network(ops), ENGINE, IMAGE)
+    assert [phase.op for phase in program.phases[:3]] == [Kind.LINEAR, Kind.NORM, Kind.LINEAR]
 
 
 def test_kernels_are_counted():

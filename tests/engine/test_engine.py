@@ -14,19 +14,21 @@ from hwnorm.engine.cycles import predict
 from hwnorm.engine.emit import sources
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.norms import norms_of
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, SEGMENT, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.program import Program, compile_program, compile_programs
 from hwnorm.engine.simulate import Simulator
-from hwnorm.integers.operations import (
-    IntegerScores,
-)
+from hwnorm.integers.operations import IntegerFunction, IntegerScores
 
-#: By name: an engine, and a seed whose networks have all kinds of phases between them.
+#: By name: an engine, a seed whose networks have all kinds of phases between them, and the share of streams
+#: that LayerNorms read.
 ENGINES = {
-    "a8": (Engine(4, 2, 3, beat=128), 154),
-    "a8 of one column": (Engine(3, 1, 6, beat=256), 4),
-    "a6": (Engine(2, 2, 5, activation_bits=6, beat=64), 19),
-    "ecp5": (Engine(5, 3, 2, beat=64, device="ecp5"), 26),
+    "a8": (Engine(4, 2, 3, beat=128), 154, 0.0),
+    "a8 of one column": (Engine(3, 1, 6, beat=256), 4, 0.0),
+    "a6": (Engine(2, 2, 5, activation_bits=6, beat=64), 19, 0.0),
+    "ecp5": (Engine(5, 3, 2, beat=64, device="ecp5"), 26, 0.0),
+    "a8 with norms": (Engine(4, 2, 3, beat=128), 27, 1.0),
+    "a6 with some norms": (Engine(2, 2, 5, activation_bits=6, beat=64), 78, 0.5),
 }
 NETWORKS, IMAGES = 3, 9
 
@@ -42,9 +44,9 @@ class Case:
 
 @cache
 def case(name: str) -> Case:
-    engine, seed = ENGINES[name]
+    engine, seed, share = ENGINES[name]
     rng = np.random.default_rng(seed)
-    hardware = random_hardware(engine, rng)
+    hardware = random_hardware(engine, rng, share)
     programs = compile_programs(
         [random_network(hardware, rng) for _ in range(NETWORKS)], engine, hardware.image
     )
@@ -64,7 +66,17 @@ def test_the_engines_run_every_kind_of_phase_on_tiles_of_every_kind():
     assert {len(phase.segments) for phase in phases} >= {1, 3}
     scores = [op for each in programs for op in each.network.operations if isinstance(op, IntegerScores)]
     assert {op.heads for op in scores} == {1, 2, 3}
-    for name, (engine, _) in ENGINES.items():
+    norms = {name: [norms_of(each.network) for each in case(name).programs] for name in ENGINES}
+    assert all(norms["a8 with norms"])
+    assert any(norms["a6 with some norms"])
+    assert len({design for each in norms["a8 with norms"] for design in each}) > 1
+    for each in case("a6 with some norms").programs:
+        assert any(isinstance(op, IntegerFunction) for op in each.network.operations)
+    for name, (engine, _, share) in ENGINES.items():
+        if share:
+            channels = case(name).hardware.channels
+            assert channels % engine.depth
+            assert channels % engine.rows8
         tokens = case(name).hardware.tokens
         assert tokens > engine.tokens
         assert tokens % engine.tokens

@@ -116,6 +116,33 @@ def test_illegal_packings_stop_elaboration(written, changes, module):
     assert module in refused(written, "engine_multiplier", changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "module"),
+    [
+        ({"NORM_D": 1}, "D_must_be_from_2_to_4095"),
+        ({"NORM_D": 4096}, "D_must_be_from_2_to_4095"),
+        ({"NORM_A": 40}, "SUM_and_TOTAL_must_hold_what_norms_multiply"),
+        ({"NORM_DROP": 0}, "DROP_must_leave_more_than_A_BITS"),
+        ({"NORM_DROP": 40}, "DROP_must_leave_more_than_A_BITS"),
+        ({"STREAM": 15}, "STREAM_must_be_16"),
+        ({"NORMS": 65537}, "WORDS_must_be_addressed"),
+    ],
+    ids=str,
+)
+def test_illegal_norms_stop_elaboration(written, changes, module):
+    known = emit.parameters(program("norms"))
+    files, toolchain = verilog(written("norms")), find_toolchain()
+    assert lint(files, "engine_core", toolchain, known) == ""
+    assert module in lint(files, "engine_core", toolchain, known | changes)
+
+
+def test_without_norms_no_unit_is_there(written):
+    """Nor a memory of gamma and beta."""
+    norms = {"engine_norm.v", "engine_norm_lane.v", "engine_norm_formats.v", "norms.mem"}
+    assert norms <= {path.name for path in written("norms").iterdir()}
+    assert not [path for path in written("a8").iterdir() if "norm" in path.name.replace(TOP, "")]
+
+
 @pytest.mark.skipif(VERIBLE is None, reason="verible-verilog-format is not installed")
 @pytest.mark.parametrize("name", ENGINES)
 def test_verible_leaves_the_top_as_it_is(written, name):

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from hwnorm.cli import app
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
-from hwnorm.runs.settings import make_settings
+from hwnorm.runs.settings import Norms, make_settings
+from hwnorm.stages.control import open_control
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.verify.toolchain import find_toolchain
 
@@ -161,9 +162,70 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     assert (again["dsps"], again["cycles"]) == front[1]
 
 
-def test_a_norm_that_stays_is_refused(finished, tmp_path):
-    """LayerNorm units are not built into the engine yet: said by the layer's name."""
+def test_norms_that_stay_are_computed_beside_functions(finished, tmp_path):
+    """Of the 13 norms of this run five are functions."""
     run = shutil.copytree(finished.folder, tmp_path / "run")
-    status, said = command("engine", run)
+    config = tmp_path / "engine.json"
+    config.write_text(json.dumps(SMALL))
+    status, said = command("engine", run, "--config", config)
+    assert status == 0, said
+    told = json.loads((run / "engine.json").read_text())
+    assert sum(phase["op"] == "norm" for phase in told["phases"]) == 8
+    assert (run / "engine" / "program" / "norms.mem").is_file()
+    status, said = command("cosim", run, "--images", 1)
+    assert status == 0, said
+
+
+def test_the_control_lies_beside_the_run(copy, tmp_path):
+    """Neither is taken for the other: each has its integers, its engine and its package."""
+    config = tmp_path / "engine.json"
+    config.write_text(json.dumps(SMALL))
+    status, said = command("cosim", copy, "--norms", "layernorm")
     assert status == 2
-    assert "IntegerNorm is not built into the engine yet" in said
+    assert f"layernorm: not there; run `hwnorm engine {copy} --norms layernorm` first" in said
+    names = ("engine.json", "integer.json", "run.json", "engine/manifest.json")
+    before = {name: (copy / name).read_bytes() for name in names}
+    status, said = command("engine", copy, "--norms", "layernorm", "--config", config)
+    assert status == 0, said
+    assert f"{copy / 'layernorm' / 'engine'}; hwnorm cosim {copy} --norms layernorm runs it" in said
+    assert {name: (copy / name).read_bytes() for name in names} == before
+    own, control = (json.loads((at / "engine.json").read_text()) for at in (copy, copy / "layernorm"))
+    assert sum(phase["op"] == "norm" for phase in control["phases"]) == 13
+    assert not [phase for phase in own["phases"] if phase["op"] == "norm"]
+    assert control["picked"]["dsps"] > own["picked"]["dsps"]
+    assert control["picked"]["cycles"] > own["picked"]["cycles"]
+    status, said = command("cosim", copy, "--norms", "layernorm", "--images", 1)
+    assert status == 0, said
+    assert (copy / "layernorm" / "cosim.json").is_file()
+    # Its integers are current: nothing is made again.
+    made = (copy / "layernorm" / "integer.json").stat().st_mtime_ns
+    assert command("engine", copy, "--norms", "layernorm", "--config", config)[0] == 0
+    assert (copy / "layernorm" / "integer.json").stat().st_mtime_ns == made
+
+    run = RunFolder.open(copy)
+    run.settings = run.settings.model_copy(update={"ratio8": 0.5})
+    run.write_settings()
+    status, said = command("cosim", copy, "--norms", "layernorm")
+    assert status == 2
+    assert "stale: made with other settings; `hwnorm engine" in said
+    again = RunFolder.create(copy, run.settings.model_copy(update={"seed": 1}), force=True)
+    again.start()
+    assert not (copy / "layernorm").exists()
+
+
+def test_a_run_with_layernorms_is_its_own_control(copy, tmp_path):
+    run = RunFolder.open(copy)
+    run.settings = run.settings.model_copy(update={"norms": Norms.LAYERNORM})
+    run.write_settings()
+    assert open_control(run, Norms.LAYERNORM) is run
+    status, said = command("engine", copy, "--norms", "functions")
+    assert status == 2
+    assert "option --norms:" in said
+    assert "its own network has LayerNorms; `hwnorm quantize" in said
+
+
+def test_a_folder_of_ones_own_is_left_where_the_control_would_be(copy):
+    (copy / "layernorm").mkdir()
+    status, said = command("engine", copy, "--norms", "layernorm")
+    assert status == 2
+    assert "layernorm: is no run folder, and the control would be there; move it away" in said

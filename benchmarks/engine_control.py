@@ -1,0 +1,147 @@
+"""The engine of the built-in network with functions beside the same engine with LayerNorm units.
+
+.venv/bin/python benchmarks/engine_control.py [--run runs/demo] [--data DIR] [--budget dsp=225] [--images 2]
+
+Two pairs: the fastest engine within the budget for the network with functions, and the same tokens x columns
+x depth for the network with its LayerNorms; and the fastest engines within the budget for either. With
+``--data`` the networks' top-1 on all of its test images stands beside them. ``--images`` test images go
+through the Verilog of every engine: logits and cycles as predicted, or exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from hwnorm.data.config import input_config
+from hwnorm.data.images import load_images
+from hwnorm.engine.cycles import predict
+from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.emit import parameters
+from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.phase import Kind
+from hwnorm.engine.simulate import Simulator
+from hwnorm.engine.space import Candidate, evaluate, front
+from hwnorm.integers.cpp import evaluate_cpp
+from hwnorm.integers.network import IntegerNetwork
+from hwnorm.progress import err, out
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.settings import Norms
+from hwnorm.stages.control import with_norms
+from hwnorm.stages.quantize import integer_network, make, networks
+from hwnorm.stages.tables import print_wide
+
+
+def main() -> None:
+    """Print the tables; exit with 1 if a simulated image was not as predicted."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="run folder with integers")
+    parser.add_argument("--data", type=Path, help="folder with Fashion-MNIST's idx files")
+    parser.add_argument("--budget", default="dsp=225")
+    parser.add_argument("--clock", type=float, default=250.0, help="MHz")
+    parser.add_argument("--images", type=int, default=0, help="test images that are simulated")
+    options = parser.parse_args()
+    run = RunFolder.open(options.run)
+    inputs = Inputs(run.settings)
+    image = tuple(input_config(inputs.model)["input_size"])
+    functions = integer_network(run)
+    err.print("quantize the network with its LayerNorms", highlight=False)
+    control = with_norms(run, Norms.LAYERNORM)
+    layernorms = make(control, inputs, networks(control, inputs)).network
+    if options.data is not None:
+        _accuracy(options.data, inputs, functions, layernorms)
+    most = multipliers_within(options.budget, "xcup")
+    err.print("predict every engine of the space, for either network", highlight=False)
+    fast = [front(network, image, most, "xcup", 8)[-1] for network in (functions, layernorms)]
+    same = evaluate(layernorms, fast[0].engine, image)
+    found = {"functions": fast[0], "LayerNorm, same array": same, "LayerNorm, same budget": fast[1]}
+    print_wide(_table(found, options.clock))
+    if options.images:
+        raise SystemExit(
+            not all(_simulated(name, each, inputs, options.images) for name, each in found.items())
+        )
+
+
+def _accuracy(data: Path, inputs: Inputs, functions: IntegerNetwork, layernorms: IntegerNetwork) -> None:
+    tests = load_images(data, "test", inputs.model)
+    parts = [(images.numpy(), labels) for images, labels in tests.batches(1000)]
+    for name, network in (("functions", functions), ("LayerNorm", layernorms)):
+        right = sum(
+            int((evaluate_cpp(network, images).argmax(1) == np.asarray(labels)).sum())
+            for images, labels in parts
+        )
+        out.print(f"{name}: top-1 {100 * right / len(tests):.2f} % of {len(tests)} test images")
+
+
+def _table(found: dict[str, Candidate], clock: float) -> Table:
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in (
+        *("norms", "array", "multipliers", "of norms", "cycles", "of norms", f"images/s at {clock:g} MHz"),
+        *("memories, kbit", "of norms", "weights, bytes", "utilisation"),
+    ):
+        table.add_column(heading, justify="left" if heading == "norms" else "right")
+    for name, each in found.items():
+        engine, unit = each.engine, each.program.norm_unit
+        bits = memory_bits(each)
+        phases = [phase for phase in each.timing.phases if phase.op == Kind.NORM]
+        table.add_row(
+            name,
+            f"{engine.tokens} x {engine.columns} x {engine.depth}",
+            str(each.dsps),
+            str(0 if unit is None else unit.multipliers(engine)),
+            str(each.cycles),
+            str(sum(phase.end - phase.begin + phase.waited["codes"] for phase in phases)),
+            f"{clock * 1e6 / each.cycles:.0f}",
+            f"{sum(bits.values()) / 1000:.1f}",
+            f"{bits.get('norms', 0) / 1000:.1f}",
+            str(weight_stream(each.program).size),
+            f"{100 * each.utilisation:.1f} %",
+        )
+    return table
+
+
+def memory_bits(candidate: Candidate) -> dict[str, int]:
+    """Bits of an engine's memories, by what they hold, as its Verilog declares them."""
+    p, program, engine = parameters(candidate.program), candidate.program, candidate.engine
+    codes = engine.tokens * engine.activation_bits
+    word = max(engine.word_bits(4), engine.word_bits(8))
+    patch = p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"]
+    found = {
+        "activations": engine.depth * p["A_WORDS"] * codes,
+        "keys": engine.depth * p["K_WORDS"] * codes,
+        "probabilities": engine.depth * p["P_WORDS"] * codes,
+        "values": engine.rows8 * p["V_WORDS"] * codes,
+        "stream and positions": 2 * p["S_WORDS"] * engine.tokens * p["STREAM"],
+        "weights": 2 * (p["WORDS"] * word + engine.row_beats(engine.rows4) * engine.beat),
+        "scores": 2 * p["KEYS"] * engine.tokens * p["SCORE"] + 2 * p["TILES"] * engine.tokens * 17,
+        "images": 2 * p["TILES"] * engine.tokens * -(-patch // engine.depth) * engine.depth * 8,
+        "program": p["PHASES"] * p["DESCRIPTOR"],
+        "logits": p["CLASSES"] * p["STREAM"],
+    }
+    unit = program.norm_unit
+    if unit is not None:
+        kept = p["TILES"] * engine.tokens * unit.statistics_bits
+        found["norms"] = kept + p["NORMS"] * (unit.gamma_bits + unit.beta_bits)
+    return found
+
+
+def _simulated(name: str, candidate: Candidate, inputs: Inputs, count: int) -> bool:
+    tests = inputs.test_images.limited(count)
+    images = np.concatenate([part.numpy() for part, _ in tests.batches(100)])
+    program = candidate.program
+    found = Simulator(program).run(images)
+    wanted = program.network.evaluate(images)
+    logits = sum(one.logits == tuple(row.tolist()) for one, row in zip(found, wanted, strict=True))
+    timings = predict(program, len(images))
+    cycles = sum(one.counters == timing.counters for one, timing in zip(found, timings, strict=True))
+    out.print(f"{name}: {count} images on Verilator, logits of {logits} equal, cycles of {cycles} equal")
+    return logits == cycles == count
+
+
+if __name__ == "__main__":
+    main()
