@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, PIXEL_BITS, SCORE_BITS, STREAM_BITS, Engine
-from hwnorm.engine.norms import NormUnit, norms_of, unit_of
+from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
 from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.engine.work import products_of

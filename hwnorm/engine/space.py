@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.engine import Engine
-from hwnorm.engine.norms import norms_of, unit_of
+from hwnorm.engine.norm_unit import norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
 from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.work import Product, products_of

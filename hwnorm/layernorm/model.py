@@ -48,7 +48,10 @@ def evaluate(
 def statistics(
     design: LayerNormDesign, sums: np.ndarray, squares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """k and R of each token; V may need more than 64 bits, so it is Python's integer."""
+    """k and R of tokens, from the sums (tokens,) of their codes and of the codes' squares.
+
+    V may need more than 64 bits, so it is Python's integer.
+    """
     keep = mantissa_bits(design.r_width)
     shifts, mantissas = [], []
     for s, q in zip(sums.tolist(), squares.tolist(), strict=True):

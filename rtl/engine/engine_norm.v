@@ -10,7 +10,7 @@
 //
 // m_done is high for a cycle three before the last codes are written: the sequencer needs as many to have
 // the next phase's first word asked for. A phase takes TOKENS + K_WIDTH + 30 + D cycles, and for each
-// further tile the larger of D and TOKENS + K_WIDTH + 16: hwnorm/engine/norms.py.
+// further tile the larger of D and TOKENS + K_WIDTH + 16: hwnorm/engine/norm_unit.py.
 
 `default_nettype none
 

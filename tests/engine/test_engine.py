@@ -14,7 +14,7 @@ from hwnorm.engine.cycles import predict
 from hwnorm.engine.emit import sources
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.memories import weight_stream
-from hwnorm.engine.norms import norms_of
+from hwnorm.engine.norm_unit import norms_of
 from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, SEGMENT, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.program import Program, compile_program, compile_programs
 from hwnorm.engine.simulate import Simulator

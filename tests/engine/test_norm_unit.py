@@ -9,7 +9,7 @@ from engine.small_integer_networks import random_norm
 
 from hwnorm.engine.emit import core_sources, memories, parameters
 from hwnorm.engine.engine import STREAM_BITS, Engine
-from hwnorm.engine.norms import NormUnit, unit_of
+from hwnorm.engine.norm_unit import NormUnit, unit_of
 from hwnorm.engine.program import compile_program
 from hwnorm.fixed import FixedFormat
 from hwnorm.integers.operations import IntegerNorm
