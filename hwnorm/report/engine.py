@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch, Patch
 
 from hwnorm.engine.engine import STREAM_BITS
 from hwnorm.engine.stored import PhaseCycles, StoredCosim, StoredEngine
-from hwnorm.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION, YELLOW, new_figure
+from hwnorm.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, new_figure
 
 #: What the cycles of a phase are: colour, hatch and how the legend names it.
 _PARTS = {
@@ -22,6 +22,7 @@ _PARTS = {
     "epilogue": (ORANGE, "\\\\\\", "waits for the epilogue"),
     "weights": (VERMILLION, "xxx", "waits for weights"),
     "softmax": (GREEN, "...", "waits for the softmax"),
+    "norm": (PURPLE, "++", "waits for the LayerNorm unit"),
 }
 #: By name, the diagram's blocks: the middle of each in a picture of 100 x 62, its size, and its colour.
 _BLOCKS = {
@@ -143,13 +144,13 @@ def phases_figure(phases: Sequence[PhaseCycles]) -> Figure:
         for phase in together:
             start = phase.begin - phase.waited["codes"]
             for part, (colour, hatch, _) in _PARTS.items():
-                length = phase.busy if part == "array" else phase.waited[part]
+                length = _cycles(phase, part)
                 if length:
                     axes.barh(place, length, left=start, height=0.7, color=colour, hatch=hatch)
                     start += length
-        waited = sum(sum(phase.waited.values()) for phase in together)
-        cycles = waited + sum(phase.busy for phase in together)
-        text = f"{cycles:,}, {100 * waited / cycles:.1f} % waiting"
+        cycles = sum(_cycles(phase, part) for phase in together for part in _PARTS)
+        waiting = 1 - sum(phase.busy for phase in together) / cycles
+        text = f"{cycles:,}, {100 * waiting:.1f} % waiting"
         axes.text(1.01, place, text, va="center", fontsize=8, transform=axes.get_yaxis_transform())
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_yticks(range(len(lines)), list(lines), fontsize=8)
@@ -163,6 +164,13 @@ def phases_figure(phases: Sequence[PhaseCycles]) -> Figure:
     title = "The phases of an image, and the cycles that those of a kind take together"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _cycles(phase: PhaseCycles, part: str) -> int:
+    """Of a phase, those that are such a part."""
+    if part == "norm":
+        return phase.end - phase.begin if phase.op == "norm" else 0
+    return phase.busy if part == "array" else phase.waited[part]
 
 
 def engines_figure(engine: StoredEngine) -> Figure:

@@ -28,6 +28,7 @@ PHASES = [
     PhaseCycles(name="blocks.0.scores head 0", op="scores", begin=232, end=242, busy=10, waited=NONE),
     PhaseCycles(name="blocks.1.scores head 1", op="scores", begin=242, end=282, busy=20,
                 waited=NONE | {"softmax": 20}),
+    PhaseCycles(name="blocks.1.norm2", op="norm", begin=300, end=350, busy=0, waited=NONE | {"codes": 14}),
 ]  # fmt: skip
 SIMULATED = StoredCosim(
     images=8, logits_equal=8, cycles_equal=7, predicted=[1], counted=[1], test_fingerprint="cafe"
@@ -101,12 +102,13 @@ def test_bars_are_the_cycles_of_phases(tmp_path: Path) -> None:
     (axes,) = figure.axes
     bars = [(round(bar.get_y() + 0.35), bar.get_x(), bar.get_width()) for bar in axes.patches]
     assert bars == [
-        (0, 10, 90), (0, 100, 10), (1, 112, 18), (1, 130, 100), (2, 232, 10), (2, 242, 20), (2, 262, 20)
+        (0, 10, 90), (0, 100, 10), (1, 112, 18), (1, 130, 100), (2, 232, 10), (2, 242, 20), (2, 262, 20),
+        (3, 286, 14), (3, 300, 50),
     ]  # fmt: skip
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["embed", "blocks.*.q and 1 more", "blocks.*.scores"]
+    assert labels == ["embed", "blocks.*.q and 1 more", "blocks.*.scores", "blocks.*.norm2"]
     told = [text.get_text() for text in axes.texts]
-    assert told == ["100, 10.0 % waiting", "118, 15.3 % waiting", "50, 40.0 % waiting"]
+    assert told == ["100, 10.0 % waiting", "118, 15.3 % waiting", "50, 40.0 % waiting", "64, 100.0 % waiting"]
     save(figure, tmp_path / "phases.png")
     assert imread(tmp_path / "phases.png").std() > 0.05
 
