@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hwnorm.engine.engine import STREAM_BITS, Engine
@@ -56,6 +56,25 @@ class NormUnit:
     def offset_bits(self) -> int:
         """Of beta at the scale of z gamma, and half of what is dropped."""
         return 1 + max(self.drop, *(_affine(design)[1] + self.up(design) for design in self.designs))
+
+    @property
+    def exact_bits(self) -> int:
+        """Of z gamma and what is added to it, before the last rounding."""
+        product = max(self.z_width, STREAM_BITS) + max(self.gamma_bits, STREAM_BITS)
+        return 1 + max(product, self.offset_bits)
+
+    def faults(self) -> Iterator[str]:
+        """What the hardware has no bits for, one line each."""
+        output = self.designs[0].output
+        limits = (
+            ("channels of norms", self.channels, 4095),
+            ("bits between the finest norm and the coarsest", max(map(self.less, self.designs)), 31),
+            ("bits that a beta is shifted by", max(map(self.up, self.designs)), 63),
+            ("bits that norms drop", self.drop, self.exact_bits - output.width - 1),
+        )
+        for what, found, most in limits:
+            if found > most:
+                yield f"{found} {what}; at most {most} can be"
 
     @property
     def _a_high(self) -> int:

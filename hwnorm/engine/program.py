@@ -189,6 +189,9 @@ def compile_programs(
     sizes = Sizes.covering([program.sizes for program in programs])
     functions, exponentials = tuple(kernels.functions), tuple(kernels.exponentials)
     norms = tuple(kernels.norms)
+    unit = unit_of(norms)
+    for fault in () if unit is None else unit.faults():
+        raise InputError(f"engine: {fault}")
     return tuple(
         replace(program, functions=functions, exponentials=exponentials, norms=norms, sizes=sizes)
         for program in programs

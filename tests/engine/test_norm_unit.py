@@ -8,7 +8,7 @@ from engine.small_engines import IMAGE, normed
 from engine.small_integer_networks import random_norm
 
 from hwnorm.engine.emit import core_sources, memories, parameters
-from hwnorm.engine.engine import STREAM_BITS, Engine
+from hwnorm.engine.engine import Engine
 from hwnorm.engine.norm_unit import NormUnit, unit_of
 from hwnorm.engine.program import compile_program
 from hwnorm.fixed import FixedFormat
@@ -47,8 +47,7 @@ def computed(unit: NormUnit, op: IntegerNorm, x: np.ndarray) -> np.ndarray:
     z = (a * root[:, None] + (1 << design.r_width)) >> (design.r_width + 1)
     assert fits(z, unit.z_width)
     exact = z * gamma + offset
-    product = max(unit.z_width, STREAM_BITS) + max(unit.gamma_bits, STREAM_BITS)
-    assert fits(exact, max(product, unit.offset_bits) + 1)
+    assert fits(exact, unit.exact_bits)
     return np.clip(exact >> unit.drop, design.output.min_code, design.output.max_code)
 
 
@@ -78,6 +77,31 @@ def test_cycles_and_multipliers_of_the_built_in_shape():
     assert unit.cycles(Engine(25, 2, 4), 2) == 25 + 5 + 30 + 96 + 96
     assert unit.cycles(Engine(90, 1, 1), 2) == 90 + 5 + 30 + 96 + 90 + 5 + 16
     assert unit_of([]) is None
+
+
+def design(channels: int = 8, output: int = 5, gamma: tuple[int, int] = (16, 14), beta: int = 4):
+    formats = FixedFormat(*gamma), FixedFormat(16, beta)
+    return LayerNormDesign(channels, 1, FixedFormat(16, 12), FixedFormat(8, output), *formats)
+
+
+@pytest.mark.parametrize(
+    ("designs", "message"),
+    [
+        ([design(4096)], "4096 channels of norms; at most 4095 can be"),
+        (
+            [design(output=0, gamma=(2, 1)), design(output=20, gamma=(14, 0))],
+            "33 bits between the finest norm and the coarsest; at most 31 can be",
+        ),
+        ([design(gamma=(4, 30), beta=38)], "33 bits that norms drop; at most"),
+        (
+            [design(output=29, gamma=(14, 12), beta=0), design(gamma=(4, 32))],
+            "64 bits that a beta is shifted by; at most 63 can be",
+        ),
+    ],
+)
+def test_norms_that_the_hardware_has_no_bits_for(designs, message):
+    assert message in next(NormUnit(tuple(designs)).faults())
+    assert not list(NormUnit((design(4095), design(4095, 6))).faults())
 
 
 @pytest.mark.parametrize("device", ["xcup", "ecp5"])
