@@ -31,13 +31,12 @@ from hwnorm.synth.synthesize import Synthesis, synthesize
 from hwnorm.targets.target import Target
 from hwnorm.tools import YOSYS, versions_of
 
-#: The engines that coefficients are fitted to: their sequence, and how many; so many a run of Yosys.
-SEED, COUNT, TOGETHER = 20_000, 9, 1
+#: The engines that coefficients are fitted to: seeds, among which every case of every module occurs.
+SEEDS = (20_000, 20_001, 20_002, 20_003, 20_004, 20_005, 20_006, 20_009)
 #: Memories, words and bits: of LUTs and of blocks, one part or several above one another.
 MEMORIES = (
-    (12, 40), (16, 8), (20, 24), (40, 16), (48, 48), (64, 30), (90, 24), (100, 64), (128, 100), (150, 16),
-    (300, 8), (600, 4), (130, 64), (200, 36), (256, 80), (300, 128), (500, 24), (513, 48), (700, 100),
-    (1024, 16), (1100, 40), (1500, 72), (2100, 24), (4000, 8),
+    (12, 40), (20, 24), (40, 16), (64, 30), (90, 24), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80),
+    (513, 48), (1024, 16), (1100, 40), (1500, 72),
 )  # fmt: skip
 _MODULE = re.compile(r"^module (\w+)", re.MULTILINE)
 #: What is left out of engines.
@@ -185,17 +184,14 @@ def measure_engines(target: Target, folder: Path, yosys: str = YOSYS) -> list[tu
 
     Runs that lie in the folder already are not made again.
     """
-    drawn = [draw(target.name, np.random.default_rng(SEED + i)) for i in range(COUNT)]
-    top: tuple[str, dict[str, int]] = ("hwnorm_engine", {})
     found = []
-    chunks = [drawn[i : i + TOGETHER] for i in range(0, COUNT, TOGETHER)]
-    for chunk in track(chunks, f"{target.name}: engines", len(chunks)):
-        modules = _modules([design.sources() for design in chunk], [top] * len(chunk), target, folder, yosys)
-        for i, design in enumerate(chunk):
-            units = (unit_parameters(design.parameters, u) for u in (design.functions, design.exponentials))
-            for part in instances(design.parameters, *units):
-                if part.module != "engine_memory":
-                    found.append((part.module, part.parameters, _of(modules, f"e{i}_{part.module}")))
+    for seed in track(SEEDS, f"{target.name}: engines", len(SEEDS)):
+        drawn = draw(target.name, np.random.default_rng(seed))
+        modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys)
+        units = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
+        for part in instances(drawn.parameters, *units):
+            if part.module != "engine_memory":
+                found.append((part.module, part.parameters, _of(modules, f"e0_{part.module}")))
     return found
 
 
@@ -257,7 +253,7 @@ def fit(target: Target, measured: Sequence[tuple[str, Parameters, Counts]], meas
             wanted = np.array([float(getattr(counts, field)) for _, counts in found])
             sizes = np.maximum(wanted, 10.0)
             values, _ = nnls(features / sizes[:, None], wanted / sizes)
-            best[field] = {name: round(float(v), 4) for name, v in zip(names, values, strict=True) if v > 0}
+            best[field] = {name: round(float(v), 4) for name, v in zip(names, values, strict=True) if v > 5e-5}
         modules[module] = Coefficients(**best)
     return PartCosts(target=target.name, measured_with=measured_with, modules=modules)
 

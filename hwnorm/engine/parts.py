@@ -34,6 +34,11 @@ class Family:
     technology: str
     shortest: int
 
+    @property
+    def port(self) -> int:
+        """Bits of the wide port of its multiplier."""
+        return {"xilinx": 27, "ecp5": 18}[self.technology]
+
     #: A shift register of LUTs holds so many bits.
     DEEPEST = 16
 
@@ -85,9 +90,9 @@ def _array(p: Parameters, family: Family) -> Terms:
     }
 
 
-def _lane(p: Parameters, _: Family) -> Terms:
+def _lane(p: Parameters, family: Family) -> Terms:
     # A wider sum than a multiplier's port takes a second one, and its parts are added.
-    wide = p["SUM"] > p["WEIGHTS"]
+    wide = p["SUM"] > family.port
     return {"one": 1.0, "sum": p["SUM"], "total": p["TOTAL"], "second": wide * (p["SUM"] + 18.0)}
 
 
@@ -114,16 +119,11 @@ def _softmax(p: Parameters, family: Family) -> Terms:
     }
 
 
-def _weights(p: Parameters, _: Family) -> Terms:
-    beats = max(_up(p["WORD4"], p["BEAT"]), _up(p["WORD8"], p["BEAT"]))
+def _weights(p: Parameters, family: Family) -> Terms:
     rows = p["BEAT"] // 64
-    return {
-        "one": 1.0,
-        "gathered": (beats > 1) * p["WORD"],
-        "first": (beats > 1) * p["BEAT"],
-        "chosen": 64.0 * (rows - 1),
-        "addresses": _log2(2 * p["WORDS"]),
-    }
+    # Of a beat's rows one is taken.
+    chosen = 64.0 * (_up(rows - 1, 3) if family.technology == "xilinx" else rows - 1)
+    return {"one": 1.0, "gathered": p["WORD"], "chosen": chosen}
 
 
 def _image(p: Parameters, _: Family) -> Terms:
