@@ -4,7 +4,7 @@
 
 Engines, networks and kernels are random. Yosys synthesizes the rendered top of each, `hwnorm_engine`, with
 its memories, kernels and program: every module of it once, and counted as often as it is instantiated.
-Some engines share a run of Yosys. Results are kept in the work folder; an interrupted benchmark goes on.
+Results are kept in the work folder; an interrupted benchmark goes on.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from hwnorm.progress import out
 from hwnorm.synth.flow import Counts, instances_counts
 from hwnorm.targets.target import load_target
 
-#: Multipliers of the array; networks on one engine's hardware; engines a run of Yosys.
-LEAST, MOST, NETWORKS, TOGETHER = 3, 100, 3, 1
+#: Multipliers of the array; networks on one engine's hardware.
+LEAST, MOST, NETWORKS = 3, 100, 3
 FIELDS = ("lut", "ff", "dsp", "bram")
 
 
@@ -59,18 +59,17 @@ def programs(device: str, count: int, seed: int) -> list[Program]:
     return found
 
 
-def synthesized(chunk: list[Program], device: str, work: Path) -> list[Counts]:
-    """What Yosys makes of each."""
+def synthesized(program: Program, device: str, work: Path) -> Counts:
+    """What Yosys makes of the whole engine."""
     target = load_target(device)
-    designs = [sources(program) | memories(program) for program in chunk]
-    folder = work / f"{device}-{digest(designs, target.flow.options)}"
+    design = sources(program) | memories(program)
+    folder = work / f"{device}-{digest(design, target.flow.options)}"
     kept = folder.with_suffix(".json")
     if not kept.is_file():
-        top: tuple[str, dict[str, int]] = ("hwnorm_engine", {})
-        made = synthesize_together(designs, [top] * len(chunk), target, folder, share=True)
+        made = synthesize_together([design], [("hwnorm_engine", {})], target, folder)
         write_text(kept, json.dumps(made.stat))
     stat = json.loads(kept.read_text(encoding="utf-8"))
-    return [instances_counts(target.flow.technology, stat, f"e{i}_hwnorm_engine") for i in range(len(chunk))]
+    return instances_counts(target.flow.technology, stat, "e0_hwnorm_engine")
 
 
 def main() -> None:
@@ -83,28 +82,22 @@ def main() -> None:
     options = parser.parse_args()
     drawn = programs(options.device, options.count, options.seed)
     errors: dict[str, list[float]] = {field: [] for field in FIELDS}
-    for start in range(0, len(drawn), TOGETHER):
-        chunk = drawn[start : start + TOGETHER]
-        for i, (program, found) in enumerate(
-            zip(chunk, synthesized(chunk, options.device, options.work), strict=True), start
-        ):
-            predicted = engine_resources(program, options.device)
-            told = []
-            for field in FIELDS:
-                true, said = getattr(found, field), getattr(predicted, field)
-                error = (said - true) / true if field in ("lut", "ff") else float(said != true)
-                errors[field].append(abs(error))
-                told.append(
-                    f"{field} {true} / {said}"
-                    + (f" ({100 * error:+.1f} %)" if field in ("lut", "ff") else "")
-                )
-            e = program.engine
-            out.print(
-                f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}: "
-                + ", ".join(told),
-                soft_wrap=True,
-                highlight=False,
-            )
+    for i, program in enumerate(drawn):
+        found = synthesized(program, options.device, options.work)
+        predicted = engine_resources(program, options.device)
+        told = []
+        for field in FIELDS:
+            true, said = getattr(found, field), getattr(predicted, field)
+            relative = field in ("lut", "ff")
+            error = (said - true) / true if relative else float(said != true)
+            errors[field].append(abs(error))
+            told.append(f"{field} {true} / {said}" + (f" ({100 * error:+.1f} %)" if relative else ""))
+        e = program.engine
+        print(
+            f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}: "
+            + ", ".join(told),
+            flush=True,
+        )
     count = len(drawn)
     for field in ("lut", "ff"):
         mean, worst = float(np.mean(errors[field])), max(errors[field])

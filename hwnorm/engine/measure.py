@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,6 @@ MEMORIES = (
     (12, 40), (20, 24), (40, 16), (64, 30), (90, 24), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80),
     (513, 48), (1024, 16), (1100, 40), (1500, 72),
 )  # fmt: skip
-_MODULE = re.compile(r"^module (\w+)", re.MULTILINE)
 #: What is left out of engines.
 BOXES = ("*engine_memory", "*engine_function_*", "*engine_exponential_*")
 
@@ -115,35 +114,14 @@ def _unit(name: str, start: int, width: int, rng: np.random.Generator) -> Unit:
     }
 
 
-def renamed(texts: Mapping[str, str], prefix: str, kept: Collection[str] = ()) -> dict[str, str]:
-    """The same Verilog with a prefix before the name of each module and file, so that designs go together.
-
-    Files of ``kept`` are left out: they are the same in all designs, and their modules keep their names.
-    """
-    own = {name: text for name, text in texts.items() if name not in kept}
-    modules = {name for text in own.values() for name in _MODULE.findall(text)}
+def renamed(texts: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The same Verilog with a prefix before the name of each module and file, so that designs go together."""
+    modules = {name for text in texts.values() for name in re.findall(r"^module (\w+)", text, re.MULTILINE)}
     names = [rf"\b({'|'.join(modules)})\b"]
     # Files that memories begin with are named in quotes.
-    names += [f'(?<=")({re.escape(name)})(?=")' for name in own if not name.endswith(".v")]
+    names += [f'(?<=")({re.escape(name)})(?=")' for name in texts if not name.endswith(".v")]
     pattern = re.compile("|".join(names))
-    return {f"{prefix}{name}": pattern.sub(rf"{prefix}\g<0>", text) for name, text in own.items()}
-
-
-def common(designs: Sequence[Mapping[str, str]]) -> set[str]:
-    """Files of Verilog that are the same in all designs, and instantiate no module that is not."""
-    names = {name for name in designs[0] if name.endswith(".v")}
-    same = {name for name in names if len({design.get(name) for design in designs}) == 1}
-    while True:
-        others = {
-            m for d in designs for name, text in d.items() if name not in same for m in _MODULE.findall(text)
-        }
-        if not others:
-            return same
-        pattern = re.compile(rf"^ *({'|'.join(others)})\b", re.MULTILINE)
-        apart = {name for name in same if pattern.search(designs[0][name])}
-        if not apart:
-            return same
-        same -= apart
+    return {f"{prefix}{name}": pattern.sub(rf"{prefix}\g<0>", text) for name, text in texts.items()}
 
 
 def synthesize_together(
@@ -153,7 +131,6 @@ def synthesize_together(
     folder: Path,
     boxes: Sequence[str] = (),
     yosys: str = YOSYS,
-    share: bool = False,
 ) -> Synthesis:
     """Several designs in one run of Yosys, module by module; names of modules of design 3 begin with ``e3_``.
 
@@ -164,13 +141,11 @@ def synthesize_together(
         folder: of the run.
         boxes: patterns of modules that are left out.
         yosys: the command.
-        share: modules that are the same in several designs are synthesized once, under their own names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = common(designs) if share else set()
-    texts = {name: designs[0][name] for name in kept}
-    for i, design in enumerate(designs):
-        texts |= renamed(design, f"e{i}_", kept)
+    texts = {
+        name: text for i, design in enumerate(designs) for name, text in renamed(design, f"e{i}_").items()
+    }
     named = [(f"e{i}_{name}", parameters) for i, (name, parameters) in enumerate(tops)]
     texts["top.v"] = render("characterize/engines.v.j2", {"tops": named})
     for name, text in texts.items():
@@ -253,7 +228,9 @@ def fit(target: Target, measured: Sequence[tuple[str, Parameters, Counts]], meas
             wanted = np.array([float(getattr(counts, field)) for _, counts in found])
             sizes = np.maximum(wanted, 10.0)
             values, _ = nnls(features / sizes[:, None], wanted / sizes)
-            best[field] = {name: round(float(v), 4) for name, v in zip(names, values, strict=True) if v > 5e-5}
+            best[field] = {
+                name: round(float(v), 4) for name, v in zip(names, values, strict=True) if v > 5e-5
+            }
         modules[module] = Coefficients(**best)
     return PartCosts(target=target.name, measured_with=measured_with, modules=modules)
 
