@@ -20,7 +20,7 @@ from rich.table import Table
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.phase import Kind
@@ -55,7 +55,7 @@ def main() -> None:
     layernorms = make(control, inputs, networks(control, inputs)).network
     if options.data is not None:
         _accuracy(options.data, inputs, functions, layernorms)
-    most = multipliers_within(options.budget, "xcup")
+    most = budget_of(options.budget, "xcup")
     err.print("predict every engine of the space, for either network", highlight=False)
     fast = [front(network, image, most, "xcup", 8)[-1] for network in (functions, layernorms)]
     same = evaluate(layernorms, fast[0].engine, image)

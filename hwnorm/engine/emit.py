@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnorm.datapath.ir import Datapath
@@ -17,6 +17,9 @@ from hwnorm.engine.registers import description_file, read
 from hwnorm.engine.registers import render as render_registers
 from hwnorm.expression import brief
 from hwnorm.resources import resource
+
+#: The kernels of a unit, as its template has them.
+Unit = dict[str, Any]
 
 #: Hand-written parts that every engine consists of.
 RTL_PARTS = (
@@ -112,31 +115,54 @@ def _norm_parameters(program: Program) -> dict[str, int]:
 
 def sources(program: Program) -> dict[str, str]:
     """Every file of Verilog, by name; the top is ``hwnorm_engine``."""
+    return {**top_sources(parameters(program)), **core_sources(program)}
+
+
+def top_sources(p: Mapping[str, int]) -> dict[str, str]:
+    """The top ``hwnorm_engine`` with these parameters of the core, and its registers."""
     registers = read(description_file())
     slave = f"{registers.name}_registers.v"
-    context = {"p": parameters(program), "address_bits": registers.address_bits}
+    context = {"p": p, "address_bits": registers.address_bits}
     return {
         "hwnorm_engine.v": render("engine/hwnorm_engine.v.j2", context),
         slave: render_registers()[slave],
-        **core_sources(program),
     }
 
 
 def core_sources(program: Program) -> dict[str, str]:
     """The files without AXI4-Lite; the top is ``engine``."""
-    engine = program.engine
-    functions = _kernels(program.functions, "engine_function", 1)
-    exponentials = _kernels(program.exponentials, "engine_exponential", 0)
     return {
-        "engine.v": render(
-            "engine/engine.v.j2", {"comment": "The engine of a network.", "p": parameters(program)}
-        ),
+        **hardware_sources(parameters(program), *units(program)),
+        **_kernels(program.functions, "engine_function", 1),
+        **_kernels(program.exponentials, "engine_exponential", 0),
+        **_norms(program),
+    }
+
+
+def units(program: Program) -> tuple[Unit, Unit]:
+    """Those of functions and of exponentials."""
+    return (
+        unit(program.functions, "engine_function", 1),
+        unit(program.exponentials, "engine_exponential", 0),
+    )
+
+
+def hardware_sources(p: Mapping[str, int], functions: Unit, exponentials: Unit) -> dict[str, str]:
+    """The core and what it instantiates, without the kernels of its two units and its LayerNorm unit.
+
+    Args:
+        p: the core's parameters.
+        functions: the kernels of the unit of functions; with delays, to the latency of the slowest.
+        exponentials: likewise.
+    """
+    return {
+        "engine.v": render("engine/engine.v.j2", {"comment": "The engine of a network.", "p": p}),
         **{
             f"engine_phase_{part['name']}.v": render(
                 "engine/phase.v.j2", {"part": part, "bits": DESCRIPTOR_BITS}
             )
             for part in _parts()
-            if part["name"] != "norm" or program.norms
+            if part["name"] != "norm" or "NORMS" in p
         },
         "engine_functions.v": render(
             "engine/functions.v.j2",
@@ -149,9 +175,9 @@ def core_sources(program: Program) -> dict[str, str]:
                 "code": "s_code",
                 "value": "m_value",
                 "select_bits": 6,
-                "a_bits": engine.activation_bits,
+                "a_bits": p["A_BITS"],
                 "identity": True,
-                **_unit(program.functions, "engine_function", 1),
+                **functions,
             },
         ),
         "engine_exponentials.v": render(
@@ -165,14 +191,11 @@ def core_sources(program: Program) -> dict[str, str]:
                 "code": "s_difference",
                 "value": "m_code",
                 "select_bits": 3,
-                "a_bits": engine.activation_bits,
+                "a_bits": p["A_BITS"],
                 "identity": False,
-                **_unit(program.exponentials, "engine_exponential", 0),
+                **exponentials,
             },
         ),
-        **functions,
-        **exponentials,
-        **_norms(program),
         **{part: (resource("rtl") / "engine" / part).read_text(encoding="utf-8") for part in RTL_PARTS},
     }
 
@@ -217,10 +240,12 @@ def _kernels(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, st
     return found
 
 
-def _unit(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, Any]:
+def unit(kernels: Sequence[Datapath], name: str, start: int) -> Unit:
+    """What ``templates/engine/functions.v.j2`` says of kernels; ``start`` is the first one's number."""
     slowest = latency(kernels)
     return {
         "latency": slowest,
+        "start": start,
         "kernels": [
             {
                 "number": number,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hwnorm.engine.cycles import Timing, predict
+from hwnorm.engine.devices import whole
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.engine import Engine
-from hwnorm.engine.norm_unit import norms_of, unit_of
+from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
+from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_resources
 from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.work import Product, products_of
 from hwnorm.errors import InputError
@@ -44,6 +48,13 @@ class Candidate:
         norms = 0 if unit is None else unit.multipliers(self.engine)
         return self.engine.dsps(parameters(self.program)["SUM"]) + norms
 
+    @cached_property
+    def resources(self) -> Resources | None:
+        """Of the whole top, predicted; None where parts of it were not measured."""
+        if not is_predicted(self.engine.device, self.program.norm_unit):
+            return None
+        return engine_resources(self.program, self.engine.device)
+
     @property
     def utilisation(self) -> float:
         """Products that the network asks for, as a share of those that the multipliers could make."""
@@ -63,63 +74,120 @@ def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candi
 def front(
     network: IntegerNetwork,
     image: ImageSize,
-    most: int,
+    most: Resources,
     device: str,
     activation_bits: int,
     cycles: int | None = None,
 ) -> list[Candidate]:
-    """Engines of at most ``most`` multipliers of the device that are faster than all with as many or fewer.
+    """Engines within ``most`` of the device that are faster than all with as many or fewer multipliers.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
-    an engine that is no larger. The smallest comes first, of those with an eighth of ``most`` or more. With
-    ``cycles`` it is those that need no more cycles, and the search ends with the smallest.
+    an engine that is no larger, or its array alone takes more than there may be. The smallest comes first;
+    where multipliers alone are limited, of those with an eighth of them or more. With ``cycles`` it is those
+    that need no more cycles, and the search ends with the smallest.
 
     Raises:
-        InputError: none is so small, or the network cannot be scheduled on any; says why on one.
+        InputError: none is so small, and which comes nearest; or the network cannot be scheduled on any:
+            says why on one. Or LUTs, flip-flops or memories are limited, and not predicted.
     """
+    unit, there = unit_of(norms_of(network)), whole(device)
+    predicted = is_predicted(device, unit)
+    if not predicted and most != replace(there, dsp=most.dsp):
+        what = f"target {device}" if unit is None else "LayerNorm units"
+        raise InputError(f"engine: {what}: parts of engines were not measured; a budget is one of dsp alone")
     products = products_of(network, image)
     tokens = max(product.tokens for product in products)
-    least = 1 if cycles is not None else most // 8
-    unit = unit_of(norms_of(network))
+    reason = f"engine: {most.dsp} multipliers; the smallest engine has more"
+    # Where LUTs, flip-flops or memories leave nothing of the usual size, smaller ones are tried.
+    for least in (1,) if cycles is not None else (most.dsp // 8, 1):
+        search = _Search(network, image, products, most, cycles, unit, predicted)
+        tried = [e for e in _engines(tokens, device, activation_bits) if least <= search.dsps(e) <= most.dsp]
+        if tried:
+            found = search.front(tried)
+            if found:
+                return found
+            reason = search.reason
+    raise InputError(reason)
 
-    def size(engine: Engine) -> int:
-        return engine.dsps() + (0 if unit is None else unit.multipliers(engine))
 
-    tried = [e for e in _engines(tokens, device, activation_bits) if least <= size(e) <= most]
-    if not tried:
-        raise InputError(f"engine: {most} multipliers; the smallest engine has more")
-    found: list[Candidate] = []
-    refused, slow = "", 1 << 60
-    # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
-    bounds = {engine: least_cycles(products, engine) for engine in tried}
-    for engine in sorted(tried, key=lambda e: (size(e), bounds[e])):
-        if cycles is not None and found and size(engine) > found[-1].dsps:
-            break
-        if cycles is not None and bounds[engine] > cycles:
-            slow = min(slow, bounds[engine])
-            continue
-        if found and bounds[engine] >= found[-1].cycles:
-            continue
+@dataclass
+class _Search:
+    """One search for a front; ``reason`` says why nothing was found."""
+
+    network: IntegerNetwork
+    image: ImageSize
+    products: Sequence[Product]
+    most: Resources
+    cycles: int | None
+    unit: NormUnit | None
+    #: Whether LUTs, flip-flops and memories are.
+    predicted: bool
+    refused: str = ""
+    slow: int = 1 << 60
+    #: What comes nearest of those that take too much: its largest share of what there may be.
+    nearest: Candidate | None = None
+    share: float = math.inf
+
+    def dsps(self, engine: Engine) -> int:
+        """Multipliers of an engine at least, with its LayerNorm unit."""
+        return engine.dsps() + (0 if self.unit is None else self.unit.multipliers(engine))
+
+    def front(self, tried: Sequence[Engine]) -> list[Candidate]:
+        found: list[Candidate] = []
+        cycles = self.cycles
+        # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
+        bounds = {engine: least_cycles(self.products, engine) for engine in tried}
+        for engine in sorted(tried, key=lambda e: (self.dsps(e), bounds[e])):
+            if cycles is not None and found and self.dsps(engine) > found[-1].dsps:
+                break
+            if cycles is not None and bounds[engine] > cycles:
+                self.slow = min(self.slow, bounds[engine])
+                continue
+            if found and bounds[engine] >= found[-1].cycles:
+                continue
+            if self.predicted and self.nearest is not None and not least_resources(engine).within(self.most):
+                continue
+            candidate = self._candidate(engine)
+            if candidate is None:
+                continue
+            if cycles is not None and candidate.cycles > cycles:
+                self.slow = min(self.slow, candidate.cycles)
+            elif not found or candidate.cycles < found[-1].cycles:
+                if found and found[-1].dsps == candidate.dsps:
+                    found.pop()
+                found.append(candidate)
+        return found
+
+    def _candidate(self, engine: Engine) -> Candidate | None:
+        """An engine that can be scheduled, and is within what there may be."""
         try:
-            candidate = evaluate(network, engine, image)
+            candidate = evaluate(self.network, engine, self.image)
         except InputError as reason:
-            refused = str(reason)
-            continue
-        if candidate.dsps > most:
-            continue
-        if cycles is not None and candidate.cycles > cycles:
-            slow = min(slow, candidate.cycles)
-        elif not found or candidate.cycles < found[-1].cycles:
-            if found and found[-1].dsps == candidate.dsps:
-                found.pop()
-            found.append(candidate)
-    if not found:
-        raise InputError(
-            refused
-            or f"engine: {cycles} cycles an image are asked for; the fastest engine of at most {most} "
-            f"multipliers needs {slow}"
-        )
-    return found
+            self.refused = str(reason)
+            return None
+        taken = candidate.resources or Resources(0, 0, candidate.dsps, 0)
+        if taken.within(self.most):
+            return candidate
+        share = taken.share(self.most)
+        if share < self.share:
+            self.nearest, self.share = candidate, share
+        return None
+
+    @property
+    def reason(self) -> str:
+        if self.slow < 1 << 60:
+            return (
+                f"engine: {self.cycles} cycles an image are asked for; the fastest engine of at most "
+                f"{self.most.told()} needs {self.slow}"
+            )
+        if self.nearest is not None:
+            engine, taken = self.nearest.engine, self.nearest.resources
+            return (
+                f"engine: at most {self.most.told()}; the nearest engine, {engine.tokens} tokens x "
+                f"{engine.columns} columns x {engine.depth} deep, takes "
+                f"{taken.told() if taken is not None else f'{self.nearest.dsps} DSP'}"
+            )
+        return self.refused
 
 
 def least_cycles(products: Sequence[Product], engine: Engine) -> int:

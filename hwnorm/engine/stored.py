@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from hwnorm.artefact import Artefact, InsideName, Part
 from hwnorm.engine.engine import Engine
+from hwnorm.engine.resources import Resources
 from hwnorm.engine.space import Candidate
 
 #: The package's folder in a run folder.
@@ -34,10 +35,15 @@ class EngineParameters(Part):
 
 
 class Point(Part):
-    """An engine of the front: cycles of an image, and products made of those that could be."""
+    """An engine of the front: cycles of an image, products made of those that could be, what it takes.
+
+    ``dsps`` counts the array's multipliers and the epilogue's; ``resources`` are those of the whole top,
+    predicted; None where parts of it were not measured.
+    """
 
     engine: EngineParameters
     dsps: int
+    resources: Resources | None
     cycles: int
     utilisation: float
 
@@ -46,6 +52,7 @@ class Point(Part):
         return cls(
             engine=EngineParameters.of(candidate.engine),
             dsps=candidate.dsps,
+            resources=candidate.resources,
             cycles=candidate.cycles,
             utilisation=candidate.utilisation,
         )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hwnorm.artefact import first_fault
 from hwnorm.data.config import input_config
-from hwnorm.engine.devices import DEVICES, multipliers_within
+from hwnorm.engine.devices import DEVICES, budget_of
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.package import emit_engine
 from hwnorm.engine.program import Program, compile_program
@@ -56,14 +56,14 @@ def engine(
             raise InputError("option --config: names the engine; it goes without --budget and --fps")
         found = [evaluate(network, _read(config), image)]
     else:
-        most = multipliers_within(budget or ("dsp=1.0" if fps is not None else BUDGET), target)
+        most = budget_of(budget or ("dsp=1.0" if fps is not None else BUDGET), target)
         cycles = None if fps is None else int(clock * 1e6 / fps)
         err.print("engine: predict every engine of the space", highlight=False)
         found = front(network, image, most, target, bits, cycles=cycles)
     picked = found[0] if fps is not None else found[-1]
     images, _ = next(inputs.test_images.batches(VECTORS))
     folder = run.path / PACKAGE
-    manifest = emit_engine(picked, images.numpy(), folder, f"{DEVICES[target].name} at {clock:g} MHz")
+    manifest = emit_engine(picked, images.numpy(), folder, f"{DEVICES[target]} at {clock:g} MHz")
     stored = StoredEngine(
         seal=engine_seal(run.path),
         target=target,

@@ -137,7 +137,20 @@ def engine_front_table(found: StoredEngine) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for heading in ("tokens", "columns", "depth", "DSP", "cycles", "images/s", "utilisation", ""):
+    headings = (
+        "tokens",
+        "columns",
+        "depth",
+        "LUT",
+        "FF",
+        "DSP",
+        "BRAM",
+        "cycles",
+        "images/s",
+        "utilisation",
+        "",
+    )
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for point in found.front:
         table.add_row(*_point(point, found), "picked" if point == found.picked else "")
@@ -145,9 +158,11 @@ def engine_front_table(found: StoredEngine) -> Table:
 
 
 def _point(point: Point, found: StoredEngine) -> list[str]:
-    engine = point.engine
+    engine, takes = point.engine, point.resources
     return [
-        *map(str, (engine.tokens, engine.columns, engine.depth, point.dsps, point.cycles)),
+        *map(str, (engine.tokens, engine.columns, engine.depth)),
+        *map(str, (takes.lut, takes.ff, takes.dsp, takes.bram) if takes else ("", "", point.dsps, "")),
+        str(point.cycles),
         f"{found.clock_mhz * 1e6 / point.cycles:.0f}",
         f"{100 * point.utilisation:.1f} %",
     ]
@@ -157,12 +172,18 @@ def engine_table(found: StoredEngine) -> Table:
     """One line for the phases of a layer: its cycles, those of the array, and what was waited for."""
     engine, picked = found.picked.engine, found.picked
     per = sum(found.products) / picked.cycles / picked.dsps
+    takes = picked.resources
     table = Table(
         title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "
         f"{picked.cycles} cycles, "
         f"{found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
         f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a DSP and cycle, "
-        f"{found.weight_bytes / 1e3:.1f} kB of weights an image",
+        f"{found.weight_bytes / 1e3:.1f} kB of weights an image; "
+        + (
+            f"predicted {takes.lut} LUT, {takes.ff} FF, {takes.dsp} DSP, {takes.bram} BRAM of 18 kbit"
+            if takes
+            else f"{picked.dsps} DSP; LUT, FF and BRAM are not predicted"
+        ),
         header_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

@@ -36,6 +36,8 @@ class Technology:
 
     #: The script behind ``read_verilog`` and ``hierarchy``; ``{options}`` comes from the target.
     script: str
+    #: The same with each module synthesized once, whatever it is instantiated in; empty where none is known.
+    by_module: str
     lut: Mapping[str, int]
     ff: Mapping[str, int]
     dsp: Mapping[str, int]
@@ -45,13 +47,20 @@ class Technology:
 TECHNOLOGIES = {
     "xilinx": Technology(
         "synth_xilinx {options} -flatten -noiopad -noclkbuf",
-        lut={r"LUT\d|INV|SRL\w+": 1, r"RAM\d+X1S\w*": 1, r"RAM(32|64)M|RAM\d+X1D\w*": 4, r"RAM\d+M16\w*": 8},
+        "synth_xilinx {options} -noiopad -noclkbuf",
+        lut={
+            r"LUT\d|INV|SRL\w+": 1,
+            r"RAM\d+X1S\w*": 1,
+            r"RAM(32|64)M|RAM\d+X1D\w*": 4,
+            r"RAM\d+M(8|16)\w*": 8,
+        },
         ff={r"FD\w+": 1},
         dsp={r"DSP48\w+": 1},
         bram={r"RAMB18\w+": 1, r"RAMB36\w+": 2},
     ),
     "ecp5": Technology(
         "synth_ecp5 {options}",
+        "synth_ecp5 {options} -noflatten",
         # A carry cell is two LUTs; a distributed RAM takes four LUTs' places.
         lut={r"LUT4": 1, r"CCU2C": 2, r"TRELLIS_DPR16X4": 4},
         ff={r"TRELLIS_FF": 1},
@@ -60,6 +69,7 @@ TECHNOLOGIES = {
     ),
     "ice40": Technology(
         "synth_ice40 {options}",
+        "",
         lut={r"SB_LUT4": 1},
         ff={r"SB_DFF\w*": 1},
         dsp={r"SB_MAC16": 1},
@@ -68,6 +78,7 @@ TECHNOLOGIES = {
     "liberty": Technology(
         "synth {options} -flatten -noabc; dfflegalize -cell $_DFF_P_ x; dfflibmap -liberty {liberty}; "
         "abc -liberty {liberty}; opt_clean",
+        "",
         lut={},
         ff={},  # the cells of the liberty file that hold a state
         dsp={},
@@ -156,3 +167,30 @@ def design_counts(name: str, stat: Mapping[str, Any], states: frozenset[str] = f
     """The counts of the whole design, submodules included."""
     design = stat["design"]
     return count_cells(name, design["num_cells_by_type"], float(design.get("area", 0.0)), states)
+
+
+def instances_counts(name: str, stat: Mapping[str, Any], top: str) -> Counts:
+    """The counts of a module with all that it instantiates, each submodule as often as it is there.
+
+    Args:
+        name: the technology; one without a liberty file.
+        stat: Yosys' ``stat -json`` of a design that was not flattened.
+        top: the module.
+    """
+    modules = {module.removeprefix("\\"): found for module, found in stat["modules"].items()}
+    known: dict[str, Counts] = {}
+
+    def of(module: str) -> Counts:
+        if module not in known:
+            cells = modules[module]["num_cells_by_type"]
+            own = count_cells(name, cells, 0.0, frozenset())
+            parts = [(count, of(kind)) for kind, count in cells.items() if kind in modules]
+            known[module] = Counts(
+                *(
+                    getattr(own, field) + sum(count * getattr(part, field) for count, part in parts)
+                    for field in ("lut", "ff", "dsp", "bram")
+                )
+            )
+        return known[module]
+
+    return of(top)

@@ -24,13 +24,16 @@ PNR_SEED = 1
 class Synthesis:
     """What Yosys made of a design: the whole, its modules without their submodules, and their levels.
 
-    ``levels`` is the number of cells on the longest path of each module between registers or ports.
+    ``levels`` is the number of cells on the longest path of each module between registers or ports; there
+    are none, and no netlist, where modules were synthesized one by one.
     """
 
     total: Counts
     modules: dict[str, Counts]
     levels: dict[str, int]
     folder: Path
+    #: Yosys' ``stat -json``.
+    stat: Mapping[str, Any]
 
     @property
     def netlist(self) -> Path:
@@ -45,6 +48,8 @@ def synthesize(
     folder: Path,
     parameters: Mapping[str, int | str] | None = None,
     yosys: str = YOSYS,
+    by_module: bool = False,
+    boxes: Sequence[str] = (),
 ) -> Synthesis:
     """Synthesize Verilog in ``folder``, which is made and keeps script, log, netlist and statistics.
 
@@ -54,16 +59,21 @@ def synthesize(
         flow: of the target.
         parameters: of the top module, as Yosys writes them.
         yosys: the command.
+        by_module: each module is synthesized once and stays apart; without it the design is flattened.
+        boxes: names of modules, or Yosys' patterns of them, whose insides are left out.
 
     Raises:
         ToolError: Yosys failed; its message and the command to repeat are in the error.
-        InputError: there is no Yosys.
+        InputError: there is no Yosys, or the technology has no flow by modules.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
         if source.parent != folder:
             shutil.copy(source, folder)
     used = technology(flow.technology)
+    script = used.by_module if by_module else used.script
+    if not script:
+        raise InputError(f"technology {flow.technology}: no flow that keeps modules apart is known")
     liberty = ""
     states: frozenset[str] = frozenset()
     if flow.liberty:
@@ -75,19 +85,22 @@ def synthesize(
         "sources": [source.name for source in sources],
         "top": top,
         "parameters": parameters or {},
-        "script": used.script.format(options=flow.options, liberty=liberty).replace("; ", "\n"),
+        "script": script.format(options=flow.options, liberty=liberty).replace("; ", "\n"),
+        "boxes": boxes,
+        "whole": not by_module,
         "liberty": liberty,
     }
     (folder / "synth.ys").write_text(render("synth/synth.ys.j2", context), encoding="utf-8")
     call([find_tool(yosys), "-s", "synth.ys"], folder / "yosys.log", f"synthesis of {top}", folder)
     stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
-    paths = (folder / "paths.txt").read_text(encoding="utf-8")
+    paths = "" if by_module else (folder / "paths.txt").read_text(encoding="utf-8")
     found = re.findall(r"Longest topological path in \\?(\S+) \(length=(\d+)\)", paths)
     return Synthesis(
         design_counts(flow.technology, stat, states),
         module_counts(flow.technology, stat, states),
         {name: int(length) for name, length in found},
         folder,
+        stat,
     )
 
 

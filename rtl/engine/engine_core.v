@@ -238,7 +238,7 @@ module engine_core #(
   generate
     for (r = 0; r < ROWS8; r = r + 1) begin : g_rows
       // Keys: a part of a tile's tokens; what is behind a head's channels counts for nothing.
-      wire [DEPTH*A_BITS-1:0] key;
+      reg [DEPTH*A_BITS-1:0] key, value;
       wire [PARTS_K*DEPTH*A_BITS-1:0] keys_of;
       for (t = 0; t < PARTS_K; t = t + 1) begin : g_parts
         if (t * ROWS8 + r < TOKENS) begin : g_key
@@ -248,7 +248,6 @@ module engine_core #(
           assign keys_of[t*DEPTH*A_BITS+:DEPTH*A_BITS] = {DEPTH * A_BITS{1'b0}};
         end
       end
-      assign key = keys_of[part1*DEPTH*A_BITS+:DEPTH*A_BITS];
 
       // Values: a channel of all tokens of a tile, of which a part is taken.
       wire [TOKENS*A_BITS-1:0] v;
@@ -258,7 +257,18 @@ module engine_core #(
         assign v_parts[PARTS_V*DEPTH*A_BITS-1:TOKENS*A_BITS] =
             {(PARTS_V * DEPTH - TOKENS) * A_BITS{1'b0}};
       end
-      wire [DEPTH*A_BITS-1:0] value = v_parts[part1*DEPTH*A_BITS+:DEPTH*A_BITS];
+
+      // No multiplier is spent on where a part begins: each is named.
+      integer part;
+      always @* begin
+        key = keys_of[DEPTH*A_BITS-1:0];
+        for (part = 1; part < PARTS_K; part = part + 1)
+          if (part1 == part[7:0]) key = keys_of[part*DEPTH*A_BITS+:DEPTH*A_BITS];
+        value = v_parts[DEPTH*A_BITS-1:0];
+        for (part = 1; part < PARTS_V; part = part + 1)
+          if (part1 == part[7:0]) value = v_parts[part*DEPTH*A_BITS+:DEPTH*A_BITS];
+      end
+
       engine_memory #(
           .WORDS(V_WORDS), .BITS(TOKENS * A_BITS), .ADDRESS(16)
       ) v_memory (
@@ -267,7 +277,9 @@ module engine_core #(
       );
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
         wire [15:0] at = token1 + d;
-        wire there = part1 * DEPTH + d < TOKENS && at >= from1 && at < to1;
+        // Parts that reach so far within a tile's tokens.
+        localparam REACH = d < TOKENS ? (TOKENS - d + DEPTH - 1) / DEPTH : 0;
+        wire there = {24'd0, part1} < REACH && at >= from1 && at < to1;
         wire [A_BITS-1:0] k_code = d < lanes1 ? key[d*A_BITS+:A_BITS] : {A_BITS{1'b0}};
         wire [A_BITS-1:0] v_code = there ? value[d*A_BITS+:A_BITS] : {A_BITS{1'b0}};
         if (A_BITS == 8) begin : g_whole

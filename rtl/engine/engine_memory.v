@@ -1,5 +1,8 @@
 // A memory of one write port and one read port: m_data is the word at s_read, one cycle later, as it was
 // before a write of the same cycle. INIT names a file of hexadecimal words that it begins with.
+//
+// Block memories hold it where it has more than DEEP words and at least LARGE bits, LUTs where not: a rule
+// of its parameters alone, so that its blocks are known before synthesis (hwnorm/engine/blocks.py).
 
 `default_nettype none
 
@@ -7,7 +10,9 @@ module engine_memory #(
     parameter WORDS   = 256,
     parameter BITS    = 8,
     parameter ADDRESS = 16,
-    parameter INIT    = ""
+    parameter INIT    = "",
+    parameter DEEP    = 128,
+    parameter LARGE   = 4096
 ) (
     input  wire               aclk,
     input  wire               s_write,
@@ -19,24 +24,38 @@ module engine_memory #(
 
   localparam INDEX = WORDS > 1 ? $clog2(WORDS) : 1;
 
-  reg [BITS-1:0] words[0:WORDS-1];
-
   generate
     if (WORDS < 1 || INDEX > ADDRESS) begin : g_illegal_words
       WORDS_must_be_addressed stop ();
-    end
-    if (INIT != "") begin : g_init
-      initial $readmemh(INIT, words);
     end
   endgenerate
 
   // An address has room for more words than there are.
   wire unused = &{1'b0, s_address, s_read};
 
-  always @(posedge aclk) begin
-    if (s_write) words[s_address[INDEX-1:0]] <= s_data;
-    m_data <= words[s_read[INDEX-1:0]];
-  end
+  generate
+    if (WORDS > DEEP && WORDS * BITS >= LARGE) begin : g_block
+      (* ram_style = "block", syn_ramstyle = "block_ram" *)
+      reg [BITS-1:0] words[0:WORDS-1];
+      if (INIT != "") begin : g_init
+        initial $readmemh(INIT, words);
+      end
+      always @(posedge aclk) begin
+        if (s_write) words[s_address[INDEX-1:0]] <= s_data;
+        m_data <= words[s_read[INDEX-1:0]];
+      end
+    end else begin : g_distributed
+      (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+      reg [BITS-1:0] words[0:WORDS-1];
+      if (INIT != "") begin : g_init
+        initial $readmemh(INIT, words);
+      end
+      always @(posedge aclk) begin
+        if (s_write) words[s_address[INDEX-1:0]] <= s_data;
+        m_data <= words[s_read[INDEX-1:0]];
+      end
+    end
+  endgenerate
 
 endmodule
 

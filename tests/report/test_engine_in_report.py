@@ -37,7 +37,8 @@ SIMULATED = StoredCosim(
 
 def point(tokens: int, cycles: int) -> Point:
     engine = EngineParameters(tokens=tokens, columns=2, depth=4)
-    return Point(engine=engine, dsps=engine.engine().dsps(), cycles=cycles, utilisation=0.925)
+    dsps = engine.engine().dsps()
+    return Point(engine=engine, dsps=dsps, resources=None, cycles=cycles, utilisation=0.925)
 
 
 def stored(seal: str = "") -> StoredEngine:

@@ -45,7 +45,9 @@ def folder(few_images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(json.dumps(SMALL))
     status, said = command("engine", folder, "--config", config)
     assert status == 0, said
-    for part in ("7 tokens x 2 columns x 4 deep", "blocks.5.attn.scores", "waits: weights"):
+    takes = json.loads((folder / "engine.json").read_text())["picked"]["resources"]
+    told = "predicted {lut} LUT, {ff} FF, {dsp} DSP, {bram} BRAM".format(**takes)
+    for part in ("7 tokens x 2 columns x 4 deep", "blocks.5.attn.scores", "waits: weights", told):
         assert part in said
     return folder
 
@@ -113,6 +115,11 @@ def test_an_engine_older_than_its_network_is_refused(copy):
         (("--budget", "dsp=0"), "option --budget: 'dsp=0'; dsp=0.5 (a share of the device) or dsp=200"),
         (("--budget", "speed=1"), "option --budget: 'speed=1'; dsp=0.5"),
         (("--budget", "dsp=0.0001"), "engine: 0 multipliers; the smallest engine has more"),
+        (("--budget", "lut=400000"), "option --budget: 400000 LUTs; the ZU9EG (ZCU102) has 274080"),
+        (
+            ("--budget", "dsp=20,lut=900"),
+            "engine: at most 900 LUT, 548160 FF, 20 DSP, 1824 BRAM; the nearest",
+        ),
         (
             ("--fps", "1000000", "--budget", "dsp=20"),
             "engine: 250 cycles an image are asked for; the fastest",
@@ -156,6 +163,12 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     assert all(a < b and c > d for (a, c), (b, d) in itertools.pairwise(front))
     assert told["picked"] == told["front"][-1]
     assert front[-1][0] <= 24
+    # Fewer LUTs than it took leave a slower one, within them.
+    taken = told["picked"]["resources"]["lut"]
+    assert command("engine", copy, "--budget", f"dsp=24,lut={taken - 1}")[0] == 0
+    less = json.loads((copy / "engine.json").read_text())["picked"]
+    assert less["resources"]["lut"] < taken
+    assert less["cycles"] > front[-1][1]
     wanted = told["clock_mhz"] * 1e6 / front[1][1]
     assert command("engine", copy, "--fps", wanted, "--budget", "dsp=24")[0] == 0
     again = json.loads((copy / "engine.json").read_text())["picked"]

@@ -1,0 +1,157 @@
+"""LUTs, flip-flops, DSP blocks and memory blocks of an engine, predicted from measured parts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from hwnorm.cost.cost import resources as kernel_resources
+from hwnorm.engine.blocks import memory
+from hwnorm.engine.emit import Unit, parameters, units
+from hwnorm.engine.engine import Engine
+from hwnorm.engine.norm_unit import NormUnit
+from hwnorm.engine.parts import TERMS, Family, Parameters, Terms, instances
+from hwnorm.engine.program import Program
+from hwnorm.errors import InputError
+from hwnorm.targets.target import Target, load_target
+
+_DATA = Path(__file__).with_name("data")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What an engine takes of a device.
+
+    ``lut`` counts LUTs as logic, memory and shift registers, ``bram`` the family's smallest blocks of
+    memory: 18 kbit on UltraScale+ and on ECP5.
+    """
+
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+
+    def within(self, most: Resources) -> bool:
+        """Whether none is more than in ``most``."""
+        return all(getattr(self, field.name) <= getattr(most, field.name) for field in fields(self))
+
+    def share(self, most: Resources) -> float:
+        """The largest share of what there may be; infinite where something is taken that is not there."""
+        pairs = [(getattr(self, field.name), getattr(most, field.name)) for field in fields(self)]
+        return max(taken / there if there else math.inf for taken, there in pairs if taken)
+
+    def told(self) -> str:
+        """In words."""
+        return f"{self.lut} LUT, {self.ff} FF, {self.dsp} DSP, {self.bram} BRAM"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Coefficients(_Strict):
+    """LUTs and flip-flops that one of each term of a module takes (:data:`hwnorm.engine.parts.TERMS`)."""
+
+    lut: dict[str, float]
+    ff: dict[str, float]
+
+
+class PartCosts(_Strict):
+    """The parts of engines as measured on a target: a data file, made by ``hwnorm characterize --engine``."""
+
+    target: str
+    #: Tools and versions.
+    measured_with: str
+    modules: dict[str, Coefficients]
+
+
+@lru_cache
+def load_parts(target: str) -> PartCosts:
+    """The measured parts of a target.
+
+    Raises:
+        InputError: none were measured.
+    """
+    path = _DATA / f"{target}.json"
+    if not path.is_file():
+        known = " and ".join(sorted(found.stem for found in _DATA.glob("*.json")))
+        raise InputError(f"engine: target {target}: no parts of engines were measured; they were for {known}")
+    return PartCosts.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def is_predicted(target: str, unit: NormUnit | None) -> bool:
+    """Whether all parts of an engine with this LayerNorm unit were measured on a target."""
+    return unit is None and (_DATA / f"{target}.json").is_file()
+
+
+def engine_resources(program: Program, target: str) -> Resources:
+    """What ``hwnorm_engine`` takes with the memories and kernels of a program without LayerNorms.
+
+    Raises:
+        InputError: no parts were measured for the target.
+    """
+    return resources_with(program, load_parts(target), load_target(target))
+
+
+def resources_with(program: Program, costs: PartCosts, target: Target) -> Resources:
+    """As :func:`engine_resources`, with coefficients and a target that need not be shipped ones."""
+    p = parameters(program)
+    family = Family(target.flow.technology, target.shift_register)
+    lut = ff = 0.0
+    dsp, bram = program.engine.dsps(p["SUM"]), 0
+    for part in instances(p, *(unit_parameters(p, unit) for unit in units(program))):
+        if part.module == "engine_memory":
+            holds = memory(part.parameters["WORDS"], part.parameters["BITS"], family.technology)
+            lut += part.count * holds.lut
+            bram += part.count * holds.bram
+        terms, known = TERMS[part.module](part.parameters, family), costs.modules[part.module]
+        lut += part.count * _weighed(terms, known.lut)
+        ff += part.count * _weighed(terms, known.ff)
+    for kernel in (*program.functions, *program.exponentials):
+        each = kernel_resources(kernel.nodes, kernel.latency, target)
+        lut += program.engine.tokens * each.lut
+        ff += program.engine.tokens * each.ff
+        dsp += program.engine.tokens * each.dsp
+    return Resources(round(lut), round(ff), dsp, bram)
+
+
+def least_resources(engine: Engine) -> Resources:
+    """What an engine takes at least, whatever its program: its array, with the shortest sums."""
+    costs, target = load_parts(engine.device), load_target(engine.device)
+    family = Family(target.flow.technology, target.shift_register)
+    shared, bits = engine.sharing, 8 + engine.activation_bits
+    own = {
+        "COLUMNS": engine.columns, "DEPTH": engine.depth, "A_BITS": engine.activation_bits,
+        "PAIR": shared.pair, "N4": shared.rows[0], "WEIGHTS": shared.port,
+        "SUM": bits + (engine.depth - 1).bit_length(),
+    }  # fmt: skip
+    lut = ff = 0.0
+    counts = {"engine_multiplier": engine.multipliers, "engine_tokens": engine.tokens // shared.pair}
+    for module, count in counts.items():
+        terms, known = TERMS[module](own, family), costs.modules[module]
+        lut += count * _weighed(terms, known.lut)
+        ff += count * _weighed(terms, known.ff)
+    return Resources(int(lut), int(ff), engine.dsps(), 0)
+
+
+def unit_parameters(p: Parameters, unit: Unit) -> dict[str, int]:
+    """What a unit's terms depend on: its kernels, and how long each result waits for the slowest."""
+    kernels = unit["kernels"]
+    # Kernels are numbered from 1 where 0 takes the code as it is.
+    identity = unit["start"] == 1
+    return {
+        "A_BITS": p["A_BITS"],
+        "LATENCY": unit["latency"],
+        "SELECT": 6 if identity else 3,
+        "IDENTITY": int(identity),
+        "KERNELS": len(kernels),
+        **{f"DELAY_{n}": kernel["delay"] for n, kernel in enumerate(kernels)},
+    }
+
+
+def _weighed(terms: Terms, coefficients: dict[str, float]) -> float:
+    return sum(count * coefficients.get(name, 0.0) for name, count in terms.items())
