@@ -43,7 +43,8 @@ def draw(device: str, rng: np.random.Generator) -> Engine:
     while engine is None or not LEAST <= engine.multipliers <= MOST:
         tokens = pair * int(rng.integers(1, 16 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.integers(1, 9))
-        engine = Engine(tokens, columns, depth, bits, int(rng.choice([64, 128, 256])), device)
+        beat, rescale = int(rng.choice([64, 128, 256])), str(rng.choice(["dsp", "lut"]))
+        engine = Engine(tokens, columns, depth, bits, beat, device, rescale)
     return engine
 
 
@@ -94,7 +95,7 @@ def main() -> None:
             told.append(f"{field} {true} / {said}" + (f" ({100 * error:+.1f} %)" if relative else ""))
         e = program.engine
         print(
-            f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}: "
+            f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}, {e.rescale}: "
             + ", ".join(told),
             flush=True,
         )
