@@ -95,8 +95,8 @@ def main() -> None:
             told.append(f"{field} {true} / {said}" + (f" ({100 * error:+.1f} %)" if relative else ""))
         e = program.engine
         print(
-            f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}, {e.rescale}: "
-            + ", ".join(told),
+            f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}, "
+            f"lanes of {e.rescale}: {', '.join(told)}",
             flush=True,
         )
     count = len(drawn)
