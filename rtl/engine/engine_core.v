@@ -277,9 +277,9 @@ module engine_core #(
       );
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
         wire [15:0] at = token1 + d;
-        // Parts that reach so far within a tile's tokens.
-        localparam REACH = d < TOKENS ? (TOKENS - d + DEPTH - 1) / DEPTH : 0;
-        wire there = {24'd0, part1} < REACH && at >= from1 && at < to1;
+        // The last part that reaches so far within a tile's tokens, if one does.
+        localparam LAST_PART = d < TOKENS ? (TOKENS - d - 1) / DEPTH : 0;
+        wire there = d < TOKENS && part1 <= LAST_PART[7:0] && at >= from1 && at < to1;
         wire [A_BITS-1:0] k_code = d < lanes1 ? key[d*A_BITS+:A_BITS] : {A_BITS{1'b0}};
         wire [A_BITS-1:0] v_code = there ? value[d*A_BITS+:A_BITS] : {A_BITS{1'b0}};
         if (A_BITS == 8) begin : g_whole
