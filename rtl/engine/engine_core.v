@@ -395,7 +395,8 @@ module engine_core #(
       assign {norm_target, norm_low, norm_address, norm_read} = {3'd0, 5'd0, 16'd0, 16'd0};
       assign {norm_values, norm_sums, roots} = {TOKENS * (A_BITS + SUM + 17) {1'b0}};
       wire unused_norms = &{1'b0, norm_starts, p_first_rows, scaled};
-      wire unused_of_norms = &{1'b0, NORM_D[0], NORM_A[0], NORM_GAMMA[0], NORM_BETA[0], NORM_ADDED[0], NORM_DROP[0]};
+      wire unused_of_norms = &{1'b0, NORM_D[0], NORM_A[0], NORM_GAMMA[0], NORM_BETA[0], NORM_ADDED[0],
+                               NORM_DROP[0]};
       wire unused_file = &{1'b0, AFFINE};
     end
   endgenerate
