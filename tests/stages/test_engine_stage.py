@@ -118,7 +118,7 @@ def test_an_engine_older_than_its_network_is_refused(copy):
         (("--budget", "lut=400000"), "option --budget: 400000 LUTs; the ZU9EG (ZCU102) has 274080"),
         (
             ("--budget", "dsp=20,lut=900"),
-            "engine: at most 900 LUT, 548160 FF, 20 DSP, 1824 BRAM; the nearest",
+            "engine: at most 900 LUT, 548160 FF, 20 DSP, 1824 BRAM; the near",
         ),
         (
             ("--fps", "1000000", "--budget", "dsp=20"),
