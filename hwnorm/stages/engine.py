@@ -57,7 +57,8 @@ def engine(
         found = [evaluate(network, _read(config), image)]
     else:
         most = budget_of(budget or ("dsp=1.0" if fps is not None else BUDGET), target)
-        cycles = None if fps is None else int(clock * 1e6 / fps)
+        # A rate that is just that of so many cycles allows them, whatever its last bit.
+        cycles = None if fps is None else int(clock * 1e6 / fps * (1 + 1e-12))
         err.print("engine: predict every engine of the space", highlight=False)
         found = front(network, image, most, target, bits, cycles=cycles)
     picked = found[0] if fps is not None else found[-1]

@@ -157,14 +157,18 @@ def test_onnx_export(build, fixed, tmp_path):
 
 
 def test_bit_true_gradients_are_the_expressions(datapath):
-    """The value is the table's, bit for bit; the gradient passes straight through, but for saturation."""
+    """The value is the table's, bit for bit; the gradient is the expression's at the code that x rounds to.
+
+    Where x saturates there is none.
+    """
     floating, integers = (
         hwnorm.network.replacement.functions_of({"f": datapath}, fixed)["f"] for fixed in (False, True)
     )
     x = torch.linspace(-9.5, 9.5, 301)
     grads = []
-    for module in (floating, integers):
-        at = x.clone().requires_grad_()
+    rounded = torch.from_numpy(datapath.input.to_float(datapath.input.quantize(x.numpy()))).float()
+    for module, where in ((floating, rounded), (integers, x)):
+        at = where.clone().requires_grad_()
         out = module(at)
         out.sum().backward()
         grads.append(at.grad)
