@@ -12,7 +12,7 @@ module layernorm_variance #(
     input wire aclk,
     input wire aresetn,
 
-    input wire                                            s_valid,
+    input wire                                           s_valid,
     input wire signed [          IN_WIDTH+$clog2(D)-1:0] s_sum,
     input wire        [        2*IN_WIDTH+$clog2(D)-1:0] s_squares,
     input wire        [2*(IN_WIDTH+$clog2(D))+GUARD-1:0] s_eps,

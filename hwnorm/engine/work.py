@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
 from hwnorm.integers.network import IntegerNetwork
@@ -28,15 +28,24 @@ class Product:
 
 
 def products_of(network: IntegerNetwork, image: ImageSize) -> list[Product]:
-    """In order of execution."""
+    """In order of execution; linear layers that read the same, such as q, k and v, are one product."""
     tokens, channels = tokens_of(network, image), channels_of(network, image)
-    found = []
+    found: list[Product] = []
+    reading: dict[str, int] = {}
     for op in network.operations:
         match op:
             case IntegerLinear():
                 eight = int((op.bits > 4).sum())
-                inputs = op.weight.shape[1]
-                found.append(Product(op.out, 1, tokens[op.x], inputs, eight, len(op.bits) - eight))
+                rows = eight, len(op.bits) - eight
+                if op.residual is None and op.x in reading:
+                    first = found[reading[op.x]]
+                    found[reading[op.x]] = replace(
+                        first, rows8=first.rows8 + rows[0], rows4=first.rows4 + rows[1]
+                    )
+                    continue
+                if op.residual is None:
+                    reading[op.x] = len(found)
+                found.append(Product(op.out, 1, tokens[op.x], op.weight.shape[1], *rows))
             case IntegerScores():
                 n = tokens[op.q]
                 found.append(Product(op.out, op.heads, n, channels[op.q] // op.heads, n))

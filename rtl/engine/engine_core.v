@@ -368,7 +368,7 @@ module engine_core #(
       .s_read(norms ? norm_read : stream_read), .m_data(stream_codes)
   );
   engine_memory #(
-      .WORDS(S_WORDS), .BITS(TOKENS * STREAM), .ADDRESS(16), .INIT(TABLE)
+      .WORDS(S_WORDS), .BITS(TOKENS * STREAM), .ADDRESS(16), .INIT(TABLE), .ROM(1)
   ) table_memory (
       .aclk(aclk), .s_write(1'b0), .s_address(16'd0), .s_data({TOKENS * STREAM{1'b0}}),
       .s_read(stream_read), .m_data(table_codes)

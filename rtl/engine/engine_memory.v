@@ -2,7 +2,8 @@
 // before a write of the same cycle. INIT names a file of hexadecimal words that it begins with.
 //
 // Block memories hold it where it has more than DEEP words and at least LARGE bits, LUTs where not: a rule
-// of its parameters alone, so that its blocks are known before synthesis (hwnorm/engine/blocks.py).
+// of its parameters alone, so that its blocks are known before synthesis (hwnorm/engine/blocks.py). ROM says
+// that nothing is ever written: then there are no LUTs of memory, but logic.
 
 `default_nettype none
 
@@ -11,6 +12,7 @@ module engine_memory #(
     parameter BITS    = 8,
     parameter ADDRESS = 16,
     parameter INIT    = "",
+    parameter ROM     = 0,
     parameter DEEP    = 128,
     parameter LARGE   = 4096
 ) (
@@ -44,6 +46,14 @@ module engine_memory #(
         if (s_write) words[s_address[INDEX-1:0]] <= s_data;
         m_data <= words[s_read[INDEX-1:0]];
       end
+    end else if (ROM) begin : g_logic
+      (* syn_romstyle = "logic" *)
+      reg [BITS-1:0] words[0:WORDS-1];
+      wire unused_write = &{1'b0, s_write, s_data};
+      if (INIT != "") begin : g_init
+        initial $readmemh(INIT, words);
+      end
+      always @(posedge aclk) m_data <= words[s_read[INDEX-1:0]];
     end else begin : g_distributed
       (* ram_style = "distributed", syn_ramstyle = "distributed" *)
       reg [BITS-1:0] words[0:WORDS-1];

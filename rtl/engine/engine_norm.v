@@ -253,7 +253,7 @@ module engine_norm #(
     offset13 <= offset12 + HALF;
   end
   engine_memory #(
-      .WORDS(WORDS), .BITS(GAMMA + BETA), .ADDRESS(16), .INIT(INIT)
+      .WORDS(WORDS), .BITS(GAMMA + BETA), .ADDRESS(16), .INIT(INIT), .ROM(1)
   ) affines (
       .aclk(aclk), .s_write(1'b0), .s_address(16'd0), .s_data({(GAMMA + BETA) {1'b0}}),
       .s_read(place), .m_data(affine)

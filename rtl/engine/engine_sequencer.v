@@ -91,7 +91,7 @@ module engine_sequencer #(
   reg reading, fetched, running;
   wire [DESCRIPTOR-1:0] phase;
   engine_memory #(
-      .WORDS(PHASES), .BITS(DESCRIPTOR), .ADDRESS(PC), .INIT(INIT)
+      .WORDS(PHASES), .BITS(DESCRIPTOR), .ADDRESS(PC), .INIT(INIT), .ROM(1)
   ) descriptors (
       .aclk(aclk), .s_write(1'b0), .s_address({PC{1'b0}}), .s_data({DESCRIPTOR{1'b0}}),
       .s_read(pc), .m_data(phase)

@@ -1,0 +1,35 @@
+"""The design space: no engine that may be the fastest is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+from engine.small_engines import CHANNELS, IMAGE, network
+from engine.small_integer_networks import random_engine, random_hardware, random_network
+
+from hwnorm.engine.cycles import predict
+from hwnorm.engine.program import compile_program
+from hwnorm.engine.space import least_cycles
+from hwnorm.engine.work import products_of
+
+
+def test_no_engine_is_faster_than_its_bound():
+    """What the search leaves out for its bound could not have been picked."""
+    near = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        engine = random_engine(rng)
+        hardware = random_hardware(engine, rng)
+        network = random_network(hardware, rng)
+        bound = least_cycles(products_of(network, hardware.image), engine)
+        cycles = predict(compile_program(network, engine, hardware.image), images=2)[1].cycles
+        assert 0 < bound <= cycles, seed
+        near += 2 * bound > cycles
+    assert near, "a bound that is far from all engines leaves none out"
+
+
+def test_layers_that_read_the_same_are_one_product():
+    """They share their tiles: bounds of each alone would be together more than what is read."""
+    names = {product.name: product.rows8 + product.rows4 for product in products_of(network(8), IMAGE)}
+    assert names["q"] == 3 * CHANNELS
+    assert not {"k", "v"} & set(names)
+    assert {name: names[name] for name in ("proj", "fc2")} == {"proj": CHANNELS, "fc2": CHANNELS}
