@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/hwnorm run --out runs/demo
-	$(BIN)/hwnorm engine runs/demo --budget dsp=225
+	$(BIN)/hwnorm engine runs/demo --budget dsp=200
 	$(BIN)/hwnorm cosim runs/demo --images 4
 	$(BIN)/hwnorm report runs/demo
 

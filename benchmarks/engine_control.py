@@ -1,6 +1,6 @@
 """The engine of the built-in network with functions beside the same engine with LayerNorm units.
 
-.venv/bin/python benchmarks/engine_control.py [--run runs/demo] [--data DIR] [--budget dsp=225] [--images 2]
+.venv/bin/python benchmarks/engine_control.py [--run runs/demo] [--data DIR] [--budget dsp=200] [--images 2]
 
 Two pairs: the fastest engine within the budget for the network with functions, and the same tokens x columns
 x depth for the network with its LayerNorms; and the fastest engines within the budget for either. With
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="run folder with integers")
     parser.add_argument("--data", type=Path, help="folder with Fashion-MNIST's idx files")
-    parser.add_argument("--budget", default="dsp=225")
+    parser.add_argument("--budget", default="dsp=200")
     parser.add_argument("--clock", type=float, default=250.0, help="MHz")
     parser.add_argument("--images", type=int, default=0, help="test images that are simulated")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """Whole images through an engine's Verilog: logits and cycles of each, and how long it took.
 
-.venv/bin/python benchmarks/engine_images.py --data DIR [--run runs/demo] [--images 256] [--budget dsp=225]
+.venv/bin/python benchmarks/engine_images.py --data DIR [--run runs/demo] [--images 256] [--budget dsp=200]
 
 The built-in network of a run with integers, on the fastest engine within the budget; images are the first of
 DIR's test images. The simulator is built anew: its time is part of the figure.
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with Fashion-MNIST's idx files")
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="run folder with integers")
     parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--budget", default="dsp=225")
+    parser.add_argument("--budget", default="dsp=200")
     options = parser.parse_args()
     run = RunFolder.open(options.run)
     network, model = integer_network(run), Inputs(run.settings).model
