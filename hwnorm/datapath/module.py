@@ -46,7 +46,7 @@ class FixedPointFunction(nn.Module):
     """
 
     table: Tensor
-    slopes: Tensor
+    slopes: Tensor | None
 
     def __init__(self, datapath: Datapath) -> None:
         super().__init__()
@@ -57,21 +57,27 @@ class FixedPointFunction(nn.Module):
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
         steps = np.concatenate([values[:1], values[1:].repeat(2), values[-1:]])
         self.register_buffer("table", torch.from_numpy(steps).float(), persistent=False)
-        at = torch.from_numpy(self.input.to_float(self.input.codes())).requires_grad_()
-        with torch.enable_grad():
-            (slopes,) = torch.autograd.grad(parse(self.expression).to_module()(at).sum(), at)
-        # Where x saturates, the place in the table is one of its ends.
-        ends = torch.zeros(1, dtype=slopes.dtype)
-        slopes = torch.cat([ends, slopes[1:].repeat_interleave(2), ends])
-        self.register_buffer("slopes", slopes.float(), persistent=False)
+        # Made when a gradient is first asked for: most networks are only evaluated.
+        self.register_buffer("slopes", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = laid_out(x)
         places = self._half_steps(x.detach())
         if not x.requires_grad or torch.compiler.is_exporting():
             return look_up(self.table, places).to(x.dtype)
+        if self.slopes is None:
+            self.slopes = self._slopes().to(self.table.device)
         found: Tensor = _Tables.apply(x, places, self.table, self.slopes)  # type: ignore[no-untyped-call]
         return found
+
+    def _slopes(self) -> Tensor:
+        """The expression's gradients, laid out as the table; float32."""
+        at = torch.from_numpy(self.input.to_float(self.input.codes())).requires_grad_()
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(parse(self.expression).to_module()(at).sum(), at)
+        # Where x saturates, the place in the table is one of its ends.
+        ends = torch.zeros(1, dtype=slopes.dtype)
+        return torch.cat([ends, slopes[1:].repeat_interleave(2), ends]).float()
 
     def _half_steps(self, x: Tensor) -> Tensor:
         """Places in the table: int32, of x's shape."""
