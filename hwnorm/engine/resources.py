@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from hwnorm.artefact import Part
 from hwnorm.cost.cost import resources as kernel_resources
 from hwnorm.engine.blocks import memory
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.norm_unit import NormUnit
-from hwnorm.engine.parts import TERMS, Family, Parameters, Terms, instances
+from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances
 from hwnorm.engine.program import Program
 from hwnorm.errors import InputError
 from hwnorm.targets.target import Target, load_target
@@ -49,18 +49,14 @@ class Resources:
         return f"{self.lut} LUT, {self.ff} FF, {self.dsp} DSP, {self.bram} BRAM"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Coefficients(_Strict):
+class Coefficients(Part):
     """LUTs and flip-flops that one of each term of a module takes (:data:`hwnorm.engine.parts.TERMS`)."""
 
     lut: dict[str, float]
     ff: dict[str, float]
 
 
-class PartCosts(_Strict):
+class PartCosts(Part):
     """The parts of engines as measured on a target: a data file, made by ``hwnorm characterize --engine``."""
 
     target: str
@@ -94,25 +90,19 @@ def engine_resources(program: Program, target: str) -> Resources:
     Raises:
         InputError: no parts were measured for the target.
     """
-    return resources_with(program, load_parts(target), load_target(target))
-
-
-def resources_with(program: Program, costs: PartCosts, target: Target) -> Resources:
-    """As :func:`engine_resources`, with coefficients and a target that need not be shipped ones."""
+    costs, device = load_parts(target), load_target(target)
     p = parameters(program)
-    family = Family(target.flow.technology, target.shift_register)
-    lut = ff = 0.0
+    parts = instances(p, *(unit_parameters(p, unit) for unit in units(program)))
+    lut, ff = _measured(parts, costs, device)
     dsp, bram = program.engine.dsps(p["SUM"]), 0
-    for part in instances(p, *(unit_parameters(p, unit) for unit in units(program))):
+    for part in parts:
         if part.module == "engine_memory":
-            holds = memory(part.parameters["WORDS"], part.parameters["BITS"], family.technology)
+            words, bits = part.parameters["WORDS"], part.parameters["BITS"]
+            holds = memory(words, bits, device.flow.technology)
             lut += part.count * holds.lut
             bram += part.count * holds.bram
-        terms, known = TERMS[part.module](part.parameters, family), costs.modules[part.module]
-        lut += part.count * _weighed(terms, known.lut)
-        ff += part.count * _weighed(terms, known.ff)
     for kernel in (*program.functions, *program.exponentials):
-        each = kernel_resources(kernel.nodes, kernel.latency, target)
+        each = kernel_resources(kernel.nodes, kernel.latency, device)
         lut += program.engine.tokens * each.lut
         ff += program.engine.tokens * each.ff
         dsp += program.engine.tokens * each.dsp
@@ -121,20 +111,15 @@ def resources_with(program: Program, costs: PartCosts, target: Target) -> Resour
 
 def least_resources(engine: Engine) -> Resources:
     """What an engine takes at least, whatever its program: its array, with the shortest sums."""
-    costs, target = load_parts(engine.device), load_target(engine.device)
-    family = Family(target.flow.technology, target.shift_register)
     shared, bits = engine.sharing, 8 + engine.activation_bits
     own = {
         "COLUMNS": engine.columns, "DEPTH": engine.depth, "A_BITS": engine.activation_bits,
         "PAIR": shared.pair, "N4": shared.rows[0], "WEIGHTS": shared.port,
         "SUM": bits + (engine.depth - 1).bit_length(),
     }  # fmt: skip
-    lut = ff = 0.0
     counts = {"engine_multiplier": engine.multipliers, "engine_tokens": engine.tokens // shared.pair}
-    for module, count in counts.items():
-        terms, known = TERMS[module](own, family), costs.modules[module]
-        lut += count * _weighed(terms, known.lut)
-        ff += count * _weighed(terms, known.ff)
+    parts = [Instances(module, count, own) for module, count in counts.items()]
+    lut, ff = _measured(parts, load_parts(engine.device), load_target(engine.device))
     return Resources(int(lut), int(ff), engine.dsps(), 0)
 
 
@@ -151,6 +136,17 @@ def unit_parameters(p: Parameters, unit: Unit) -> dict[str, int]:
         "KERNELS": len(kernels),
         **{f"DELAY_{n}": kernel["delay"] for n, kernel in enumerate(kernels)},
     }
+
+
+def _measured(parts: Iterable[Instances], costs: PartCosts, target: Target) -> tuple[float, float]:
+    """LUTs and flip-flops of the modules, without those that hold the words of memories."""
+    family = Family(target.flow.technology, target.shift_register)
+    lut = ff = 0.0
+    for part in parts:
+        terms, known = TERMS[part.module](part.parameters, family), costs.modules[part.module]
+        lut += part.count * _weighed(terms, known.lut)
+        ff += part.count * _weighed(terms, known.ff)
+    return lut, ff
 
 
 def _weighed(terms: Terms, coefficients: dict[str, float]) -> float:
