@@ -19,12 +19,11 @@ from rich.table import Table
 
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
-from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.phase import Kind
-from hwnorm.engine.simulate import Simulator
+from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.space import Candidate, evaluate, front
 from hwnorm.integers.cpp import evaluate_cpp
 from hwnorm.integers.network import IntegerNetwork
@@ -134,13 +133,10 @@ def _simulated(name: str, candidate: Candidate, inputs: Inputs, count: int) -> b
     tests = inputs.test_images.limited(count)
     images = np.concatenate([part.numpy() for part, _ in tests.batches(100)])
     program = candidate.program
-    found = Simulator(program).run(images)
-    wanted = program.network.evaluate(images)
-    logits = sum(one.logits == tuple(row.tolist()) for one, row in zip(found, wanted, strict=True))
-    timings = predict(program, len(images))
-    cycles = sum(one.counters == timing.counters for one, timing in zip(found, timings, strict=True))
-    out.print(f"{name}: {count} images on Verilator, logits of {logits} equal, cycles of {cycles} equal")
-    return logits == cycles == count
+    equal = compare(program, images, Simulator(program).run(images))
+    told = f"logits of {equal.logits} equal, cycles of {equal.cycles} equal"
+    out.print(f"{name}: {count} images on Verilator, {told}")
+    return equal.logits == equal.cycles == count
 
 
 if __name__ == "__main__":

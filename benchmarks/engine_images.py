@@ -18,9 +18,8 @@ import numpy as np
 
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
-from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of
-from hwnorm.engine.simulate import Simulator
+from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.space import front
 from hwnorm.progress import out
 from hwnorm.runs.folder import RunFolder
@@ -51,10 +50,7 @@ def main() -> None:
         found = simulator.run(images)
     ended = time.perf_counter()
     program = picked.program
-    timings = predict(program, len(images))
-    logits = network.evaluate(images)
-    equal = sum(image.logits == tuple(row.tolist()) for image, row in zip(found, logits, strict=True))
-    exact = sum(image.counters == timing.counters for image, timing in zip(found, timings, strict=True))
+    equal = compare(program, images, found)
     engine = program.engine
     products = sum(program.products) / picked.cycles
     out.print(
@@ -63,7 +59,7 @@ def main() -> None:
         soft_wrap=True,
     )
     out.print(
-        f"{len(images)} images: logits of {equal} equal, cycles of {exact} equal "
+        f"{len(images)} images: logits of {equal.logits} equal, cycles of {equal.cycles} equal "
         f"({found[0].cycles} an image); utilisation {100 * picked.utilisation:.1f} %, "
         f"{products / engine.multipliers:.2f} products a cycle and multiplier of the array, "
         f"{products / picked.dsps:.2f} with the epilogue's",
@@ -75,7 +71,7 @@ def main() -> None:
         f"({cycles / (ended - built):.0f} cycles a second)",
         soft_wrap=True,
     )
-    raise SystemExit(equal != len(images) or exact != len(images))
+    raise SystemExit(not equal.logits == equal.cycles == len(images))
 
 
 if __name__ == "__main__":

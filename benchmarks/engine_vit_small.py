@@ -21,9 +21,8 @@ from vit_small_integers import controlled
 
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
-from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of
-from hwnorm.engine.simulate import Simulator
+from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.space import front
 from hwnorm.progress import err, out
 from hwnorm.runs.folder import RunFolder
@@ -82,10 +81,7 @@ def main() -> None:
     images = torch.cat([pixels for pixels, _ in tests.batches(8)]).numpy()
     found = simulator.run(images)
     mark("images")
-    logits = [tuple(row) for row in network.evaluate(images).tolist()]
-    timings = predict(picked.program, len(images))
-    equal = sum(image.logits == wanted for image, wanted in zip(found, logits, strict=True))
-    exact = sum(image.counters == timing.counters for image, timing in zip(found, timings, strict=True))
+    equal = compare(picked.program, images, found)
     engine = picked.engine
     products = sum(picked.program.products)
     table = Table("", "", title=f"ViT-S at {args.image_size} pixels, A{args.activation_bits}")
@@ -93,16 +89,16 @@ def main() -> None:
         ("engine", f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep"),
         ("DSPs", f"{picked.dsps}"),
         ("products an image", f"{products:,}"),
-        ("cycles predicted", f"{timings[0].cycles:,}"),
+        ("cycles predicted", f"{equal.timings[0].cycles:,}"),
         ("cycles counted", f"{found[0].cycles:,}"),
-        ("images: logits equal, cycles equal", f"{len(images)}: {equal}, {exact}"),
+        ("images: logits equal, cycles equal", f"{len(images)}: {equal.logits}, {equal.cycles}"),
         ("utilisation", f"{100 * picked.utilisation:.1f} %"),
         ("products a DSP and cycle", f"{products / picked.cycles / picked.dsps:.2f}"),
         *((name, f"{at - before:.0f} s") for (_, before), (name, at) in pairwise(marks)),
     ):
         table.add_row(name, figure)
     out.print(table)
-    raise SystemExit(equal != len(images) or exact != len(images))
+    raise SystemExit(not equal.logits == equal.cycles == len(images))
 
 
 if __name__ == "__main__":

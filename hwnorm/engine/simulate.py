@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.emit import core_sources, memories, pixels_a_beat
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.program import Program
@@ -48,6 +50,25 @@ class Image:
     def counters(self) -> tuple[int, int, int]:
         """Cycles, busy, stall: to hold beside :attr:`hwnorm.engine.cycles.Timing.counters`."""
         return self.cycles, self.busy, self.stall
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Images whose logits are the network's, those whose counters are as predicted, and the predictions."""
+
+    logits: int
+    cycles: int
+    timings: list[Timing]
+
+
+def compare(program: Program, images: npt.NDArray[np.floating], found: Sequence[Image]) -> Agreement:
+    """What an engine made of images (n, C, H, W), beside its integer network and its prediction."""
+    wanted, timings = program.network.evaluate(images), predict(program, len(images))
+    return Agreement(
+        sum(image.logits == tuple(row.tolist()) for image, row in zip(found, wanted, strict=True)),
+        sum(image.counters == timing.counters for image, timing in zip(found, timings, strict=True)),
+        timings,
+    )
 
 
 class Simulator:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnorm.engine.cycles import predict
 from hwnorm.engine.package import read_engine, rtl_of
-from hwnorm.engine.simulate import Simulator
+from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.stored import PACKAGE, StoredCosim
 from hwnorm.errors import InputError
 from hwnorm.files import digest
@@ -34,17 +33,12 @@ def cosim(run: RunFolder, inputs: Inputs, images: int) -> StoredCosim:
         raise InputError(f"option --images: {images}; there are {len(tests)} test images")
     codes = np.concatenate([part.numpy() for part, _ in tests.limited(images).batches(100)])
     found = Simulator(program, rtl).run(codes)
-    wanted = program.network.evaluate(codes)
-    timings = predict(program, images)
+    agreement = compare(program, codes, found)
     stored = StoredCosim(
         images=images,
-        logits_equal=sum(
-            image.logits == tuple(logits.tolist()) for image, logits in zip(found, wanted, strict=True)
-        ),
-        cycles_equal=sum(
-            image.counters == timing.counters for image, timing in zip(found, timings, strict=True)
-        ),
-        predicted=[timing.cycles for timing in timings],
+        logits_equal=agreement.logits,
+        cycles_equal=agreement.cycles,
+        predicted=[timing.cycles for timing in agreement.timings],
         counted=[image.cycles for image in found],
         test_fingerprint=tests.fingerprint,
     )
