@@ -44,9 +44,7 @@ class Candidate:
     @property
     def dsps(self) -> int:
         """Multipliers of the device that are taken, by the array, the epilogue and the LayerNorm unit."""
-        unit = self.program.norm_unit
-        norms = 0 if unit is None else unit.multipliers(self.engine)
-        return self.engine.dsps(parameters(self.program)["SUM"]) + norms
+        return _multipliers(self.engine, self.program.norm_unit, parameters(self.program)["SUM"])
 
     @cached_property
     def resources(self) -> Resources | None:
@@ -130,7 +128,7 @@ class _Search:
 
     def dsps(self, engine: Engine) -> int:
         """Multipliers of an engine at least, with its LayerNorm unit."""
-        return engine.dsps() + (0 if self.unit is None else self.unit.multipliers(engine))
+        return _multipliers(engine, self.unit)
 
     def front(self, tried: Sequence[Engine]) -> list[Candidate]:
         found: list[Candidate] = []
@@ -188,6 +186,11 @@ class _Search:
                 f"{taken.told() if taken is not None else f'{self.nearest.dsps} DSP'}"
             )
         return self.refused
+
+
+def _multipliers(engine: Engine, unit: NormUnit | None, sum_bits: int = 0) -> int:
+    """Of the device, with those of a LayerNorm unit."""
+    return engine.dsps(sum_bits) + (0 if unit is None else unit.multipliers(engine))
 
 
 def least_cycles(products: Sequence[Product], engine: Engine) -> int:

@@ -86,6 +86,10 @@ class StoredEngine(Artefact):
     memories: dict[str, int]
     phases: list[PhaseCycles]
 
+    def rate(self, point: Point) -> float:
+        """Images a second of an engine, at the clock that is assumed."""
+        return self.clock_mhz * 1e6 / point.cycles
+
 
 class EngineManifest(Artefact):
     """``manifest.json`` of an engine's package: its parameters and every file's hash.

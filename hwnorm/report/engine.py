@@ -60,11 +60,10 @@ _ARROWS = (
 def sentence(engine: StoredEngine, cosim: StoredCosim | None) -> str:
     """What the engine does, and whether its Verilog was seen to."""
     picked, array = engine.picked, engine.picked.engine.engine()
-    rate = engine.clock_mhz * 1e6 / picked.cycles
     text = (
         f"{array.tokens} tokens x {array.columns} columns x {array.depth} deep: {picked.cycles:,} cycles an "
-        f"image, {rate:,.0f} images a second at {engine.clock_mhz:g} MHz, which is assumed; the multipliers "
-        f"are used for {100 * picked.utilisation:.1f} % of what they could make."
+        f"image, {engine.rate(picked):,.0f} images a second at {engine.clock_mhz:g} MHz, which is assumed; "
+        f"the multipliers are used for {100 * picked.utilisation:.1f} % of what they could make."
     )
     if cosim is None:
         return f"{text} Its Verilog was not simulated: this run has no cosim.json."
@@ -176,13 +175,12 @@ def _cycles(phase: PhaseCycles, part: str) -> int:
 def engines_figure(engine: StoredEngine) -> Figure:
     """Draw images a second against multipliers: the engines that no smaller one beats, and the one picked."""
     figure, (axes,) = new_figure(3.2)
-    points = [(point.dsps, engine.clock_mhz * 1e6 / point.cycles) for point in engine.front]
+    points = [(point.dsps, engine.rate(point)) for point in engine.front]
     axes.step(*zip(*points, strict=True), where="post", color=GREY, linewidth=0.8, zorder=0.5)
     axes.plot(*zip(*points, strict=True), "o", color=SKY, markeredgecolor=BLACK, label="engines of the front")
     picked = engine.picked
-    rate = engine.clock_mhz * 1e6 / picked.cycles
     looks: dict[str, Any] = {"color": VERMILLION, "markeredgecolor": BLACK, "markersize": 13}
-    axes.plot(picked.dsps, rate, "*", label="the engine picked", **looks)
+    axes.plot(picked.dsps, engine.rate(picked), "*", label="the engine picked", **looks)
     _from_zero(axes)
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.yaxis.set_major_formatter("{x:,g}")

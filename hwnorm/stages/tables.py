@@ -163,7 +163,7 @@ def _point(point: Point, found: StoredEngine) -> list[str]:
         *map(str, (engine.tokens, engine.columns, engine.depth)),
         *map(str, (takes.lut, takes.ff, takes.dsp, takes.bram) if takes else ("", "", point.dsps, "")),
         str(point.cycles),
-        f"{found.clock_mhz * 1e6 / point.cycles:.0f}",
+        f"{found.rate(point):.0f}",
         f"{100 * point.utilisation:.1f} %",
     ]
 
@@ -176,7 +176,7 @@ def engine_table(found: StoredEngine) -> Table:
     table = Table(
         title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "
         f"{picked.cycles} cycles, "
-        f"{found.clock_mhz * 1e6 / picked.cycles:.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
+        f"{found.rate(picked):.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
         f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a DSP and cycle, "
         f"{found.weight_bytes / 1e3:.1f} kB of weights an image; "
         + (
