@@ -22,6 +22,7 @@ from hwnorm.data.images import load_images
 from hwnorm.engine.devices import budget_of
 from hwnorm.engine.emit import parameters
 from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.parts import memories
 from hwnorm.engine.phase import Kind
 from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.space import Candidate, evaluate, front
@@ -86,7 +87,7 @@ def _table(found: dict[str, Candidate], clock: float) -> Table:
         table.add_column(heading, justify="left" if heading == "norms" else "right")
     for name, each in found.items():
         engine, unit = each.engine, each.program.norm_unit
-        bits = memory_bits(each)
+        bits, of_norms = memory_bits(each)
         phases = [phase for phase in each.timing.phases if phase.op == Kind.NORM]
         table.add_row(
             name,
@@ -96,37 +97,22 @@ def _table(found: dict[str, Candidate], clock: float) -> Table:
             str(each.cycles),
             str(sum(phase.end - phase.begin + phase.waited["codes"] for phase in phases)),
             f"{clock * 1e6 / each.cycles:.0f}",
-            f"{sum(bits.values()) / 1000:.1f}",
-            f"{bits.get('norms', 0) / 1000:.1f}",
+            f"{bits / 1000:.1f}",
+            f"{of_norms / 1000:.1f}",
             str(weight_stream(each.program).size),
             f"{100 * each.utilisation:.1f} %",
         )
     return table
 
 
-def memory_bits(candidate: Candidate) -> dict[str, int]:
-    """Bits of an engine's memories, by what they hold, as its Verilog declares them."""
-    p, program, engine = parameters(candidate.program), candidate.program, candidate.engine
-    codes = engine.tokens * engine.activation_bits
-    word = max(engine.word_bits(4), engine.word_bits(8))
-    patch = p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"]
-    found = {
-        "activations": engine.depth * p["A_WORDS"] * codes,
-        "keys": engine.depth * p["K_WORDS"] * codes,
-        "probabilities": engine.depth * p["P_WORDS"] * codes,
-        "values": engine.rows8 * p["V_WORDS"] * codes,
-        "stream and positions": 2 * p["S_WORDS"] * engine.tokens * p["STREAM"],
-        "weights": 2 * (p["WORDS"] * word + engine.row_beats(engine.rows4) * engine.beat),
-        "scores": 2 * p["KEYS"] * engine.tokens * p["SCORE"] + 2 * p["TILES"] * engine.tokens * 17,
-        "images": 2 * p["TILES"] * engine.tokens * -(-patch // engine.depth) * engine.depth * 8,
-        "program": p["PHASES"] * p["DESCRIPTOR"],
-        "logits": p["CLASSES"] * p["STREAM"],
-    }
-    unit = program.norm_unit
+def memory_bits(candidate: Candidate) -> tuple[int, int]:
+    """Bits of an engine's memories, as its Verilog declares them; those of its LayerNorm unit."""
+    p, unit = parameters(candidate.program), candidate.program.norm_unit
+    norms = 0
     if unit is not None:
-        kept = p["TILES"] * engine.tokens * unit.statistics_bits
-        found["norms"] = kept + p["NORMS"] * (unit.gamma_bits + unit.beta_bits)
-    return found
+        kept = p["TILES"] * candidate.engine.tokens * unit.statistics_bits
+        norms = kept + p["NORMS"] * (unit.gamma_bits + unit.beta_bits)
+    return sum(count * words * bits for count, words, bits in memories(p)) + norms, norms
 
 
 def _simulated(name: str, candidate: Candidate, inputs: Inputs, count: int) -> bool:

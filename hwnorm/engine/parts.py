@@ -216,14 +216,12 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
         functions: of the unit of functions: its kernels, their delays, whether it takes codes as they are.
         exponentials: likewise.
     """
-    tokens, depth, a_bits = p["TOKENS"], p["DEPTH"], p["A_BITS"]
+    tokens, depth = p["TOKENS"], p["DEPTH"]
     rows8, rows4 = p["N8"] * p["COLUMNS"], p["N4"] * p["COLUMNS"]
     word8, word4 = rows8 * depth * 8, rows4 * depth * 4
     rows = {"ROWS8": rows8, "ROWS4": rows4, "WORD8": word8, "WORD4": word4, "WORD": max(word8, word4)}
     own = {**p, **rows, "SELECT": 6}
     image = own | {"ROWS": p["ROWS"], "COLUMNS": p["LINE"]}
-    patch = _up(p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"], depth)
-    held = _up(p["FIRST"] + p["ROWS"] * p["LINE"], tokens) * patch
     found = [
         Instances("hwnorm_engine_registers", 1, {}),
         Instances("engine_core", 1, own),
@@ -239,8 +237,25 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
         Instances("engine_weights", 1, own),
         Instances("engine_image", 1, image),
     ]
+    found += [
+        Instances("engine_memory", count, {"WORDS": words, "BITS": bits})
+        for count, words, bits in memories(p)
+    ]
+    return found
+
+
+def memories(p: Parameters) -> list[tuple[int, int, int]]:
+    """How many memories of so many words of so many bits an engine has, a LayerNorm unit's left aside.
+
+    Args:
+        p: the parameters of ``engine_core``.
+    """
+    tokens, depth, a_bits = p["TOKENS"], p["DEPTH"], p["A_BITS"]
+    rows8, rows4 = p["N8"] * p["COLUMNS"], p["N4"] * p["COLUMNS"]
+    patch = _up(p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"], depth)
+    held = _up(p["FIRST"] + p["ROWS"] * p["LINE"], tokens) * patch
     row_beats = _up(rows4, p["BEAT"] // 64)
-    memories = [
+    return [
         (depth, p["A_WORDS"], tokens * a_bits),
         (depth, p["K_WORDS"], tokens * a_bits),
         (depth, p["P_WORDS"], tokens * a_bits),
@@ -248,13 +263,9 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
         (2, p["S_WORDS"], tokens * p["STREAM"]),
         (1, p["CLASSES"], p["STREAM"]),
         (1, p["PHASES"], p["DESCRIPTOR"]),
-        (1, 2 * p["WORDS"], max(word8, word4)),
+        (1, 2 * p["WORDS"], depth * max(rows8 * 8, rows4 * 4)),
         (1, 2 * row_beats, p["BEAT"]),
         (1, 2 * p["KEYS"], tokens * p["SCORE"]),
         (1, 2 * p["TILES"], tokens * 17),
         (tokens * (depth // p["PIXELS"]), 2 * held, p["PIXELS"] * 8),
     ]
-    found += [
-        Instances("engine_memory", count, {"WORDS": words, "BITS": bits}) for count, words, bits in memories
-    ]
-    return found
