@@ -63,7 +63,7 @@ class Drawn:
 
 def draw(device: str, rng: np.random.Generator) -> Drawn:
     """Hardware with at most 64 multipliers and 24 tokens, of any shape that can be elaborated."""
-    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1)]
+    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1), (8, 1), (6, 1)]
     bits, pair = ways[rng.integers(len(ways))]
     tokens = columns = depth = 64
     while tokens * columns * depth > 64:

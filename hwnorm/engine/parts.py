@@ -68,16 +68,26 @@ def _multiplier(p: Parameters, _: Family) -> Terms:
 
 
 def _tokens(p: Parameters, _: Family) -> Terms:
-    product = 8 + p["A_BITS"]
-    lanes = p["PAIR"] * p["N4"] * p["COLUMNS"]
-    adders, nodes = 0, p["DEPTH"]
-    width = product
-    while nodes > 1:
-        width += 1
-        adders += nodes // 2 * width
-        nodes -= nodes // 2
-    tree = product + _log2(p["DEPTH"])
-    return {"sums": lanes * p["SUM"], "tree": lanes * tree, "adders": lanes * adders}
+    product, depth = 8 + p["A_BITS"], p["DEPTH"]
+    adders = tree = 0
+    for lane in range(p["N4"]):
+        # Products with weights of 4 bits alone are shorter.
+        width = product if lane < p["N8"] else p["G4"]
+        tree += width + _log2(depth)
+        nodes = depth
+        while nodes > 1:
+            width += 1
+            adders += nodes // 2 * width
+            nodes -= nodes // 2
+    lanes = p["PAIR"] * p["COLUMNS"]
+    return {
+        "one": 1.0,
+        "sums": lanes * p["N4"] * p["SUM"],
+        "tree": lanes * tree,
+        "adders": lanes * adders,
+        "rows": p["PAIR"] * p["SUM"] * (p["N4"] * p["COLUMNS"] - 1),
+        "pairs": (p["PAIR"] - 1) * depth * (p["A_BITS"] + 1),
+    }
 
 
 def _array(p: Parameters, family: Family) -> Terms:

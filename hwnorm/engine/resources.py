@@ -114,7 +114,8 @@ def least_resources(engine: Engine) -> Resources:
     shared, bits = engine.sharing, 8 + engine.activation_bits
     own = {
         "COLUMNS": engine.columns, "DEPTH": engine.depth, "A_BITS": engine.activation_bits,
-        "PAIR": shared.pair, "N4": shared.rows[0], "WEIGHTS": shared.port,
+        "PAIR": shared.pair, "N4": shared.rows[0], "G4": shared.four.gap, "N8": shared.rows[1],
+        "WEIGHTS": shared.port,
         "SUM": bits + (engine.depth - 1).bit_length(),
     }  # fmt: skip
     counts = {"engine_multiplier": engine.multipliers, "engine_tokens": engine.tokens // shared.pair}

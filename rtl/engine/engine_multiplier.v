@@ -1,9 +1,11 @@
 // One multiplier of the array: products of PAIR activations by weights of 4 or of 8 bits that share it.
 //
-// Activations stand A_GAP bits apart at their port. At the other stand the weights: N4 of 4 bits G4 bits
-// apart, or N8 of 8 bits G8 bits apart, as s_mode8 says (hwnorm/engine/packing.py). s_weights is their
-// sum at these places. m_products holds N4 products of every activation, PRODUCT bits each, the weights'
-// index first; there are three registers between, and one is that of the multiplier's output.
+// Activations stand A_GAP bits apart at their port, and s_activations is their sum. At the other stand the
+// weights: N4 of 4 bits G4 bits apart, or N8 of 8 bits G8 bits apart, as s_mode8 says
+// (hwnorm/engine/packing.py); s_weights is their sum. m_products holds N4 products of every activation,
+// PRODUCT bits each, the weights' index first: in each place what stands there, to which m_borrowed is to
+// be added. Whoever sums them has a carry to spare for that. Of a product that no weight of 8 bits makes,
+// G4 bits are defined. Three registers are between, and one is that of the multiplier's output.
 
 `default_nettype none
 
@@ -16,16 +18,17 @@ module engine_multiplier #(
     parameter G4      = 11,
     parameter N8      = 2,
     parameter G8      = 18,
-    parameter PRODUCT = 8 + A_BITS
+    parameter PRODUCT = 8 + A_BITS,
+    parameter ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1)
 ) (
     input  wire                       aclk,
     input  wire                       s_mode8,
-    input  wire [    PAIR*A_BITS-1:0] s_activations,
+    input  wire [    ACTIVATIONS-1:0] s_activations,
     input  wire [        WEIGHTS-1:0] s_weights,
-    output reg  [PAIR*N4*PRODUCT-1:0] m_products
+    output reg  [PAIR*N4*PRODUCT-1:0] m_products,
+    output reg  [        PAIR*N4-1:0] m_borrowed
 );
 
-  localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
   localparam TOTAL = ACTIVATIONS + WEIGHTS;
 
   generate
@@ -54,23 +57,10 @@ module engine_multiplier #(
   reg signed [TOTAL-1:0] product;
   reg [1:0] mode8;
 
-  generate
-    if (PAIR == 1) begin : g_one
-      always @(posedge aclk) activations <= s_activations;
-    end else begin : g_two
-      wire [ACTIVATIONS-1:0] low = {
-        {(ACTIVATIONS - A_BITS) {s_activations[A_BITS-1]}}, s_activations[A_BITS-1:0]
-      };
-      wire [ACTIVATIONS-1:0] high = {
-        s_activations[2*A_BITS-1], s_activations[2*A_BITS-1:A_BITS], {A_GAP{1'b0}}
-      };
-      always @(posedge aclk) activations <= high + low;
-    end
-  endgenerate
-
   always @(posedge aclk) begin
+    activations <= s_activations;
     weights <= s_weights;
-    mode8   <= {mode8[0], s_mode8};
+    mode8 <= {mode8[0], s_mode8};
     product <= activations * weights;
   end
 
@@ -84,23 +74,25 @@ module engine_multiplier #(
       for (l = 0; l < N4; l = l + 1) begin : g_weight
         localparam P4 = j * A_GAP + l * G4;
         localparam P8 = j * A_GAP + l * G8;
-        wire [G4-1:0] narrow;
+        wire [PRODUCT-1:0] narrow = {{(PRODUCT - G4) {product[P4+G4-1]}}, product[P4+:G4]};
         wire [PRODUCT-1:0] wide;
-        if (P4 > 0) begin : g_narrow
-          assign narrow = product[P4+:G4] + {{(G4 - 1) {1'b0}}, product[P4-1]};
-        end else begin : g_narrow
-          assign narrow = product[0+:G4];
+        wire below4, below8;
+        if (P4 > 0) begin : g_below4
+          assign below4 = product[P4-1];
+        end else begin : g_below4
+          assign below4 = 1'b0;
         end
         if (l >= N8) begin : g_wide
-          assign wide = {PRODUCT{1'b0}};
+          assign {wide, below8} = {narrow, below4};
         end else if (P8 > 0) begin : g_wide
-          assign wide = product[P8+:PRODUCT] + {{(PRODUCT - 1) {1'b0}}, product[P8-1]};
+          assign {wide, below8} = product[P8-1+:PRODUCT+1];
         end else begin : g_wide
-          assign wide = product[0+:PRODUCT];
+          assign {wide, below8} = {product[0+:PRODUCT], 1'b0};
         end
-        always @(posedge aclk)
-          m_products[(j*N4+l)*PRODUCT+:PRODUCT] <= mode8[1] ? wide :
-              {{(PRODUCT - G4) {narrow[G4-1]}}, narrow};
+        always @(posedge aclk) begin
+          m_products[(j*N4+l)*PRODUCT+:PRODUCT] <= mode8[1] ? wide : narrow;
+          m_borrowed[j*N4+l] <= mode8[1] ? below8 : below4;
+        end
       end
     end
   endgenerate

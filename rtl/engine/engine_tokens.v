@@ -29,7 +29,7 @@ module engine_tokens #(
     input  wire                             s_lift,
     input  wire                             s_load,
     input  wire                             s_next,
-    output wire [             PAIR*SUM-1:0] m_row
+    output reg  [             PAIR*SUM-1:0] m_row
 );
   /* verilator no_inline_module */
 
@@ -41,71 +41,106 @@ module engine_tokens #(
   wire unused = &{1'b0, s_lift};
 
   genvar c, d, l, j, n, r;
+
+  // ---- activations of a pair stand at their places, once for all columns ----
+  localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
+  wire [DEPTH*ACTIVATIONS-1:0] activations;
+  generate
+    for (d = 0; d < DEPTH; d = d + 1) begin : g_activations
+      wire [A_BITS-1:0] first = s_activations[d*A_BITS+:A_BITS];
+      if (PAIR == 1) begin : g_one
+        assign activations[d*ACTIVATIONS+:ACTIVATIONS] = first;
+      end else begin : g_two
+        wire [A_BITS-1:0] second = s_activations[(DEPTH+d)*A_BITS+:A_BITS];
+        wire [ACTIVATIONS-1:0] low = {{(ACTIVATIONS - A_BITS) {first[A_BITS-1]}}, first};
+        wire [ACTIVATIONS-1:0] high = {second[A_BITS-1], second, {A_GAP{1'b0}}};
+        assign activations[d*ACTIVATIONS+:ACTIVATIONS] = high + low;
+      end
+    end
+  endgenerate
+
+  // ---- the row that is drained ----
+  localparam ROW = ROWS > 1 ? $clog2(ROWS) : 1;
+  reg [ROW-1:0] row_next;
+  wire [ROW-1:0] row = s_load ? {ROW{1'b0}} : row_next;
+  always @(posedge aclk) if (s_load || s_next) row_next <= row + 1'b1;
+
   generate
     for (c = 0; c < COLUMNS; c = c + 1) begin : g_columns
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
-        wire [PAIR*A_BITS-1:0] pair;
         wire [PAIR*N4*PRODUCT-1:0] products;
-        for (l = 0; l < PAIR; l = l + 1) begin : g_pair
-          assign pair[l*A_BITS+:A_BITS] = s_activations[(l*DEPTH+d)*A_BITS+:A_BITS];
-        end
+        wire [PAIR*N4-1:0] borrowed;
         engine_multiplier #(
             .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
             .N4(N4), .G4(G4), .N8(N8), .G8(G8)
         ) multiplier (
             .aclk(aclk),
             .s_mode8(s_mode8),
-            .s_activations(pair),
+            .s_activations(activations[d*ACTIVATIONS+:ACTIVATIONS]),
             .s_weights(s_weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS]),
-            .m_products(products)
+            .m_products(products),
+            .m_borrowed(borrowed)
         );
       end
       for (l = 0; l < PAIR * N4; l = l + 1) begin : g_lanes
+        // Weights of 4 bits alone come to the lanes from N8 on: their products are shorter.
+        localparam WIDTH = l % N4 < N8 ? PRODUCT : G4;
+        localparam GROWN = WIDTH + TREE - PRODUCT;
         // Node n is the sum of nodes 2n and 2n + 1; the last DEPTH nodes are the products.
         for (n = 1; n < 2 * DEPTH; n = n + 1) begin : g_node
-          wire signed [TREE-1:0] value;
+          wire signed [GROWN-1:0] value;
           if (n >= DEPTH) begin : g_leaf
             wire [PRODUCT-1:0] product = g_columns[c].g_depth[n-DEPTH].products[l*PRODUCT+:PRODUCT];
-            if (TREE > PRODUCT) begin : g_extended
-              assign value = {{(TREE - PRODUCT) {product[PRODUCT-1]}}, product};
+            if (WIDTH < PRODUCT) begin : g_short
+              wire unused_product = &{1'b0, product[PRODUCT-1:WIDTH]};
+            end
+            if (GROWN > WIDTH) begin : g_extended
+              assign value = {{(GROWN - WIDTH) {product[WIDTH-1]}}, product[WIDTH-1:0]};
             end else begin : g_whole
-              assign value = product;
+              assign value = product[WIDTH-1:0];
             end
           end else begin : g_sum
-            assign value = g_node[2*n].value + g_node[2*n+1].value;
+            wire unused_carry;
+            assign {value, unused_carry} = {g_node[2*n].value, 1'b1} +
+                {g_node[2*n+1].value, g_columns[c].g_depth[n].borrowed[l]};
           end
         end
-        reg signed [TREE-1:0] tree;
+        reg signed [GROWN-1:0] tree;
+        reg borrowed_first;
         reg signed [SUM-1:0] total;
-        wire signed [SUM-1:0] more = {{(SUM - TREE) {tree[TREE-1]}}, tree};
+        // What is kept of the totals is chosen in front of the addition: a LUT a bit, and a carry.
         wire signed [SUM-1:0] kept;
         if (A_BITS < 8) begin : g_lift
-          assign kept = s_lift ? total <<< 4 : total;
+          assign kept = s_first ? {SUM{1'b0}} : s_lift ? total <<< 4 : total;
         end else begin : g_stay
-          assign kept = total;
+          assign kept = s_first ? {SUM{1'b0}} : total;
         end
+        wire signed [SUM-1:0] more = {{(SUM - GROWN) {tree[GROWN-1]}}, tree};
+        wire signed [SUM-1:0] next;
+        wire unused_carry;
+        assign {next, unused_carry} = {more, 1'b1} + {kept, borrowed_first};
         always @(posedge aclk) begin
           tree <= g_node[1].value;
-          if (s_sum) total <= s_first ? more : kept + more;
+          borrowed_first <= g_columns[c].g_depth[0].borrowed[l];
+          if (s_sum) total <= next;
         end
       end
     end
 
+    // A row is chosen among those held; the first one is on its way out while the others are loaded.
     for (j = 0; j < PAIR; j = j + 1) begin : g_drain
+      wire [ROWS*SUM-1:0] rows;
       for (r = 0; r < ROWS; r = r + 1) begin : g_rows
-        reg [SUM-1:0] held;
-        wire [SUM-1:0] behind;
-        if (r == ROWS - 1) begin : g_end
-          assign behind = {SUM{1'b0}};
-        end else begin : g_shift
-          assign behind = g_drain[j].g_rows[r+1].held;
-        end
-        always @(posedge aclk) begin
-          if (s_load) held <= g_columns[r%COLUMNS].g_lanes[j*N4+r/COLUMNS].total;
-          else if (s_next) held <= behind;
+        wire [SUM-1:0] total = g_columns[r%COLUMNS].g_lanes[j*N4+r/COLUMNS].total;
+        if (r == 0) begin : g_first
+          assign rows[0+:SUM] = total;
+        end else begin : g_held
+          reg [SUM-1:0] held;
+          always @(posedge aclk) if (s_load) held <= total;
+          assign rows[r*SUM+:SUM] = held;
         end
       end
-      assign m_row[j*SUM+:SUM] = g_drain[j].g_rows[0].held;
+      always @(posedge aclk) if (s_load || s_next) m_row[j*SUM+:SUM] <= rows[row*SUM+:SUM];
     end
   endgenerate
 

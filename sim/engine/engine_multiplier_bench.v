@@ -5,8 +5,8 @@ module engine_multiplier_bench (
     input wire aclk
 );
 
-  wire [2:0] done;
-  wire [31:0] tried4[0:2], wrong4[0:2], tried8[0:2], wrong8[0:2];
+  wire [3:0] done;
+  wire [31:0] tried4[0:3], wrong4[0:3], tried8[0:3], wrong8[0:3];
 
   engine_multiplier_sweep #(
       .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(27), .N4(3), .G4(11), .N8(2), .G8(18)
@@ -23,16 +23,23 @@ module engine_multiplier_bench (
   );
 
   engine_multiplier_sweep #(
-      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(18), .N4(1), .G4(11), .N8(1), .G8(18)
+      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(18), .N4(2), .G4(11), .N8(1), .G8(18)
   ) u_ecp5_8 (
       .aclk(aclk), .tried4(tried4[2]), .wrong4(wrong4[2]), .tried8(tried8[2]), .wrong8(wrong8[2]),
       .done(done[2])
   );
 
+  engine_multiplier_sweep #(
+      .PAIR(1), .A_BITS(6), .A_GAP(0), .WEIGHTS(18), .N4(2), .G4(9), .N8(1), .G8(18)
+  ) u_ecp5_6 (
+      .aclk(aclk), .tried4(tried4[3]), .wrong4(wrong4[3]), .tried8(tried8[3]), .wrong8(wrong8[3]),
+      .done(done[3])
+  );
+
   integer k;
   always @(posedge aclk)
     if (&done) begin
-      for (k = 0; k < 3; k = k + 1) begin
+      for (k = 0; k < 4; k = k + 1) begin
         $display("%0d %0d", tried4[k], wrong4[k]);
         $display("%0d %0d", tried8[k], wrong8[k]);
       end

@@ -65,20 +65,43 @@ module engine_multiplier_sweep #(
       end
   end
 
-  wire [PAIR*N4*PRODUCT-1:0] found;
+  // Activations at their places.
+  localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
+  reg signed [ACTIVATIONS-1:0] packed_activations, extended_activation;
+  integer k;
+  always @* begin
+    packed_activations = 0;
+    for (k = 0; k < PAIR; k = k + 1) begin
+      extended_activation = $signed(activations[k*A_BITS+:A_BITS]);
+      packed_activations = packed_activations + (extended_activation <<< (k * A_GAP));
+    end
+  end
+
+  wire [PAIR*N4*PRODUCT-1:0] stands;
+  wire [PAIR*N4-1:0] borrowed;
   engine_multiplier #(
       .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
       .N4(N4), .G4(G4), .N8(N8), .G8(G8)
   ) multiplier (
-      .aclk(aclk), .s_mode8(mode8), .s_activations(activations), .s_weights(packed_weights),
-      .m_products(found)
+      .aclk(aclk), .s_mode8(mode8), .s_activations(packed_activations),
+      .s_weights(packed_weights), .m_products(stands), .m_borrowed(borrowed)
   );
 
   // What is wanted moves beside what is computed.
   reg [PAIR*N4*PRODUCT-1:0] moving[1:STAGES];
   reg [STAGES:1] counts, modes;
   reg over;
-  wire differs = found != moving[STAGES];
+  reg differs;
+  reg signed [PRODUCT-1:0] found;
+  integer m;
+  always @* begin
+    differs = 0;
+    for (m = 0; m < PAIR * N4; m = m + 1)
+      if (!modes[STAGES] || m % N4 < N8) begin
+        found = stands[m*PRODUCT+:PRODUCT] + borrowed[m];
+        if (found != $signed(moving[STAGES][m*PRODUCT+:PRODUCT])) differs = 1;
+      end
+  end
   assign done = over && counts == 0;
   integer n;
   initial begin

@@ -339,7 +339,7 @@ def _drawn(hardware: Hardware, rng: np.random.Generator) -> _Layers:
 
 def random_engine(rng: np.random.Generator) -> Engine:
     """A small array of any shape, for one of the ways to share a multiplier."""
-    device, bits, pair = [("xcup", 8, 1), ("xcup", 8, 1), ("xcup", 6, 2), ("ecp5", 8, 1)][rng.integers(4)]
+    device, bits, pair = [("xcup", 8, 1), ("xcup", 6, 2), ("ecp5", 8, 1), ("ecp5", 6, 1)][rng.integers(4)]
     tokens = columns = depth = LARGEST
     while tokens * columns * depth > LARGEST:
         tokens = pair * int(rng.integers(1, 9 // pair + 1))
