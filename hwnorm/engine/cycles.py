@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from hwnorm.engine.emit import latency, pixels_a_beat
 from hwnorm.engine.engine import Engine
@@ -74,11 +75,14 @@ class _Pass:
 
 @dataclass
 class _Weights:
-    """The loader: when each tile is there, and from when on its buffer is free again."""
+    """The loader: when each tile is there, and from when on its buffer is free again.
+
+    ``tiles`` are an image's; those of the next image come behind them.
+    """
 
     engine: Engine
     interval: int
-    tiles: Iterator[Tile]
+    tiles: Sequence[Tile]
     ready: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     last: int = -(1 << 30)
@@ -86,13 +90,24 @@ class _Weights:
     def there(self, number: int) -> int:
         """The first cycle in which a tile can be read; the buffers of those two before it are released."""
         while len(self.ready) <= number:
-            tile = next(self.tiles)
+            tile = self.tiles[len(self.ready) % len(self.tiles)]
             beats = 1 + tile.words * self.engine.word_beats(tile.bits) + self.engine.row_beats(len(tile.rows))
             at = len(self.ready) - 2
             head = max(self.last + self.interval, self.released[at] if at >= 0 else self.last)
             self.last = head + (beats - 1) * self.interval
             self.ready.append(self.last + 1)
         return self.ready[number]
+
+    def since(self, cycle: int) -> tuple[int, ...]:
+        """All that later tiles depend on, in cycles from one."""
+        return tuple(at - cycle for at in (self.last, *self.released[-2:]))
+
+    def skip(self, count: int, each: int) -> None:
+        """So many tiles more, each loaded and released as many cycles after the one before it."""
+        steps = range(each, each * (count + 1), each)
+        self.ready += [self.ready[-1] + step for step in steps]
+        self.released += [self.released[-1] + step for step in steps]
+        self.last += each * count
 
 
 def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing]:
@@ -108,7 +123,7 @@ def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing
         images: how many.
         interval: cycles from a beat of weights to the next.
     """
-    weights = _Weights(program.engine, interval, (tile for _ in range(images) for tile in program.tiles))
+    weights = _Weights(program.engine, interval, program.tiles)
     model = _Model(program, weights)
     beats = math.prod(program.image) // pixels_a_beat(program)
     found: list[Timing] = []
@@ -159,13 +174,10 @@ class _Model:
     def _phase(self, phase: Phase) -> None:
         match phase.op:
             case Kind.LINEAR:
-                for _ in range(phase.tiles8 + phase.tiles4):
-                    rows = len(self.program.tiles[self.tile % len(self.program.tiles)].rows)
-                    there = self.weights.there(self.tile)
-                    self._passes(phase, rows, [(rows, phase.tiles - 1)], weights=there)
-                    # The last row of its last pass gives the buffer back.
-                    self.weights.released.append(self.last.free + FLIGHT)
-                    self.tile += 1
+                first = self.tile % len(self.program.tiles)
+                tiles = self.program.tiles[first : first + phase.tiles8 + phase.tiles4]
+                for (_, rows), same in groupby(tiles, key=lambda tile: (tile.bits, len(tile.rows))):
+                    self._tiles(phase, rows, sum(1 for _ in same))
             case Kind.NORM:
                 self._norm(phase)
             case Kind.SCORES:
@@ -176,6 +188,33 @@ class _Model:
                 for tile in range(phase.tiles8):
                     rows = phase.rows8 if tile + 1 == phase.tiles8 else self.engine.rows8
                     self._passes(phase, rows, [(rows, phase.tiles - 1)], softmax=there)
+
+    def _tiles(self, phase: Phase, rows: int, count: int) -> None:
+        """Tiles of weights of as many bits and rows.
+
+        Once one finds all as far behind it as the one before did, so do those that follow.
+        """
+        before, found = self._now(), None
+        while count:
+            there = self.weights.there(self.tile)
+            self._passes(phase, rows, [(rows, phase.tiles - 1)], weights=there)
+            # The last row of its last pass gives the buffer back.
+            self.weights.released.append(self.last.free + FLIGHT)
+            self.tile += 1
+            count -= 1
+            now, last = self._now(), found
+            found = self.weights.since(self.last.begin)
+            if found == last:
+                begin, self.busy, self.stall, *waited = (b + count * (b - a) for a, b in zip(before, now, strict=True))
+                self.weights.skip(count, now[0] - before[0])
+                self.last = replace(self.last, begin=begin)
+                self.waited = dict(zip(self.waited, waited, strict=True))
+                self.tile += count
+                return
+            before = now
+
+    def _now(self) -> tuple[int, ...]:
+        return self.last.begin, self.busy, self.stall, *self.waited.values()
 
     def _norm(self, phase: Phase) -> None:
         """From when the stream is there; its codes are there at its end."""

@@ -25,6 +25,7 @@ Unit = dict[str, Any]
 RTL_PARTS = (
     "engine_memory.v",
     "engine_multiplier.v",
+    "engine_lut_multiplier.v",
     "engine_tokens.v",
     "engine_array.v",
     "engine_weights.v",
@@ -58,6 +59,7 @@ def parameters(program: Program) -> dict[str, int]:
     return {
         "TOKENS": engine.tokens,
         "COLUMNS": engine.columns,
+        "LUT_COLUMNS": engine.lut_columns,
         "DEPTH": engine.depth,
         "A_BITS": engine.activation_bits,
         "PAIR": shared.pair,

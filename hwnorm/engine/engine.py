@@ -84,6 +84,7 @@ class Engine:
         activation_bits: of what is multiplied.
         beat: bits of the stream of weights.
         device: whose multipliers are shared: a name of :data:`hwnorm.engine.packing.MULTIPLIERS`.
+        lut_columns: of the columns, so many multiply by LUTs; the others take the device's multipliers.
         rescale: what a lane of the epilogue multiplies with: the device's multipliers, ``dsp``, or ``lut``.
     """
 
@@ -94,6 +95,7 @@ class Engine:
     beat: int = 128
     device: str = "xcup"
     rescale: Literal["dsp", "lut"] = "lut"
+    lut_columns: int = 0
 
     def __post_init__(self) -> None:
         for fault in self.faults():
@@ -110,6 +112,8 @@ class Engine:
             found.append(f"tokens {self.tokens}; a multiple of {shared.pair} shares multipliers")
         if self.rows8 > 32 or self.rows4 > 255:
             found.append(f"columns {self.columns}: {self.rows8} rows of 8 bits at a time; at most 32 can be")
+        if not 0 <= self.lut_columns <= self.columns:
+            found.append(f"lut_columns {self.lut_columns}; 0 to {self.columns}, all columns, can be")
         if self.rescale not in ("dsp", "lut"):
             found.append(f"rescale {self.rescale!r}; 'dsp' and 'lut' are built")
         if self.beat % 64 or not 64 <= self.beat <= 1024:
@@ -132,8 +136,18 @@ class Engine:
 
     @property
     def multipliers(self) -> int:
-        """In the array."""
+        """In the array, those of LUTs among them."""
         return self.tokens // self.sharing.pair * self.columns * self.depth
+
+    @property
+    def lut_multipliers(self) -> int:
+        """Of those, such as are made of LUTs."""
+        return self.multipliers // self.columns * self.lut_columns
+
+    @property
+    def dsp_share(self) -> float:
+        """Of the array's products, those that the device's multipliers make."""
+        return 1 - self.lut_columns / self.columns
 
     def dsps(self, sum_bits: int = 0) -> int:
         """Multipliers of the device: the array's, and what rescales sums of so many bits in each lane.
@@ -141,10 +155,11 @@ class Engine:
         There are none of the latter where lanes multiply by LUTs. A lane's other factor has 18 bits; a wider
         sum than the wide port takes a second multiplier.
         """
+        shared = self.multipliers - self.lut_multipliers
         if self.rescale == "lut":
-            return self.multipliers
+            return shared
         wide = self.sharing.four.multiplier.wide
-        return self.multipliers + self.tokens * max(1, -(-sum_bits // wide))
+        return shared + self.tokens * max(1, -(-sum_bits // wide))
 
     @property
     def products(self) -> tuple[int, int]:

@@ -69,7 +69,10 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
     while tokens * columns * depth > 64:
         tokens = pair * int(rng.integers(1, 24 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 12]))
-    engine = Engine(tokens, columns, depth, bits, int(rng.choice([64, 128, 256, 512])), device)
+    engine = Engine(
+        tokens, columns, depth, bits, int(rng.choice([64, 128, 256, 512])), device,
+        lut_columns=int(rng.integers(0, columns + 1)),
+    )  # fmt: skip
     shared = engine.sharing
     patches, first = int(rng.integers(4, 60)), int(rng.integers(0, 2))
     pixels = int(rng.choice([n for n in (1, 2, 4, 8) if depth % n == 0]))
@@ -79,7 +82,7 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
     ]
     keys = patches + first
     parameters = {
-        "TOKENS": tokens, "COLUMNS": columns, "DEPTH": depth, "A_BITS": bits, "PAIR": pair,
+        "TOKENS": tokens, "COLUMNS": columns, "LUT_COLUMNS": engine.lut_columns, "DEPTH": depth, "A_BITS": bits, "PAIR": pair,
         "A_GAP": shared.a_gap, "WEIGHTS": shared.port, "N4": shared.rows[0], "G4": shared.four.gap,
         "N8": shared.rows[1], "G8": shared.eight.gap, "SUM": int(rng.integers(21, 31)),
         "LANE_DSP": int(rng.integers(0, 2)),
@@ -166,7 +169,7 @@ def measure_engines(target: Target, folder: Path, yosys: str = YOSYS) -> list[tu
         modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys)
         units = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
         for part in instances(drawn.parameters, *units):
-            if part.module != "engine_memory":
+            if part.count and part.module != "engine_memory":
                 found.append((part.module, part.parameters, _of(modules, f"e0_{part.module}")))
     return found
 

@@ -91,11 +91,13 @@ def _tokens(p: Parameters, _: Family) -> Terms:
 
 
 def _array(p: Parameters, family: Family) -> Terms:
-    places = p["COLUMNS"] * p["DEPTH"]
+    recoded = p["LUT_COLUMNS"] * p["DEPTH"]
+    places = p["COLUMNS"] * p["DEPTH"] - recoded
     return {
         "one": 1.0,
         "activations": p["TOKENS"] * p["DEPTH"] * p["A_BITS"],
         _sharing(p): places,
+        "recoded": recoded * max(p["N4"], 2 * p["N8"]),
         **family.row(2, 5),
     }
 
@@ -203,6 +205,7 @@ def _memory(p: Parameters, family: Family) -> Terms:
 TERMS: dict[str, Callable[[Parameters, Family], Terms]] = {
     "engine_memory": _memory,
     "engine_multiplier": _multiplier,
+    "engine_lut_multiplier": _multiplier,
     "engine_tokens": _tokens,
     "engine_array": _array,
     "engine_lane": _lane,
@@ -227,6 +230,7 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
         exponentials: likewise.
     """
     tokens, depth = p["TOKENS"], p["DEPTH"]
+    pairs = tokens // p["PAIR"]
     rows8, rows4 = p["N8"] * p["COLUMNS"], p["N4"] * p["COLUMNS"]
     word8, word4 = rows8 * depth * 8, rows4 * depth * 4
     rows = {"ROWS8": rows8, "ROWS4": rows4, "WORD8": word8, "WORD4": word4, "WORD": max(word8, word4)}
@@ -237,8 +241,9 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
         Instances("engine_core", 1, own),
         Instances("engine_sequencer", 1, own),
         Instances("engine_array", 1, own),
-        Instances("engine_tokens", tokens // p["PAIR"], own),
-        Instances("engine_multiplier", tokens // p["PAIR"] * p["COLUMNS"] * depth, own),
+        Instances("engine_tokens", pairs, own),
+        Instances("engine_multiplier", pairs * (p["COLUMNS"] - p["LUT_COLUMNS"]) * depth, own),
+        Instances("engine_lut_multiplier", pairs * p["LUT_COLUMNS"] * depth, own),
         Instances("engine_epilogue", 1, own | {"LATENCY": p["F_LATENCY"]}),
         Instances("engine_lane", tokens, own),
         Instances("engine_functions", tokens, functions),

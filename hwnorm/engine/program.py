@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +57,45 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows(Sequence[Row]):
+    """Rows of some layers; each is made when it is asked for, since most programs are only predicted.
+
+    They are those from ``start`` to ``stop`` of some: ``numbers`` says of which of the ``ops`` each is,
+    ``indices`` which one of that layer's it is.
+    """
+
+    ops: tuple[IntegerLinear, ...]
+    places: tuple[Place, ...]
+    numbers: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Rows: ...
+
+    def __getitem__(self, at: int | slice) -> Row | Rows:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(len(self))
+            first, end = self.start + start, self.start + max(start, stop)
+            return Rows(self.ops, self.places, self.numbers, self.indices, first, end)
+        at = range(self.start, self.stop)[at]
+        number, index = int(self.numbers[at]), int(self.indices[at])
+        return Row(self.ops[number], index, number, *self.places[number](index))
+
+
+@dataclass(frozen=True, eq=False)
 class Tile:
     """Rows that are multiplied together, all of them held in ``bits`` bits."""
 
     bits: int
-    rows: tuple[Row, ...]
+    rows: Rows
     words: int
 
 
@@ -245,7 +279,7 @@ class _Compiler:
                 self.consumers.setdefault(name, []).append(op)
         self.functions, self.exponentials, self.norms = kernels.functions, kernels.exponentials, kernels.norms
         #: Words of gamma and beta of the norms so far.
-        self.affine = 0
+        self.affine = self.highest = 0
         self.groups = self._groups()
         # A context's first heads are written before the last ones' scores are computed.
         self.when = {
@@ -404,7 +438,7 @@ class _Compiler:
             embed.first,
             self._sizes(tiles, positions, len(phases)),
         )
-        for fault in _overfull(program):
+        for fault in _overfull(program, self.highest):
             raise InputError(f"engine: {fault}")
         return program
 
@@ -464,21 +498,26 @@ class _Compiler:
         else:
             source = self._source(first.x)
         segments: list[Segment] = []
-        rows8: list[Row] = []
-        rows4: list[Row] = []
+        places: list[Place] = []
         strides = {0}, {0}
-        for number, op in enumerate(ops):
+        for op in ops:
             segment, place, *each = self._written(op, len(op.weight), born)
             segments.append(segment)
+            places.append(place)
+            # Places grow with channels.
+            self.highest = max(self.highest, place(len(op.weight) - 1)[0])
             for known, stride in zip(strides, each, strict=True):
                 known.add(stride)
-            for index in range(len(op.weight)):
-                row = Row(op, index, number, *place(index))
-                (rows8 if op.bits[index] > 4 else rows4).append(row)
         for known in strides:
             if len(known) > 2:
                 raise InputError(f"layer {first.out!r}: is written beside {ops[-1].out!r} with other strides")
-        tiles = _tiles_of(engine, rows8, rows4, source.stride)
+        numbers = np.repeat(np.arange(len(ops)), [len(op.weight) for op in ops])
+        indices = np.concatenate([np.arange(len(op.weight)) for op in ops])
+        wide = np.concatenate([op.bits > 4 for op in ops])
+        # Those of 8 bits first.
+        order = np.argsort(~wide, kind="stable")
+        rows = Rows(tuple(ops), tuple(places), numbers[order], indices[order], 0, len(order))
+        tiles = _tiles_of(engine, rows, int(wide.sum()), source.stride)
         eights = [tile for tile in tiles if tile.bits == 8]
         fours = tiles[len(eights) :]
         residual = first.residual
@@ -715,15 +754,15 @@ def _numbered(kernel: _K, known: list[_K], most: int, what: str) -> int:
     return known.index(kernel)
 
 
-def _overfull(program: Program) -> Iterator[str]:
-    """What the hardware has no bits for, one line each."""
+def _overfull(program: Program, highest: int) -> Iterator[str]:
+    """What the hardware has no bits for, one line each; ``highest`` is the last word of a row's codes."""
     sizes, engine = program.sizes, program.engine
     image = 2 * -(-len(program.table) // engine.tokens) * program.phases[0].a_stride
     words = ("activations", "keys", "values", "probabilities", "stream", "norms")
     limits = [(f"words of {name}", getattr(sizes, name), 1 << 16) for name in words]
     limits += [
         ("words of images", image, 1 << 16),
-        ("words of a row's codes", 1 + max(row.high for tile in program.tiles for row in tile.rows), 1 << 11),
+        ("words of a row's codes", 1 + highest, 1 << 11),
         ("tokens", sizes.tokens, (1 << 12) - 1),
         ("tiles of scores", max(phase.need for phase in program.phases), (1 << 15) - 1),
     ]
@@ -737,14 +776,13 @@ def _overfull(program: Program) -> Iterator[str]:
             yield str(error)
 
 
-def _tiles_of(engine: Engine, rows8: list[Row], rows4: list[Row], words: int) -> list[Tile]:
+def _tiles_of(engine: Engine, rows: Rows, eights: int, words: int) -> list[Tile]:
     """Tiles of 8-bit rows, whose last one takes rows of 4 bits where that saves a tile of those."""
-    room = -len(rows8) % engine.rows8
-    fewest = -(-max(0, len(rows4) - room) // engine.rows4)
-    moved = max(0, len(rows4) - fewest * engine.rows4)
-    eights, fours = [*rows8, *rows4[:moved]], rows4[moved:]
+    fours = len(rows) - eights
+    fewest = -(-max(0, fours - -eights % engine.rows8) // engine.rows4)
+    border = len(rows) - min(fours, fewest * engine.rows4)
     return [
-        Tile(bits, tuple(rows[start : start + size]), words)
-        for bits, rows, size in ((8, eights, engine.rows8), (4, fours, engine.rows4))
-        for start in range(0, len(rows), size)
+        Tile(bits, rows[start : min(start + size, stop)], words)
+        for bits, begin, stop, size in ((8, 0, border, engine.rows8), (4, border, len(rows), engine.rows4))
+        for start in range(begin, stop, size)
     ]

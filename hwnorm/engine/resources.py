@@ -118,7 +118,11 @@ def least_resources(engine: Engine) -> Resources:
         "WEIGHTS": shared.port,
         "SUM": bits + (engine.depth - 1).bit_length(),
     }  # fmt: skip
-    counts = {"engine_multiplier": engine.multipliers, "engine_tokens": engine.tokens // shared.pair}
+    counts = {
+        "engine_multiplier": engine.multipliers - engine.lut_multipliers,
+        "engine_lut_multiplier": engine.lut_multipliers,
+        "engine_tokens": engine.tokens // shared.pair,
+    }
     parts = [Instances(module, count, own) for module, count in counts.items()]
     lut, ff = _measured(parts, load_parts(engine.device), load_target(engine.device))
     return Resources(int(lut), int(ff), engine.dsps(), 0)

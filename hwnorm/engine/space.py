@@ -20,8 +20,7 @@ from hwnorm.errors import InputError
 from hwnorm.integers.network import IntegerNetwork
 
 #: Columns and depths that are tried.
-COLUMNS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
-DEPTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
+COLUMNS, DEPTHS = range(1, 17), range(2, 17)
 #: Bits of the stream of weights; 512 is what a port of a memory controller gives.
 BEATS = (64, 128, 256, 512)
 
@@ -46,6 +45,11 @@ class Candidate:
         """Multipliers of the device that are taken, by the array, the epilogue and the LayerNorm unit."""
         return _multipliers(self.engine, self.program.norm_unit, parameters(self.program)["SUM"])
 
+    @property
+    def size(self) -> int:
+        """Multipliers, those of LUTs among them."""
+        return self.dsps + self.engine.lut_multipliers
+
     @cached_property
     def resources(self) -> Resources | None:
         """Of the whole top, predicted; None where parts of it were not measured."""
@@ -66,7 +70,12 @@ def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candi
         InputError: the network cannot be scheduled on it; says why.
     """
     program = compile_program(network, engine, image)
-    return Candidate(program, predict(program, images=2)[1])
+    return Candidate(program, _timing(program))
+
+
+def _timing(program: Program) -> Timing:
+    """Of an image in the middle of a row of them."""
+    return predict(program, images=2)[1]
 
 
 def front(
@@ -78,6 +87,9 @@ def front(
     cycles: int | None = None,
 ) -> list[Candidate]:
     """Engines within ``most`` of the device that are faster than all with as many or fewer multipliers.
+
+    Those of LUTs count as others do. Columns of them are there where the device's multipliers are too few, and
+    the budget says how many LUTs there may be; lanes take multipliers of the device where LUTs are too few.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
     an engine that is no larger, or its array alone takes more than there may be. The smallest comes first;
@@ -98,8 +110,8 @@ def front(
     reason = f"engine: {most.dsp} multipliers; the smallest engine has more"
     # Where LUTs, flip-flops or memories leave nothing of the usual size, smaller ones are tried.
     for least in (1,) if cycles is not None else (most.dsp // 8, 1):
-        search = _Search(network, image, products, most, cycles, unit, predicted)
-        tried = [e for e in _engines(tokens, device, activation_bits) if least <= search.dsps(e) <= most.dsp]
+        search = _Search(network, image, products, most, cycles, unit, device, predicted)
+        tried = [e for e in search.engines(tokens, activation_bits) if search.size(e) >= least]
         if tried:
             found = search.front(tried)
             if found:
@@ -118,6 +130,7 @@ class _Search:
     most: Resources
     cycles: int | None
     unit: NormUnit | None
+    device: str
     #: Whether LUTs, flip-flops and memories are.
     predicted: bool
     refused: str = ""
@@ -126,43 +139,70 @@ class _Search:
     nearest: Candidate | None = None
     share: float = math.inf
 
-    def dsps(self, engine: Engine) -> int:
-        """Multipliers of an engine at least, with its LayerNorm unit."""
-        return _multipliers(engine, self.unit)
+    def __post_init__(self) -> None:
+        #: By shape: neither what lanes multiply with nor columns of LUTs change an engine's cycles.
+        self.timings: dict[_Shape, Timing] = {}
+        #: A budget of multipliers alone asks for none of LUTs.
+        self.columns_of_luts = self.predicted and self.most.lut < whole(self.device).lut
+        #: Shapes of engines within what there may be.
+        self.found: set[_Shape] = set()
+
+    def size(self, engine: Engine) -> int:
+        """Multipliers of an engine at least, of LUTs too, with its LayerNorm unit."""
+        return _multipliers(engine, self.unit) + engine.lut_multipliers
+
+    def engines(self, tokens: int, activation_bits: int) -> Iterator[Engine]:
+        """Those whose arrays alone take no more than there may be."""
+        for engine in _engines(tokens, self.device, activation_bits):
+            for rescale in ("lut", "dsp") if self.predicted else ("lut",):
+                each = replace(engine, rescale=rescale)
+                while _multipliers(each, self.unit) > self.most.dsp and each.lut_columns < each.columns:
+                    if not self.columns_of_luts:
+                        break
+                    each = replace(each, lut_columns=each.lut_columns + 1)
+                if _multipliers(each, self.unit) > self.most.dsp:
+                    continue
+                if not self.predicted or least_resources(each).within(self.most):
+                    yield each
 
     def front(self, tried: Sequence[Engine]) -> list[Candidate]:
         found: list[Candidate] = []
         cycles = self.cycles
         # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
         bounds = {engine: least_cycles(self.products, engine) for engine in tried}
-        for engine in sorted(tried, key=lambda e: (self.dsps(e), bounds[e])):
-            if cycles is not None and found and self.dsps(engine) > found[-1].dsps:
+        for engine in sorted(tried, key=lambda e: (self.size(e), bounds[e])):
+            if cycles is not None and found and self.size(engine) > found[-1].size:
                 break
             if cycles is not None and bounds[engine] > cycles:
                 self.slow = min(self.slow, bounds[engine])
                 continue
             if found and bounds[engine] >= found[-1].cycles:
                 continue
-            if self.predicted and self.nearest is not None and not least_resources(engine).within(self.most):
+            shape = _shape(engine)
+            timing = self.timings.get(shape)
+            if shape in self.found or (found and timing is not None and timing.cycles >= found[-1].cycles):
                 continue
-            candidate = self._candidate(engine)
+            candidate = self._candidate(engine, timing)
             if candidate is None:
                 continue
+            self.found.add(shape)
             if cycles is not None and candidate.cycles > cycles:
                 self.slow = min(self.slow, candidate.cycles)
             elif not found or candidate.cycles < found[-1].cycles:
-                if found and found[-1].dsps == candidate.dsps:
+                if found and found[-1].size == candidate.size:
                     found.pop()
                 found.append(candidate)
         return found
 
-    def _candidate(self, engine: Engine) -> Candidate | None:
+    def _candidate(self, engine: Engine, timing: Timing | None) -> Candidate | None:
         """An engine that can be scheduled, and is within what there may be."""
         try:
-            candidate = evaluate(self.network, engine, self.image)
+            program = compile_program(self.network, engine, self.image)
         except InputError as reason:
             self.refused = str(reason)
             return None
+        candidate = Candidate(program, timing or _timing(program))
+        self.timings[_shape(engine)] = candidate.timing
         taken = candidate.resources or Resources(0, 0, candidate.dsps, 0)
         if taken.within(self.most):
             return candidate
@@ -186,6 +226,13 @@ class _Search:
                 f"{taken.told() if taken is not None else f'{self.nearest.dsps} DSP'}"
             )
         return self.refused
+
+
+_Shape = tuple[int, int, int]
+
+
+def _shape(engine: Engine) -> _Shape:
+    return engine.tokens, engine.columns, engine.depth
 
 
 def _multipliers(engine: Engine, unit: NormUnit | None, sum_bits: int = 0) -> int:

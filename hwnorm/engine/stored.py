@@ -24,6 +24,7 @@ class EngineParameters(Part):
     beat: int = 128
     device: str = "xcup"
     rescale: Literal["dsp", "lut"] = "lut"
+    lut_columns: int = 0
 
     def engine(self) -> Engine:
         """Raises InputError where they make no engine."""

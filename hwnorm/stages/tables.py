@@ -171,7 +171,7 @@ def _point(point: Point, found: StoredEngine) -> list[str]:
 def engine_table(found: StoredEngine) -> Table:
     """One line for the phases of a layer: its cycles, those of the array, and what was waited for."""
     engine, picked = found.picked.engine, found.picked
-    per = sum(found.products) / picked.cycles / picked.dsps
+    per = sum(found.products) * picked.engine.engine().dsp_share / picked.cycles / max(1, picked.dsps)
     takes = picked.resources
     table = Table(
         title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "

@@ -1,6 +1,8 @@
 // TOKENS x COLUMNS x DEPTH shared multipliers, output-stationary: every cycle each token's DEPTH
 // activations meet DEPTH weights of each row.
 //
+// The last LUT_COLUMNS columns multiply by LUTs, the others by the device's multipliers.
+//
 // A word of weights holds N8 * COLUMNS rows of 8 bits, or N4 * COLUMNS rows of 4 bits, row by row; row r
 // is weight r / COLUMNS of column r % COLUMNS. From s_first to s_last products are summed, and what has
 // been summed before s_lift counts 16 times. Six cycles
@@ -12,6 +14,7 @@
 module engine_array #(
     parameter TOKENS  = 7,
     parameter COLUMNS = 4,
+    parameter LUT_COLUMNS = 0,
     parameter DEPTH   = 8,
     parameter A_BITS  = 8,
     parameter PAIR    = 1,
@@ -52,6 +55,9 @@ module engine_array #(
     if (N8 > N4) begin : g_illegal_lanes
       N8_must_be_at_most_N4 stop ();
     end
+    if (LUT_COLUMNS > COLUMNS) begin : g_illegal_lut_columns
+      LUT_COLUMNS_must_be_at_most_COLUMNS stop ();
+    end
   endgenerate
 
   // ---- control beside the data: operands, ports, product, lanes, tree, sums ----
@@ -77,10 +83,43 @@ module engine_array #(
     mode8       <= s_mode8;
   end
 
+  // Digits of base 4 from -2 to 2: negative, two, one, of two bits of a weight and the one below them.
+  function [2:0] digit(input [2:0] bits);
+    digit = {bits[2] & ~(bits[1] & bits[0]), bits == 3'b011 || bits == 3'b100, bits[1] ^ bits[0]};
+  endfunction
+
+  localparam PARTS = N4 > 2 * N8 ? N4 : 2 * N8;
   wire [COLUMNS*DEPTH*WEIGHTS-1:0] weights;
-  genvar c, d;
+  genvar c, d, k;
   generate
-    for (c = 0; c < COLUMNS; c = c + 1) begin : g_weights
+    for (c = COLUMNS - LUT_COLUMNS; c < COLUMNS; c = c + 1) begin : g_recoded
+      for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
+        reg [PARTS*6-1:0] digits;
+        for (k = 0; k < PARTS; k = k + 1) begin : g_part
+          // Which weight has this part: see engine_lut_multiplier.v.
+          localparam ROW8 = k / 2;
+          localparam ROW4 = k % 2 == 0 ? k / 2 : N8 + k / 2;
+          wire [3:0] bits8, bits4;
+          wire below8;
+          if (ROW8 < N8) begin : g_eight
+            assign bits8 = s_weights[((ROW8*COLUMNS+c)*DEPTH+d)*8+(k%2)*4+:4];
+            assign below8 = k % 2 == 1 && s_weights[((ROW8*COLUMNS+c)*DEPTH+d)*8+3];
+          end else begin : g_no_eight
+            assign {bits8, below8} = 5'd0;
+          end
+          if ((k % 2 == 0 ? k / 2 < N8 : 1) && ROW4 < N4) begin : g_four
+            assign bits4 = s_weights[((ROW4*COLUMNS+c)*DEPTH+d)*4+:4];
+          end else begin : g_no_four
+            assign bits4 = 4'd0;
+          end
+          wire [3:0] bits = s_mode8 ? bits8 : bits4;
+          wire below = s_mode8 && below8;
+          always @(posedge aclk) digits[k*6+:6] <= {digit(bits[3:1]), digit({bits[1:0], below})};
+        end
+        assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = {{(WEIGHTS - PARTS * 6) {1'b0}}, digits};
+      end
+    end
+    for (c = 0; c < COLUMNS - LUT_COLUMNS; c = c + 1) begin : g_weights
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
         reg signed [WEIGHTS-1:0] packed4, packed8, both;
         integer n;
@@ -104,8 +143,8 @@ module engine_array #(
   generate
     for (t = 0; t < TOKENS / PAIR; t = t + 1) begin : g_tokens
       engine_tokens #(
-          .COLUMNS(COLUMNS), .DEPTH(DEPTH), .A_BITS(A_BITS), .PAIR(PAIR), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
-          .N4(N4), .G4(G4), .N8(N8), .G8(G8), .SUM(SUM)
+          .COLUMNS(COLUMNS), .LUT_COLUMNS(LUT_COLUMNS), .DEPTH(DEPTH), .A_BITS(A_BITS), .PAIR(PAIR),
+          .A_GAP(A_GAP), .WEIGHTS(WEIGHTS), .N4(N4), .G4(G4), .N8(N8), .G8(G8), .SUM(SUM)
       ) tokens (
           .aclk(aclk),
           .s_mode8(mode8),

@@ -11,6 +11,7 @@
 module engine_core #(
     parameter TOKENS     = 7,
     parameter COLUMNS    = 4,
+    parameter LUT_COLUMNS = 0,
     parameter DEPTH      = 8,
     parameter A_BITS     = 8,
     parameter PAIR       = 1,
@@ -297,7 +298,8 @@ module engine_core #(
   wire load, next;
   wire [TOKENS*SUM-1:0] row_sums;
   engine_array #(
-      .TOKENS(TOKENS), .COLUMNS(COLUMNS), .DEPTH(DEPTH), .A_BITS(A_BITS), .PAIR(PAIR), .A_GAP(A_GAP),
+      .TOKENS(TOKENS), .COLUMNS(COLUMNS), .LUT_COLUMNS(LUT_COLUMNS), .DEPTH(DEPTH), .A_BITS(A_BITS),
+      .PAIR(PAIR), .A_GAP(A_GAP),
       .WEIGHTS(WEIGHTS), .N4(N4), .G4(G4), .N8(N8), .G8(G8), .SUM(SUM), .WORD(WORD)
   ) array (
       .aclk(aclk), .aresetn(running_reset), .s_valid(valid1), .s_first(first1), .s_last(last1),

@@ -9,6 +9,7 @@
 
 module engine_tokens #(
     parameter COLUMNS = 4,
+    parameter LUT_COLUMNS = 0,
     parameter DEPTH   = 8,
     parameter A_BITS  = 8,
     parameter PAIR    = 1,
@@ -37,27 +38,31 @@ module engine_tokens #(
   localparam PRODUCT = 8 + A_BITS;
   localparam TREE = PRODUCT + (DEPTH > 1 ? $clog2(DEPTH) : 0);
 
-  // Activations of 8 bits hold pixels.
-  wire unused = &{1'b0, s_lift};
-
   genvar c, d, l, j, n, r;
 
   // ---- activations of a pair stand at their places, once for all columns ----
   localparam ACTIVATIONS = A_BITS + (PAIR - 1) * A_GAP + (PAIR > 1);
+  localparam PARTS = N4 > 2 * N8 ? N4 : 2 * N8;
   wire [DEPTH*ACTIVATIONS-1:0] activations;
+  wire [DEPTH*PAIR*A_BITS-1:0] codes;
   generate
     for (d = 0; d < DEPTH; d = d + 1) begin : g_activations
       wire [A_BITS-1:0] first = s_activations[d*A_BITS+:A_BITS];
+      assign codes[d*PAIR*A_BITS+:A_BITS] = first;
       if (PAIR == 1) begin : g_one
         assign activations[d*ACTIVATIONS+:ACTIVATIONS] = first;
       end else begin : g_two
         wire [A_BITS-1:0] second = s_activations[(DEPTH+d)*A_BITS+:A_BITS];
+        assign codes[(d*PAIR+1)*A_BITS+:A_BITS] = second;
         wire [ACTIVATIONS-1:0] low = {{(ACTIVATIONS - A_BITS) {first[A_BITS-1]}}, first};
         wire [ACTIVATIONS-1:0] high = {second[A_BITS-1], second, {A_GAP{1'b0}}};
         assign activations[d*ACTIVATIONS+:ACTIVATIONS] = high + low;
       end
     end
   endgenerate
+
+  // Activations of 8 bits hold pixels; all columns may be of a kind.
+  wire unused = &{1'b0, s_lift, codes, activations};
 
   // ---- the row that is drained ----
   localparam ROW = ROWS > 1 ? $clog2(ROWS) : 1;
@@ -70,17 +75,31 @@ module engine_tokens #(
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
         wire [PAIR*N4*PRODUCT-1:0] products;
         wire [PAIR*N4-1:0] borrowed;
-        engine_multiplier #(
-            .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
-            .N4(N4), .G4(G4), .N8(N8), .G8(G8)
-        ) multiplier (
-            .aclk(aclk),
-            .s_mode8(s_mode8),
-            .s_activations(activations[d*ACTIVATIONS+:ACTIVATIONS]),
-            .s_weights(s_weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS]),
-            .m_products(products),
-            .m_borrowed(borrowed)
-        );
+        if (c < COLUMNS - LUT_COLUMNS) begin : g_shared
+          engine_multiplier #(
+              .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
+              .N4(N4), .G4(G4), .N8(N8), .G8(G8)
+          ) multiplier (
+              .aclk(aclk),
+              .s_mode8(s_mode8),
+              .s_activations(activations[d*ACTIVATIONS+:ACTIVATIONS]),
+              .s_weights(s_weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS]),
+              .m_products(products),
+              .m_borrowed(borrowed)
+          );
+        end else begin : g_luts
+          wire unused_weights = &{1'b0, s_weights[(c*DEPTH+d+1)*WEIGHTS-1:(c*DEPTH+d)*WEIGHTS+PARTS*6]};
+          engine_lut_multiplier #(
+              .PAIR(PAIR), .A_BITS(A_BITS), .N4(N4), .G4(G4), .N8(N8)
+          ) multiplier (
+              .aclk(aclk),
+              .s_mode8(s_mode8),
+              .s_activations(codes[d*PAIR*A_BITS+:PAIR*A_BITS]),
+              .s_weights(s_weights[(c*DEPTH+d)*WEIGHTS+:PARTS*6]),
+              .m_products(products),
+              .m_borrowed(borrowed)
+          );
+        end
       end
       for (l = 0; l < PAIR * N4; l = l + 1) begin : g_lanes
         // Weights of 4 bits alone come to the lanes from N8 on: their products are shorter.

@@ -1,6 +1,6 @@
 // Every combination of codes through an engine's multiplier, each product beside a plain one: first with
 // weights of 4 bits, then with codes of 8 bits in their place. Counts how many of each were tried and how
-// many were wrong.
+// many were wrong. With LUTS it is that of LUTs.
 //
 // Weights of 4 bits are symmetric, so their lowest code is left out; those of 8 bits are any, since what
 // attention multiplies stands there too.
@@ -8,6 +8,7 @@
 `default_nettype none
 
 module engine_multiplier_sweep #(
+    parameter LUTS    = 0,
     parameter PAIR    = 1,
     parameter A_BITS  = 8,
     parameter A_GAP   = 0,
@@ -79,13 +80,49 @@ module engine_multiplier_sweep #(
 
   wire [PAIR*N4*PRODUCT-1:0] stands;
   wire [PAIR*N4-1:0] borrowed;
-  engine_multiplier #(
-      .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
-      .N4(N4), .G4(G4), .N8(N8), .G8(G8)
-  ) multiplier (
-      .aclk(aclk), .s_mode8(mode8), .s_activations(packed_activations),
-      .s_weights(packed_weights), .m_products(stands), .m_borrowed(borrowed)
-  );
+  generate
+    if (LUTS) begin : g_luts
+      // Digits of a weight in two parts of 4 bits, or of one in one of them: its multiples by base 4.
+      localparam PARTS = N4 > 2 * N8 ? N4 : 2 * N8;
+      reg [PARTS*6-1:0] digits;
+      integer q, digit, rest;
+      always @* begin
+        digits = 0;
+        for (q = 0; q < (mode8 ? 2 * N8 : N4); q = q + 1) begin
+          // Of 4 bits the first N8 weights stand at even parts.
+          rest = $signed(weights[q*4+:4]);
+          if (mode8 && q % 2 == 1) rest = rest + {31'd0, weights[q/2*8+3]};
+          for (digit = 0; digit < 2; digit = digit + 1)
+            digits[(mode8 ? q : q < N8 ? 2 * q : 2 * (q - N8) + 1)*6+digit*3+:3] = code(rest, digit);
+        end
+      end
+      engine_lut_multiplier #(
+          .PAIR(PAIR), .A_BITS(A_BITS), .N4(N4), .G4(G4), .N8(N8)
+      ) multiplier (
+          .aclk(aclk), .s_mode8(mode8), .s_activations(activations),
+          .s_weights(digits), .m_products(stands), .m_borrowed(borrowed)
+      );
+    end else begin : g_shared
+      engine_multiplier #(
+          .PAIR(PAIR), .A_BITS(A_BITS), .A_GAP(A_GAP), .WEIGHTS(WEIGHTS),
+          .N4(N4), .G4(G4), .N8(N8), .G8(G8)
+      ) multiplier (
+          .aclk(aclk), .s_mode8(mode8), .s_activations(packed_activations),
+          .s_weights(packed_weights), .m_products(stands), .m_borrowed(borrowed)
+      );
+    end
+  endgenerate
+
+  // The digits d0 + 4 d1 of a part, -2 to 2 each: negative, two, one.
+  function [2:0] code(input integer value, input integer digit);
+    integer low, d;
+    begin
+      low = value & 3;
+      d = low > 1 ? low - 4 : low;
+      if (digit == 1) d = (value - d) >>> 2;
+      code = {d < 0, d == 2 || d == -2, d == 1 || d == -1};
+    end
+  endfunction
 
   // What is wanted moves beside what is computed.
   reg [PAIR*N4*PRODUCT-1:0] moving[1:STAGES];

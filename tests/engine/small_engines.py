@@ -36,9 +36,9 @@ STREAM, SCORES = FixedFormat(STREAM_BITS, 13), FixedFormat(SCORE_BITS, 7)
 #: By name, engines that differ in all that decides their hardware; tokens are no multiple of any.
 ENGINES = {
     "a8": Engine(tokens=3, columns=2, depth=4, beat=64),
-    "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256, rescale="dsp"),
-    "ecp5": Engine(tokens=4, columns=1, depth=2, beat=64, device="ecp5"),
-    "a6": Engine(tokens=4, columns=2, depth=4, activation_bits=6),
+    "a8 wide": Engine(tokens=2, columns=3, depth=8, beat=256, rescale="dsp", lut_columns=2),
+    "ecp5": Engine(tokens=4, columns=1, depth=2, beat=64, device="ecp5", lut_columns=1),
+    "a6": Engine(tokens=4, columns=2, depth=4, activation_bits=6, lut_columns=1),
     "norms": Engine(tokens=3, columns=2, depth=4, beat=64),
     "one token, norms": Engine(tokens=1, columns=1, depth=1, beat=64),
 }

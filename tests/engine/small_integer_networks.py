@@ -138,6 +138,8 @@ def random_norm(channels: int, engine: Engine, rng: np.random.Generator) -> Laye
         gamma = FixedFormat(int(rng.integers(2, 17)), int(rng.integers(0, 15)))
         beta = FixedFormat(int(rng.integers(2, 17)), int(rng.integers(0, 12)))
         output = FixedFormat(bits, int(rng.integers(bits - 5, bits)))
+        if gamma.max_code * gamma.ulp < 2 * output.ulp:
+            continue  # its codes would be all the same
         eps = float(rng.choice([0.0, 1e-6, 1e-5, 0.5]))
         stream = FixedFormat(STREAM_BITS, int(rng.integers(4, 15)))
         with suppress(InputError):
@@ -345,7 +347,8 @@ def random_engine(rng: np.random.Generator) -> Engine:
         tokens = pair * int(rng.integers(1, 9 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.integers(1, 9))
     beat, rescale = int(rng.choice([64, 128, 256])), rng.choice(["dsp", "lut"])
-    return Engine(tokens, columns, depth, bits, beat, device, str(rescale))
+    lut_columns = int(rng.integers(0, columns + 1))
+    return Engine(tokens, columns, depth, bits, beat, device, str(rescale), lut_columns)
 
 
 def logits(network: IntegerNetwork, images: np.ndarray) -> list[tuple[int, ...]]:

@@ -87,7 +87,9 @@ def test_instances_are_those_of_the_verilog(name):
     }
     assert {part.module for part in found} == modules - rest | {"engine_core"}
     assert {part.module for part in found} == set(TERMS)
-    assert sum(part.count for part in found if part.module == "engine_multiplier") == made.engine.multipliers
+    multipliers = {part.module: part.count for part in found if part.module.endswith("multiplier")}
+    assert multipliers["engine_lut_multiplier"] == made.engine.lut_multipliers
+    assert sum(multipliers.values()) == made.engine.multipliers
     assert sum(part.count for part in found if part.module == "engine_lane") == made.engine.tokens
 
 
@@ -130,7 +132,7 @@ def test_a_fit_finds_the_coefficients_that_there_were():
     rng = np.random.default_rng(0)
     measured = []
     for columns, depth, total in rng.integers(1, 9, (12, 3)).tolist():
-        p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8, "PAIR": 1, "N4": 3}
+        p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8, "PAIR": 1, "N4": 3, "N8": 2, "G4": 11}
         terms = TERMS["engine_tokens"](p, family)
         lut = round(2 * terms["sums"] + 1.5 * terms["adders"])
         measured.append(("engine_tokens", p, Counts(lut, round(terms["sums"] * 2 + terms["tree"]), 0, 0)))
