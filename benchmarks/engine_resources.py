@@ -37,14 +37,15 @@ FIELDS = ("lut", "ff", "dsp", "bram")
 
 def draw(device: str, rng: np.random.Generator) -> Engine:
     """An array of any shape, for one of the ways to share a multiplier."""
-    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1)]
+    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1), (8, 1), (6, 1)]
     bits, pair = ways[rng.integers(len(ways))]
     engine = None
     while engine is None or not LEAST <= engine.multipliers <= MOST:
         tokens = pair * int(rng.integers(1, 16 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.integers(1, 9))
         beat, rescale = int(rng.choice([64, 128, 256])), str(rng.choice(["dsp", "lut"]))
-        engine = Engine(tokens, columns, depth, bits, beat, device, rescale)
+        lut_columns = int(rng.integers(0, columns + 1)) if rng.integers(3) == 0 else 0
+        engine = Engine(tokens, columns, depth, bits, beat, device, rescale, lut_columns)
     return engine
 
 
@@ -96,7 +97,7 @@ def main() -> None:
         e = program.engine
         print(
             f"{i}: {e.tokens} x {e.columns} x {e.depth}, A{e.activation_bits}, beats of {e.beat}, "
-            f"lanes of {e.rescale}: {', '.join(told)}",
+            f"lanes of {e.rescale}, {e.lut_columns} columns of LUTs: {', '.join(told)}",
             flush=True,
         )
     count = len(drawn)
