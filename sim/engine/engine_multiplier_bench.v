@@ -23,7 +23,7 @@ module engine_multiplier_bench (
   );
 
   engine_multiplier_sweep #(
-      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(18), .N4(1), .G4(11), .N8(1), .G8(18)
+      .PAIR(1), .A_BITS(8), .A_GAP(0), .WEIGHTS(18), .N4(2), .G4(11), .N8(1), .G8(18)
   ) u_ecp5_8 (
       .aclk(aclk), .tried4(tried4[2]), .wrong4(wrong4[2]), .tried8(tried8[2]), .wrong8(wrong8[2]),
       .done(done[2])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 VERILOG = ROOT / "rtl" / "engine" / "engine_multiplier.v"
 BENCH = ROOT / "sim" / "engine" / "engine_multiplier_bench.v"
 #: Devices and bits of activations, and the products of weights of 4 bits and of codes of 8 bits.
-SHARINGS = {("xcup", 8): (3, 2), ("xcup", 6): (4, 2), ("ecp5", 8): (1, 1)}
+SHARINGS = {("xcup", 8): (3, 2), ("xcup", 6): (4, 2), ("ecp5", 8): (2, 1)}
 
 
 def parameters(shared: Sharing, activation_bits: int) -> dict[str, int]:
