@@ -98,7 +98,7 @@ def _lane(p: Parameters, family: Family) -> Terms:
         "sum": p["SUM"],
         "total": p["TOTAL"],
         "second": wide * (p["SUM"] + 18.0),
-        "multiplied": 0.0 if p["LANE_DSP"] else p["SUM"] + 18.0,
+        "multiplied": 0.0 if p["LANE_DSP"] else p["SUM"] + 2.0,
     }
 
 
@@ -239,7 +239,7 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
     ]
     found += [
         Instances("engine_memory", count, {"WORDS": words, "BITS": bits})
-        for count, words, bits in memories(p)
+        for count, words, bits in written_memories(p)
     ]
     return found
 
@@ -250,6 +250,16 @@ def memories(p: Parameters) -> list[tuple[int, int, int]]:
     Args:
         p: the parameters of ``engine_core``.
     """
+    return [*written_memories(p), *((1, words, bits) for words, bits in read_only_memories(p))]
+
+
+def read_only_memories(p: Parameters) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Words and bits of those that nothing writes: descriptors, and what the stream begins with."""
+    return (p["PHASES"], p["DESCRIPTOR"]), (p["S_WORDS"], p["TOKENS"] * p["STREAM"])
+
+
+def written_memories(p: Parameters) -> list[tuple[int, int, int]]:
+    """Those of :func:`memories` that are written while the engine runs."""
     tokens, depth, a_bits = p["TOKENS"], p["DEPTH"], p["A_BITS"]
     rows8, rows4 = p["N8"] * p["COLUMNS"], p["N4"] * p["COLUMNS"]
     patch = _up(p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"], depth)
@@ -260,9 +270,8 @@ def memories(p: Parameters) -> list[tuple[int, int, int]]:
         (depth, p["K_WORDS"], tokens * a_bits),
         (depth, p["P_WORDS"], tokens * a_bits),
         (rows8, p["V_WORDS"], tokens * a_bits),
-        (2, p["S_WORDS"], tokens * p["STREAM"]),
+        (1, p["S_WORDS"], tokens * p["STREAM"]),
         (1, p["CLASSES"], p["STREAM"]),
-        (1, p["PHASES"], p["DESCRIPTOR"]),
         (1, 2 * p["WORDS"], depth * max(rows8 * 8, rows4 * 4)),
         (1, 2 * row_beats, p["BEAT"]),
         (1, 2 * p["KEYS"], tokens * p["SCORE"]),

@@ -69,11 +69,14 @@ module engine_array #(
     lift  <= {lift[STAGES-2:0], s_lift};
   end
 
-  // ---- operands; weights are put beside each other once for all tokens ----
+  // ---- operands; weights are put beside each other once for all tokens, behind their register: what
+  // reads them from their memory takes most of a cycle ----
   reg [TOKENS*DEPTH*A_BITS-1:0] activations;
+  reg [WORD-1:0] word;
   reg mode8;
   always @(posedge aclk) begin
     activations <= s_activations;
+    word        <= s_weights;
     mode8       <= s_mode8;
   end
 
@@ -82,20 +85,19 @@ module engine_array #(
   generate
     for (c = 0; c < COLUMNS; c = c + 1) begin : g_weights
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
-        reg signed [WEIGHTS-1:0] packed4, packed8, both;
+        reg signed [WEIGHTS-1:0] packed4, packed8;
         integer n;
         always @* begin
           packed4 = {WEIGHTS{1'b0}};
           packed8 = {WEIGHTS{1'b0}};
           for (n = 0; n < N4; n = n + 1)
-            packed4 = packed4 + ({{(WEIGHTS - 4) {s_weights[((n*COLUMNS+c)*DEPTH+d)*4+3]}},
-                                  s_weights[((n*COLUMNS+c)*DEPTH+d)*4+:4]} << (n * G4));
+            packed4 = packed4 + ({{(WEIGHTS - 4) {word[((n*COLUMNS+c)*DEPTH+d)*4+3]}},
+                                  word[((n*COLUMNS+c)*DEPTH+d)*4+:4]} << (n * G4));
           for (n = 0; n < N8; n = n + 1)
-            packed8 = packed8 + ({{(WEIGHTS - 8) {s_weights[((n*COLUMNS+c)*DEPTH+d)*8+7]}},
-                                  s_weights[((n*COLUMNS+c)*DEPTH+d)*8+:8]} << (n * G8));
+            packed8 = packed8 + ({{(WEIGHTS - 8) {word[((n*COLUMNS+c)*DEPTH+d)*8+7]}},
+                                  word[((n*COLUMNS+c)*DEPTH+d)*8+:8]} << (n * G8));
         end
-        always @(posedge aclk) both <= s_mode8 ? packed8 : packed4;
-        assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = both;
+        assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = mode8 ? packed8 : packed4;
       end
     end
   endgenerate
