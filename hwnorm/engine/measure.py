@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from hwnorm.emit.render import render
 from hwnorm.engine.blocks import memory
 from hwnorm.engine.emit import Unit, hardware_sources, top_sources
-from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.engine import ACTIVATION_BITS, SCORE_BITS, STREAM_BITS, Engine, sharing
 from hwnorm.engine.parts import TERMS, Family, Parameters, instances
 from hwnorm.engine.phase import DESCRIPTOR_BITS
 from hwnorm.engine.resources import Coefficients, PartCosts, unit_parameters
@@ -35,9 +35,11 @@ from hwnorm.tools import YOSYS, versions_of
 SEEDS = (20_000, 20_001, 20_002, 20_003, 20_004, 20_005, 20_006, 20_009)
 #: Memories, words and bits: of LUTs and of blocks, one part or several above one another.
 MEMORIES = (
-    (12, 40), (20, 24), (40, 16), (64, 30), (90, 24), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80),
-    (513, 48), (1024, 16), (1100, 40), (1500, 72),
+    (12, 40), (20, 24), (28, 56), (40, 16), (44, 80), (60, 48), (64, 30), (70, 64), (90, 24), (96, 40), (108, 16),
+    (120, 72), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80), (513, 48), (1024, 16), (1100, 40), (1500, 72),
 )  # fmt: skip
+#: Depths of an array: what sums the products of a cycle does not grow evenly with them.
+DEPTHS = range(1, 17)
 #: What is left out of engines.
 BOXES = ("*engine_memory", "*engine_function_*", "*engine_exponential_*")
 
@@ -70,7 +72,6 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
         tokens = pair * int(rng.integers(1, 24 // pair + 1))
         columns, depth = int(rng.integers(1, 5)), int(rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 12]))
     engine = Engine(tokens, columns, depth, bits, int(rng.choice([64, 128, 256, 512])), device)
-    shared = engine.sharing
     patches, first = int(rng.integers(4, 60)), int(rng.integers(0, 2))
     pixels = int(rng.choice([n for n in (1, 2, 4, 8) if depth % n == 0]))
     units = [
@@ -79,10 +80,8 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
     ]
     keys = patches + first
     parameters = {
-        "TOKENS": tokens, "COLUMNS": columns, "DEPTH": depth, "A_BITS": bits, "PAIR": pair,
-        "A_GAP": shared.a_gap, "WEIGHTS": shared.port, "N4": shared.rows[0], "G4": shared.four.gap,
-        "N8": shared.rows[1], "G8": shared.eight.gap, "SUM": int(rng.integers(21, 31)),
-        "LANE_DSP": int(rng.integers(0, 2)),
+        "TOKENS": tokens, "COLUMNS": columns, "DEPTH": depth, "A_BITS": bits, **engine.sharing.parameters,
+        "SUM": int(rng.integers(21, 31)), "LANE_DSP": int(rng.integers(0, 2)),
         "TOTAL": int(rng.integers(40, 67)), "STREAM": STREAM_BITS, "SCORE": SCORE_BITS,
         "DIGITS": int(rng.integers(16, 24)), "BEAT": engine.beat, "PIXELS": pixels,
         "CHANNELS": int(rng.integers(1, 4)), "ROWS": 1, "LINE": patches,
@@ -163,7 +162,7 @@ def measure_engines(target: Target, folder: Path, yosys: str = YOSYS) -> list[tu
     found = []
     for seed in track(SEEDS, f"{target.name}: engines", len(SEEDS)):
         drawn = draw(target.name, np.random.default_rng(seed))
-        modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys)
+        modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys, BOXES)
         units = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
         for part in instances(drawn.parameters, *units):
             if part.module != "engine_memory":
@@ -187,18 +186,37 @@ def measure_memories(
     return found
 
 
+def measure_depths(target: Target, folder: Path, yosys: str = YOSYS) -> list[tuple[str, Parameters, Counts]]:
+    """``engine_tokens`` of one column for all of :data:`DEPTHS`, for each way to share a multiplier."""
+    name = "engine_tokens"
+    rtl = resource("rtl") / "engine"
+    files = (f"{name}.v", "engine_multiplier.v")
+    text = {file: (rtl / file).read_text(encoding="utf-8") for file in files}
+    found: list[tuple[str, Parameters, Counts]] = []
+    for bits in ACTIVATION_BITS[target.name]:
+        shared = sharing(target.name, bits)
+        sizes = [
+            {"COLUMNS": 1, "DEPTH": depth, "A_BITS": bits, "SUM": 24} | shared.parameters for depth in DEPTHS
+        ]
+        modules = _modules(
+            [text] * len(sizes), [(name, s) for s in sizes], target, folder, yosys, ("*engine_multiplier",)
+        )
+        found += [(name, size, _of(modules, f"e{i}_{name}")) for i, size in enumerate(sizes)]
+    return found
+
+
 def _modules(
     designs: Sequence[Mapping[str, str]],
     tops: Sequence[tuple[str, Mapping[str, int]]],
     target: Target,
     folder: Path,
     yosys: str,
+    boxes: Sequence[str] = (),
 ) -> dict[str, Counts]:
     """The counts of each module; a run that lies in the folder is not made again."""
     work = folder / f"engines-{digest(designs, tops, target.flow.options)}"
     kept = work.with_suffix(".json")
     if not kept.is_file():
-        boxes = BOXES if "engine.v" in designs[0] else ()
         # What memories begin with does not change what they take.
         empty = dict.fromkeys(("program.mem", "table.mem"), "")
         made = synthesize_together(
@@ -243,7 +261,11 @@ def characterize_engine(target: Target, folder: Path, out: Path, yosys: str = YO
         ToolError: Yosys failed.
         InputError: there is no Yosys, or engines share no multipliers on this target.
     """
-    measured = [*measure_engines(target, folder, yosys), *measure_memories(target, folder, yosys)]
+    measured = [
+        found
+        for measure in (measure_engines, measure_memories, measure_depths)
+        for found in measure(target, folder, yosys)
+    ]
     costs = fit(target, measured, f"{versions_of(yosys)}, module by module")
     write_text(out, costs.model_dump_json(indent=1) + "\n")
     return costs

@@ -49,6 +49,10 @@ class Family:
         return {"shifted": 0.0, "held": bits * length}
 
 
+#: Parts of a memory of LUTs, up to which each number of them has a coefficient of its own.
+_FEW = 8
+
+
 def _up(a: int, b: int) -> int:
     return -(-a // b)
 
@@ -68,16 +72,10 @@ def _multiplier(p: Parameters, _: Family) -> Terms:
 
 
 def _tokens(p: Parameters, _: Family) -> Terms:
-    product = 8 + p["A_BITS"]
     lanes = p["PAIR"] * p["N4"] * p["COLUMNS"]
-    adders, nodes = 0, p["DEPTH"]
-    width = product
-    while nodes > 1:
-        width += 1
-        adders += nodes // 2 * width
-        nodes -= nodes // 2
-    tree = product + _log2(p["DEPTH"])
-    return {"sums": lanes * p["SUM"], "tree": lanes * tree, "adders": lanes * adders}
+    tree = 8 + p["A_BITS"] + _log2(p["DEPTH"])
+    # Yosys makes adders of some trees and compressors of others: each depth has a coefficient of its own.
+    return {"sums": lanes * p["SUM"], "tree": lanes * tree, f"A{p['A_BITS']}, {p['DEPTH']} deep": lanes}
 
 
 def _array(p: Parameters, family: Family) -> Terms:
@@ -182,11 +180,16 @@ def _slave(p: Parameters, _: Family) -> Terms:
 def _memory(p: Parameters, family: Family) -> Terms:
     words, bits = p["WORDS"], p["BITS"]
     parts = memory(words, bits, family.technology).parts
-    # A LUT chooses one of four, or one of two where it has four inputs.
-    inputs = 4 if family.technology == "xilinx" else 2
-    chosen = bits * max(1, (1 << _log2(parts)) // inputs) if parts > 1 else 0
     kind = "block" if in_blocks(words, bits) else "distributed"
-    return {kind: 1.0, f"{kind} bits": bits, "chosen": chosen, f"{kind} parts": parts - 1.0}
+    found = {kind: 1.0, f"{kind} bits": bits, f"{kind} parts": parts - 1.0}
+    if kind == "distributed" and 1 < parts <= _FEW:
+        # What chooses between parts does not grow evenly with them.
+        found[f"one of {parts}"] = bits
+    elif parts > 1:
+        # A LUT chooses one of four, or one of two where it has four inputs.
+        inputs = 4 if family.technology == "xilinx" else 2
+        found["chosen"] = bits * max(1, (1 << _log2(parts)) // inputs)
+    return found
 
 
 #: By module: what its own LUTs and flip-flops depend on.
