@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="run folder with integers")
     parser.add_argument("--clock", type=float, default=60.0, help="MHz that nextpnr is to reach")
     parser.add_argument("--budget", default="lut=0.8")
-    parser.add_argument("--config", type=Path, help="engine of your own, as `hwnorm engine --config` takes it")
+    parser.add_argument(
+        "--config", type=Path, help="engine of your own, as `hwnorm engine --config` takes it"
+    )
     parser.add_argument("--work", type=Path, default=Path("build/engine_ecp5"), help="folder; it is replaced")
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)

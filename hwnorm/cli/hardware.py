@@ -258,7 +258,8 @@ def engine(
         Path | None, typer.Option(help="engine of your own: JSON with tokens, columns, depth")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="xcup or ecp5, whose multipliers are shared; the run's own if not given")
+        str | None,
+        typer.Option(help="xcup or ecp5, whose multipliers are shared; the run's own if not given"),
     ] = None,
     clock: Annotated[float | None, typer.Option(min=1, help="MHz; the run's own if not given")] = None,
     norms: Annotated[

@@ -35,8 +35,9 @@ from hwnorm.tools import YOSYS, versions_of
 SEEDS = (20_000, 20_001, 20_002, 20_003, 20_004, 20_005, 20_006, 20_009)
 #: Memories, words and bits: of LUTs and of blocks, one part or several above one another.
 MEMORIES = (
-    (12, 40), (20, 24), (28, 56), (40, 16), (44, 80), (60, 48), (64, 30), (70, 64), (90, 24), (96, 40), (108, 16),
-    (120, 72), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80), (513, 48), (1024, 16), (1100, 40), (1500, 72),
+    (12, 40), (20, 24), (28, 56), (40, 16), (44, 80), (60, 48), (64, 30), (70, 64), (90, 24), (96, 40),
+    (108, 16), (120, 72), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80), (513, 48), (1024, 16),
+    (1100, 40), (1500, 72),
 )  # fmt: skip
 #: Depths of an array: what sums the products of a cycle does not grow evenly with them.
 DEPTHS = range(1, 17)

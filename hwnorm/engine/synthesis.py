@@ -23,6 +23,8 @@ from hwnorm.targets.target import load_target
 from hwnorm.tools import YOSYS, find_tool, versions_of
 
 TOP = "hwnorm_engine"
+#: Of nextpnr's routers the quicker one for large designs.
+ROUTER = "router2"
 #: The file beside the package's manifest.
 SYNTHESIS = "synthesis.json"
 
@@ -112,7 +114,7 @@ def synth_engine(
         )
         placed = None
         if pnr:
-            found = place_and_route(made.netlist, flow, manifest.clock_mhz, work)
+            found = place_and_route(made.netlist, flow, manifest.clock_mhz, work, router=ROUTER)
             placed = _placed(found.fmax_mhz, found.report, sum(port.bits for port in ports))
         shutil.rmtree(kept, ignore_errors=True)
         work.rename(kept)

@@ -117,9 +117,11 @@ class Placement:
 
 
 def place_and_route(
-    netlist: Path, flow: Flow, clock_mhz: float, folder: Path, timing: bool = False
+    netlist: Path, flow: Flow, clock_mhz: float, folder: Path, timing: bool = False, router: str = ""
 ) -> Placement:
     """Place and route a netlist for a clock; ``timing`` asks for the arrival times of every net.
+
+    ``router`` is nextpnr's own unless it is given.
 
     Raises:
         ToolError: nextpnr failed.
@@ -141,6 +143,7 @@ def place_and_route(
             str(PNR_SEED),
         ),
         *(["--detailed-timing-report"] if timing else []),
+        *(["--router", router] if router else []),
         "--timing-allow-fail",
     ]
     call(command, folder / "nextpnr.log", f"place and route of {netlist}", folder)

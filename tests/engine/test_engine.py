@@ -54,12 +54,14 @@ def case(name: str) -> Case:
 
 
 def hostile(program: Program) -> dict[str, str]:
-    """Its Verilog; memories give the complement of a word that is read in the cycle in which it is written."""
+    """Its Verilog; memories give the complement of a word that is read in the cycle of its writing."""
     rtl = core_sources(program)
     word, written = "words[s_read[INDEX-1:0]]", "s_write && s_address[INDEX-1:0] == s_read[INDEX-1:0]"
     text = rtl["engine_memory.v"]
     assert text.count(f"m_data <= {word};") == 3
-    return rtl | {"engine_memory.v": text.replace(f"m_data <= {word};", f"m_data <= {written} ? ~{word} : {word};")}
+    return rtl | {
+        "engine_memory.v": text.replace(f"m_data <= {word};", f"m_data <= {written} ? ~{word} : {word};")
+    }
 
 
 def predicted(program: Program, images: int, interval: int) -> list[tuple[int, int, int]]:
@@ -113,7 +115,9 @@ def test_logits_and_counters_of_images_back_to_back(name):
 def test_stalls_leave_logits_as_they_are(name):
     given = case(name)
     for number, each in enumerate(given.programs):
-        found = Simulator(each, hostile(each)).run(given.images, interval=1, stalls=20 + 30 * number, seed=number)
+        found = Simulator(each, hostile(each)).run(
+            given.images, interval=1, stalls=20 + 30 * number, seed=number
+        )
         assert [image.logits for image in found] == logits(each.network, given.images)
         fewest = [cycles for cycles, _, _ in predicted(each, IMAGES, 1)]
         assert sum(image.cycles for image in found) >= sum(fewest)

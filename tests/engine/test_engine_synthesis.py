@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from hwnorm.cli import app
 from hwnorm.engine.package import emit_engine
 from hwnorm.engine.pins import pins, ports_of
+from hwnorm.engine.resources import Resources
 from hwnorm.engine.space import evaluate
 from hwnorm.engine.synthesis import TOP, EngineSynthesis, _placed, synth_engine
 from hwnorm.errors import InputError
@@ -39,18 +40,48 @@ def command(*arguments: object) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-def test_what_is_counted_stands_beside_what_was_predicted(package, yosys):
-    """Through the command line; DSP and memory blocks are exact."""
-    status, said = command(package)
-    assert status == 0, said
+@pytest.mark.slow
+def test_yosys_counts_what_was_predicted(package, yosys):
+    """DSP and memory blocks are exact."""
+    synth_engine(package)
     found = EngineSynthesis.read(package / "synthesis.json")
     assert found.predicted is not None
     assert (found.counted.dsp, found.counted.bram) == (found.predicted.dsp, found.predicted.bram) == (1, 0)
     assert found.counted.lut == pytest.approx(found.predicted.lut, rel=0.25)
     assert found.counted.ff == pytest.approx(found.predicted.ff, rel=0.25)
-    assert f"LUT {found.counted.lut} {found.predicted.lut} FF {found.counted.ff}" in said
-    assert (found.placed, found.rate) == (None, None)
     assert "Yosys" in (package / found.logs[0]).read_text()
+
+
+#: A synthesizer that finds two modules in every design, and no more in the one than in the other.
+STUB = """#!/bin/sh
+case "$1" in --version) echo "Yosys 0"; exit;; esac
+cat "$2"
+cat > stat.json <<END
+{"modules": {"hwnorm_engine": {"num_cells_by_type": {"part": 3, "LUT4": 5, "MULT18X18D": 1}},
+             "part": {"num_cells_by_type": {"CCU2C": 2, "TRELLIS_FF": 7, "DP16KD": 1}}},
+ "design": {"num_cells_by_type": {"LUT4": 5}}}
+END
+"""
+
+
+def test_what_is_counted_stands_beside_what_was_predicted(package, tmp_path):
+    """Through the command line: every module as often as it is there; script and log are kept."""
+    folder = shutil.copytree(package, tmp_path / "engine")
+    stub = tmp_path / "stub"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    status, said = command(folder, "--yosys", stub)
+    assert status == 0, said
+    found = EngineSynthesis.read(folder / "synthesis.json")
+    assert found.counted == Resources(lut=5 + 3 * 4, ff=21, dsp=1, bram=3)
+    told = json.loads((folder / "manifest.json").read_text())["resources"]
+    assert found.predicted == Resources(**told)
+    assert f"LUT 17 {told['lut']} FF 21 {told['ff']} DSP 1 1 BRAM 3 {told['bram']}" in said
+    assert (found.placed, found.rate, found.clock_mhz) == (None, None, 80.0)
+    log = (folder / found.logs[0]).read_text()
+    assert f"hierarchy -check -top {TOP}" in log
+    assert "synth_ecp5  -noflatten" in log
+    assert (folder / "synth" / "ecp5" / "program.mem").is_file()
 
 
 def test_every_bit_of_a_port_has_a_register_of_its_own(package):
@@ -109,8 +140,8 @@ def test_what_nextpnr_reports_is_taken_over():
 
 def test_the_tools_own_message_is_shown(package, yosys, tmp_path):
     """Verilog that Yosys refuses: its words, the command to repeat, and no artefact."""
-    broken = shutil.copytree(package, tmp_path / "broken")
-    (broken / "synthesis.json").unlink(missing_ok=True)
+    left = shutil.ignore_patterns("synth", "synthesis.json")
+    broken = shutil.copytree(package, tmp_path / "broken", ignore=left)
     top = broken / "rtl" / f"{TOP}.v"
     top.write_text(top.read_text().replace("wire start, clear;", "wire start, clear"))
     sign(broken, f"rtl/{TOP}.v")
@@ -130,10 +161,12 @@ def sign(folder: Path, name: str) -> None:
 
 
 def test_what_cannot_be_synthesized_is_refused_in_one_line(package, tmp_path):
-    """Another target, place and route where there is none, an altered file, no package, another kind of one."""
+    """Another target, place and route where there is none, an altered file, no package, another kind."""
     status, said = command(package, "--target", "xcup")
     assert status == 2
-    assert "was built for ecp5, whose multipliers it shares, not for xcup; `hwnorm engine RUN --target" in said
+    assert (
+        "was built for ecp5, whose multipliers it shares, not for xcup; `hwnorm engine RUN --target" in said
+    )
     altered = shutil.copytree(package, tmp_path / "altered")
     (altered / "rtl" / "engine_lane.v").write_text("")
     status, said = command(altered)

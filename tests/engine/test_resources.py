@@ -16,7 +16,8 @@ from hwnorm.engine.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.emit import core_sources, parameters, sources, units
-from hwnorm.engine.measure import draw, fit, renamed
+from hwnorm.engine.engine import ACTIVATION_BITS, sharing
+from hwnorm.engine.measure import DEPTHS, MEMORIES, draw, fit, renamed
 from hwnorm.engine.memories import descriptor_lines
 from hwnorm.engine.parts import TERMS, Family, instances
 from hwnorm.engine.phase import DESCRIPTOR_BITS
@@ -106,7 +107,14 @@ def test_coefficients_name_terms_that_there_are(device):
         made = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
         for part in instances(drawn.parameters, *made):
             terms.setdefault(part.module, set()).update(TERMS[part.module](part.parameters, family))
-    terms["engine_memory"] |= set(TERMS["engine_memory"]({"WORDS": 1 << 10, "BITS": 8}, family))
+    for words, bits in (*MEMORIES, (1 << 10, 8)):
+        terms["engine_memory"] |= set(TERMS["engine_memory"]({"WORDS": words, "BITS": bits}, family))
+    for bits in ACTIVATION_BITS[device]:
+        for depth in DEPTHS:
+            own = {"A_BITS": bits, "DEPTH": depth, "COLUMNS": 1, "SUM": 24}
+            terms["engine_tokens"] |= set(
+                TERMS["engine_tokens"](own | sharing(device, bits).parameters, family)
+            )
     assert set(costs.modules) == set(terms)
     for module, known in costs.modules.items():
         assert {*known.lut, *known.ff} <= terms[module], module
@@ -147,11 +155,15 @@ def test_a_fit_finds_the_coefficients_that_there_were():
     for columns, depth, total in rng.integers(1, 9, (12, 3)).tolist():
         p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8, "PAIR": 1, "N4": 3}
         terms = TERMS["engine_tokens"](p, family)
-        lut = round(2 * terms["sums"] + 1.5 * terms["adders"])
+        lut = round(2 * terms["sums"] + 15 * depth * terms[f"A8, {depth} deep"])
         measured.append(("engine_tokens", p, Counts(lut, round(terms["sums"] * 2 + terms["tree"]), 0, 0)))
     found = fit(target, measured, "").modules["engine_tokens"]
     assert found.lut["sums"] == pytest.approx(2, rel=0.02)
-    assert found.lut["adders"] == pytest.approx(1.5, rel=0.02)
+    other = {"COLUMNS": 9, "DEPTH": 3, "SUM": 33, "A_BITS": 8, "PAIR": 1, "N4": 3}
+    terms = TERMS["engine_tokens"](other, family)
+    assert sum(terms[name] * found.lut.get(name, 0) for name in terms) == pytest.approx(
+        27 * (66 + 45), rel=0.02
+    )
     assert found.ff == pytest.approx({"sums": 2, "tree": 1}, rel=0.02)
 
 

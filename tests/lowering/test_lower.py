@@ -128,7 +128,7 @@ def test_stages_for_another_target_leave_the_function_as_it_is():
     assert np.array_equal(found.evaluate(fmt.codes()), known.evaluate(fmt.codes()))
     assert found == pipelined(found, other, 60.0)
     assert pipelined(known, other, 100.0).latency > found.latency
-    with pytest.raises(InputError, match="clock 900 MHz: .* on ecp5; at most"):
+    with pytest.raises(InputError, match=r"clock 900 MHz: .* on ecp5; at most"):
         pipelined(known, other, 900.0)
 
 

@@ -195,7 +195,10 @@ def test_an_engine_for_another_target_than_the_runs(copy, tmp_path):
     for options, message in (
         (("--target", "ice40"), "engine: target ice40; multipliers are shared on xcup and ecp5"),
         (("--target", "ecp5", "--clock", 400), "clock 400 MHz:"),
-        (("--target", "ecp5", "--clock", 100, "--config", config), "device xcup; the engine is built for ecp5"),
+        (
+            ("--target", "ecp5", "--clock", 100, "--config", config),
+            "device xcup; the engine is built for ecp5",
+        ),
     ):
         config.write_text(json.dumps(SMALL | {"device": "xcup"}))
         status, said = command("engine", copy, *options)
