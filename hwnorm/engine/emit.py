@@ -54,7 +54,6 @@ def pixels_a_beat(program: Program) -> int:
 def parameters(program: Program) -> dict[str, int]:
     """Of ``rtl/engine/engine_core.v``."""
     engine, sizes, patches = program.engine, program.sizes, program.patches
-    shared = engine.sharing
     channels, height, width = program.image
     return {
         "TOKENS": engine.tokens,
@@ -62,13 +61,7 @@ def parameters(program: Program) -> dict[str, int]:
         "LUT_COLUMNS": engine.lut_columns,
         "DEPTH": engine.depth,
         "A_BITS": engine.activation_bits,
-        "PAIR": shared.pair,
-        "A_GAP": shared.a_gap,
-        "WEIGHTS": shared.port,
-        "N4": shared.rows[0],
-        "G4": shared.four.gap,
-        "N8": shared.rows[1],
-        "G8": shared.eight.gap,
+        **engine.sharing.parameters,
         "SUM": max(sizes.sum_bits, 8 + engine.activation_bits + max(1, (engine.depth - 1).bit_length())),
         "LANE_DSP": int(engine.rescale == "dsp"),
         "TOTAL": sizes.total_bits + 2,

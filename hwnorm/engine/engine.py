@@ -40,6 +40,19 @@ class Sharing:
         """Bits of the port that takes the weights."""
         return self.four.multiplier.wide if self.pair == 1 else self.four.multiplier.narrow
 
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Of ``rtl/engine/engine_multiplier.v``, the bits of activations left aside."""
+        return {
+            "PAIR": self.pair,
+            "A_GAP": self.a_gap,
+            "WEIGHTS": self.port,
+            "N4": self.rows[0],
+            "G4": self.four.gap,
+            "N8": self.rows[1],
+            "G8": self.eight.gap,
+        }
+
 
 #: Activations, and weights of 4 and of 8 bits, that a multiplier takes, with their gaps: by device and bits
 #: of activations. With A6 two activations stay 18 bits apart whatever the weights are.

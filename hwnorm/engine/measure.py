@@ -35,8 +35,9 @@ from hwnorm.tools import YOSYS, versions_of
 SEEDS = (20_000, 20_001, 20_002, 20_003, 20_004, 20_005, 20_006, 20_009)
 #: Memories, words and bits: of LUTs and of blocks, one part or several above one another.
 MEMORIES = (
-    (12, 40), (20, 24), (40, 16), (64, 30), (90, 24), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80),
-    (513, 48), (1024, 16), (1100, 40), (1500, 72),
+    (12, 40), (20, 24), (28, 56), (40, 16), (44, 80), (60, 48), (64, 30), (70, 64), (90, 24), (96, 40),
+    (108, 16), (120, 72), (128, 60), (200, 16), (600, 4), (130, 64), (256, 80), (513, 48), (1024, 16),
+    (1100, 40), (1500, 72),
 )  # fmt: skip
 #: What is left out of engines.
 BOXES = ("*engine_memory", "*engine_function_*", "*engine_exponential_*")
@@ -73,7 +74,6 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
         tokens, columns, depth, bits, int(rng.choice([64, 128, 256, 512])), device,
         lut_columns=int(rng.integers(0, columns + 1)),
     )  # fmt: skip
-    shared = engine.sharing
     patches, first = int(rng.integers(4, 60)), int(rng.integers(0, 2))
     pixels = int(rng.choice([n for n in (1, 2, 4, 8) if depth % n == 0]))
     units = [
@@ -82,9 +82,8 @@ def draw(device: str, rng: np.random.Generator) -> Drawn:
     ]
     keys = patches + first
     parameters = {
-        "TOKENS": tokens, "COLUMNS": columns, "LUT_COLUMNS": engine.lut_columns, "DEPTH": depth, "A_BITS": bits, "PAIR": pair,
-        "A_GAP": shared.a_gap, "WEIGHTS": shared.port, "N4": shared.rows[0], "G4": shared.four.gap,
-        "N8": shared.rows[1], "G8": shared.eight.gap, "SUM": int(rng.integers(21, 31)),
+        "TOKENS": tokens, "COLUMNS": columns, "LUT_COLUMNS": engine.lut_columns, "DEPTH": depth,
+        "A_BITS": bits, **engine.sharing.parameters, "SUM": int(rng.integers(21, 31)),
         "LANE_DSP": int(rng.integers(0, 2)),
         "TOTAL": int(rng.integers(40, 67)), "STREAM": STREAM_BITS, "SCORE": SCORE_BITS,
         "DIGITS": int(rng.integers(16, 24)), "BEAT": engine.beat, "PIXELS": pixels,
@@ -166,7 +165,7 @@ def measure_engines(target: Target, folder: Path, yosys: str = YOSYS) -> list[tu
     found = []
     for seed in track(SEEDS, f"{target.name}: engines", len(SEEDS)):
         drawn = draw(target.name, np.random.default_rng(seed))
-        modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys)
+        modules = _modules([drawn.sources()], [("hwnorm_engine", {})], target, folder, yosys, BOXES)
         units = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
         for part in instances(drawn.parameters, *units):
             if part.count and part.module != "engine_memory":
@@ -196,12 +195,12 @@ def _modules(
     target: Target,
     folder: Path,
     yosys: str,
+    boxes: Sequence[str] = (),
 ) -> dict[str, Counts]:
     """The counts of each module; a run that lies in the folder is not made again."""
     work = folder / f"engines-{digest(designs, tops, target.flow.options)}"
     kept = work.with_suffix(".json")
     if not kept.is_file():
-        boxes = BOXES if "engine.v" in designs[0] else ()
         # What memories begin with does not change what they take.
         empty = dict.fromkeys(("program.mem", "table.mem"), "")
         made = synthesize_together(

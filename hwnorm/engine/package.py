@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hwnorm.emit.package import written_beside
 from hwnorm.emit.render import render
 from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
+from hwnorm.engine.devices import DEVICES
 from hwnorm.engine.emit import memories, parameters, pixels_a_beat, sources
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.space import Candidate
@@ -24,7 +26,7 @@ from hwnorm.version import VERSION
 
 
 def emit_engine(
-    candidate: Candidate, images: npt.NDArray[np.floating], folder: Path, target: str
+    candidate: Candidate, images: npt.NDArray[np.floating], folder: Path, clock_mhz: float
 ) -> EngineManifest:
     """Write the package, whole or not at all, in place of the one that was there.
 
@@ -32,7 +34,7 @@ def emit_engine(
         candidate: the engine and its program.
         images: normalized images (n, C, H, W) that the package's own simulation runs.
         folder: the package's folder; it is replaced.
-        target: what it was made for, for people.
+        clock_mhz: what it was made for.
 
     Raises:
         InputError: ``folder`` is a file, or a folder that is no package.
@@ -41,7 +43,7 @@ def emit_engine(
         raise InputError(f"{folder}: is no package of an engine, and would be replaced; move it away")
     program = candidate.program
     with written_beside(folder) as beside:
-        files = _files(candidate, images, target)
+        files = _files(candidate, images, f"{DEVICES[program.engine.device]} at {clock_mhz:g} MHz")
         for name, content in files.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,8 @@ def emit_engine(
             engine=EngineParameters.of(program.engine),
             parameters=parameters(program),
             cycles=candidate.cycles,
+            clock_mhz=clock_mhz,
+            resources=candidate.resources,
             vectors=len(images),
             beats=len(files["program/weights.bin"]) // (program.engine.beat // 8),
             pixels=pixels_a_beat(program),
@@ -72,6 +76,15 @@ def read_engine(folder: Path) -> EngineManifest:
             what = "changed since it was written" if path.is_file() else "missing"
             raise InputError(f"{path}: {what}; `hwnorm engine` writes the package again")
     return manifest
+
+
+def holds_engine(folder: Path) -> bool:
+    """Whether a folder's manifest is that of an engine, whatever else may be wrong with it."""
+    try:
+        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("kind") == EngineManifest.KIND
 
 
 def rtl_of(folder: Path, manifest: EngineManifest) -> dict[str, str]:

@@ -49,6 +49,10 @@ class Family:
         return {"shifted": 0.0, "held": bits * length}
 
 
+#: Parts of a memory of LUTs, up to which each number of them has a coefficient of its own.
+_FEW = 8
+
+
 def _up(a: int, b: int) -> int:
     return -(-a // b)
 
@@ -110,7 +114,7 @@ def _lane(p: Parameters, family: Family) -> Terms:
         "sum": p["SUM"],
         "total": p["TOTAL"],
         "second": wide * (p["SUM"] + 18.0),
-        "multiplied": 0.0 if p["LANE_DSP"] else p["SUM"] + 18.0,
+        "multiplied": 0.0 if p["LANE_DSP"] else p["SUM"] + 2.0,
     }
 
 
@@ -194,11 +198,16 @@ def _slave(p: Parameters, _: Family) -> Terms:
 def _memory(p: Parameters, family: Family) -> Terms:
     words, bits = p["WORDS"], p["BITS"]
     parts = memory(words, bits, family.technology).parts
-    # A LUT chooses one of four, or one of two where it has four inputs.
-    inputs = 4 if family.technology == "xilinx" else 2
-    chosen = bits * max(1, (1 << _log2(parts)) // inputs) if parts > 1 else 0
     kind = "block" if in_blocks(words, bits) else "distributed"
-    return {kind: 1.0, f"{kind} bits": bits, "chosen": chosen, f"{kind} parts": parts - 1.0}
+    found = {kind: 1.0, f"{kind} bits": bits, f"{kind} parts": parts - 1.0}
+    if kind == "distributed" and 1 < parts <= _FEW:
+        # What chooses between parts does not grow evenly with them.
+        found[f"one of {parts}"] = bits
+    elif parts > 1:
+        # A LUT chooses one of four, or one of two where it has four inputs.
+        inputs = 4 if family.technology == "xilinx" else 2
+        found["chosen"] = bits * max(1, (1 << _log2(parts)) // inputs)
+    return found
 
 
 #: By module: what its own LUTs and flip-flops depend on.
@@ -254,7 +263,7 @@ def instances(p: Parameters, functions: Parameters, exponentials: Parameters) ->
     ]
     found += [
         Instances("engine_memory", count, {"WORDS": words, "BITS": bits})
-        for count, words, bits in memories(p)
+        for count, words, bits in written_memories(p)
     ]
     return found
 
@@ -265,6 +274,16 @@ def memories(p: Parameters) -> list[tuple[int, int, int]]:
     Args:
         p: the parameters of ``engine_core``.
     """
+    return [*written_memories(p), *((1, words, bits) for words, bits in read_only_memories(p))]
+
+
+def read_only_memories(p: Parameters) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Words and bits of those that nothing writes: descriptors, and what the stream begins with."""
+    return (p["PHASES"], p["DESCRIPTOR"]), (p["S_WORDS"], p["TOKENS"] * p["STREAM"])
+
+
+def written_memories(p: Parameters) -> list[tuple[int, int, int]]:
+    """Those of :func:`memories` that are written while the engine runs."""
     tokens, depth, a_bits = p["TOKENS"], p["DEPTH"], p["A_BITS"]
     rows8, rows4 = p["N8"] * p["COLUMNS"], p["N4"] * p["COLUMNS"]
     patch = _up(p["CHANNELS"] * p["HEIGHT"] * p["WIDTH"], depth)
@@ -275,9 +294,8 @@ def memories(p: Parameters) -> list[tuple[int, int, int]]:
         (depth, p["K_WORDS"], tokens * a_bits),
         (depth, p["P_WORDS"], tokens * a_bits),
         (rows8, p["V_WORDS"], tokens * a_bits),
-        (2, p["S_WORDS"], tokens * p["STREAM"]),
+        (1, p["S_WORDS"], tokens * p["STREAM"]),
         (1, p["CLASSES"], p["STREAM"]),
-        (1, p["PHASES"], p["DESCRIPTOR"]),
         (1, 2 * p["WORDS"], depth * max(rows8 * 8, rows4 * 4)),
         (1, 2 * row_beats, p["BEAT"]),
         (1, 2 * p["KEYS"], tokens * p["SCORE"]),

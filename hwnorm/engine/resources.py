@@ -8,13 +8,18 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from hwnorm.artefact import Part
 from hwnorm.cost.cost import resources as kernel_resources
-from hwnorm.engine.blocks import memory
+from hwnorm.cost.cost import table_area
+from hwnorm.cost.structure import Table
+from hwnorm.engine.blocks import in_blocks, memory
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
+from hwnorm.engine.memories import descriptor_lines, table_lines
 from hwnorm.engine.norm_unit import NormUnit
-from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances
+from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances, read_only_memories
 from hwnorm.engine.program import Program
 from hwnorm.errors import InputError
 from hwnorm.targets.target import Target, load_target
@@ -101,6 +106,14 @@ def engine_resources(program: Program, target: str) -> Resources:
             holds = memory(words, bits, device.flow.technology)
             lut += part.count * holds.lut
             bram += part.count * holds.bram
+    contents = descriptor_lines(program), table_lines(program)
+    for (words, bits), lines in zip(read_only_memories(p), contents, strict=True):
+        if in_blocks(words, bits):
+            bram += memory(words, bits, device.flow.technology).bram
+        else:
+            table = _contents(lines, words, bits)
+            lut += table_area(table, device)
+            ff += len(table.columns)
     for kernel in (*program.functions, *program.exponentials):
         each = kernel_resources(kernel.nodes, kernel.latency, device)
         lut += program.engine.tokens * each.lut
@@ -109,13 +122,29 @@ def engine_resources(program: Program, target: str) -> Resources:
     return Resources(round(lut), round(ff), dsp, bram)
 
 
+def _contents(lines: str, words: int, bits: int) -> Table:
+    """A memory that is logic, by what it begins with: columns that differ and are not constant.
+
+    Args:
+        lines: hexadecimal words; there may be fewer than ``words``.
+        words: of the memory.
+        bits: of a word.
+    """
+    address_bits = max(1, (words - 1).bit_length())
+    codes = [int(line, 16) for line in lines.split()]
+    rows = np.zeros((1 << address_bits, -(-bits // 8)), dtype=np.uint8)
+    rows[: len(codes)] = [list(code.to_bytes(rows.shape[1], "little")) for code in codes]
+    columns = np.unpackbits(rows, axis=1, bitorder="little").T
+    varying = columns[(columns[:, : len(codes)] != columns[:, :1]).any(axis=1)]
+    return Table(address_bits, tuple(dict.fromkeys(column.tobytes() for column in varying)))
+
+
 def least_resources(engine: Engine) -> Resources:
     """What an engine takes at least, whatever its program: its array, with the shortest sums."""
     shared, bits = engine.sharing, 8 + engine.activation_bits
     own = {
         "COLUMNS": engine.columns, "DEPTH": engine.depth, "A_BITS": engine.activation_bits,
-        "PAIR": shared.pair, "N4": shared.rows[0], "G4": shared.four.gap, "N8": shared.rows[1],
-        "WEIGHTS": shared.port,
+        **shared.parameters,
         "SUM": bits + (engine.depth - 1).bit_length(),
     }  # fmt: skip
     counts = {

@@ -95,7 +95,8 @@ class StoredEngine(Artefact):
 class EngineManifest(Artefact):
     """``manifest.json`` of an engine's package: its parameters and every file's hash.
 
-    ``vectors`` counts the images that the package's own simulation runs.
+    ``clock_mhz`` is what it was made for; ``resources`` are those of the whole top, predicted; None where
+    parts of it were not measured. ``vectors`` counts the images that the package's own simulation runs.
     """
 
     KIND: ClassVar[str] = "engine_package"
@@ -103,6 +104,8 @@ class EngineManifest(Artefact):
     engine: EngineParameters
     parameters: dict[str, int]
     cycles: int
+    clock_mhz: float
+    resources: Resources | None
     vectors: int
     beats: int
     pixels: int

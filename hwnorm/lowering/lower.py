@@ -147,6 +147,16 @@ def sketch_unit(
     return found[0].nodes, found[0].latency
 
 
+def pipelined(datapath: Datapath, target: Target, clock_mhz: float) -> Datapath:
+    """The same function in every bit, cut into stages for another target or clock.
+
+    Raises:
+        InputError: one cell alone is slower than the clock on this target; names it.
+    """
+    nodes, latency = schedule(datapath.nodes, delays(datapath.nodes, target), clock_mhz, target)
+    return replace(datapath, nodes=nodes, latency=latency, target=target.name, clock_mhz=clock_mhz)
+
+
 def reference(expression: Expression, input_format: FixedFormat, output_format: FixedFormat) -> np.ndarray:
     """The expression at every input code, clamped to the output's range, in output steps (float64)."""
     exact = expression.numpy(input_format.to_float(input_format.codes()))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
 from hwnorm.engine.stored import PhaseCycles, Point, StoredCosim, StoredEngine
+from hwnorm.engine.synthesis import EngineSynthesis
 from hwnorm.expression import short
 from hwnorm.integers.stored import StoredNetwork
 from hwnorm.network.choice import Choice, Chosen
@@ -203,6 +204,31 @@ def engine_table(found: StoredEngine) -> Table:
         sums = [sum(phase.waited[wait] for _, phase in phases) for wait in waits]
         cells = (sum(cycles for cycles, _ in phases), sum(phase.busy for _, phase in phases))
         table.add_row(name, *map(str, cells), *(str(n) if n else "" for n in sums))
+    return table
+
+
+def engine_synthesis_table(found: EngineSynthesis) -> Table:
+    """One line a resource: counted, predicted, and of the device once it is placed and routed."""
+    engine, placed = found.engine, found.placed
+    title = (
+        f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep for {found.target}, "
+        f"{found.cycles} cycles an image"
+    )
+    if placed is not None:
+        title += (
+            f"; placed and routed for {found.clock_mhz:g} MHz: {placed.fmax_mhz:.1f} MHz, "
+            f"{found.rate:.0f} images/s; slowest path from {placed.path[0]} to {placed.path[-1]}"
+        )
+    table = Table(title=title, header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for heading in ("synthesized", "predicted"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in ("lut", "ff", "dsp", "bram"):
+        predicted = "not predicted" if found.predicted is None else str(getattr(found.predicted, name))
+        table.add_row(name.upper(), str(getattr(found.counted, name)), predicted)
+    if placed is not None:
+        for kind, taken in placed.taken.items():
+            table.add_row(f"placed: {kind}", f"{taken} of {placed.there[kind]}", "")
     return table
 
 

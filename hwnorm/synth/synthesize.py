@@ -25,7 +25,7 @@ class Synthesis:
     """What Yosys made of a design: the whole, its modules without their submodules, and their levels.
 
     ``levels`` is the number of cells on the longest path of each module between registers or ports; there
-    are none, and no netlist, where modules were synthesized one by one.
+    are none where modules were synthesized one by one, and a netlist then only where it was asked for.
     """
 
     total: Counts
@@ -50,6 +50,7 @@ def synthesize(
     yosys: str = YOSYS,
     by_module: bool = False,
     boxes: Sequence[str] = (),
+    joined: bool = False,
 ) -> Synthesis:
     """Synthesize Verilog in ``folder``, which is made and keeps script, log, netlist and statistics.
 
@@ -61,6 +62,8 @@ def synthesize(
         yosys: the command.
         by_module: each module is synthesized once and stays apart; without it the design is flattened.
         boxes: names of modules, or Yosys' patterns of them, whose insides are left out.
+        joined: with ``by_module``, write the netlist of all modules put together behind their synthesis;
+            what is counted are the modules as they were before.
 
     Raises:
         ToolError: Yosys failed; its message and the command to repeat are in the error.
@@ -88,6 +91,7 @@ def synthesize(
         "script": script.format(options=flow.options, liberty=liberty).replace("; ", "\n"),
         "boxes": boxes,
         "whole": not by_module,
+        "joined": joined,
         "liberty": liberty,
     }
     (folder / "synth.ys").write_text(render("synth/synth.ys.j2", context), encoding="utf-8")
@@ -113,9 +117,11 @@ class Placement:
 
 
 def place_and_route(
-    netlist: Path, flow: Flow, clock_mhz: float, folder: Path, timing: bool = False
+    netlist: Path, flow: Flow, clock_mhz: float, folder: Path, timing: bool = False, router: str = ""
 ) -> Placement:
     """Place and route a netlist for a clock; ``timing`` asks for the arrival times of every net.
+
+    ``router`` is nextpnr's own unless it is given.
 
     Raises:
         ToolError: nextpnr failed.
@@ -137,6 +143,7 @@ def place_and_route(
             str(PNR_SEED),
         ),
         *(["--detailed-timing-report"] if timing else []),
+        *(["--router", router] if router else []),
         "--timing-allow-fail",
     ]
     call(command, folder / "nextpnr.log", f"place and route of {netlist}", folder)

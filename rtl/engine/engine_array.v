@@ -75,11 +75,14 @@ module engine_array #(
     lift  <= {lift[STAGES-2:0], s_lift};
   end
 
-  // ---- operands; weights are put beside each other once for all tokens ----
+  // ---- operands; weights are put beside each other once for all tokens, behind their register: what
+  // reads them from their memory takes most of a cycle ----
   reg [TOKENS*DEPTH*A_BITS-1:0] activations;
+  reg [WORD-1:0] word;
   reg mode8;
   always @(posedge aclk) begin
     activations <= s_activations;
+    word        <= s_weights;
     mode8       <= s_mode8;
   end
 
@@ -94,7 +97,7 @@ module engine_array #(
   generate
     for (c = COLUMNS - LUT_COLUMNS; c < COLUMNS; c = c + 1) begin : g_recoded
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
-        reg [PARTS*6-1:0] digits;
+        wire [PARTS*6-1:0] digits;
         for (k = 0; k < PARTS; k = k + 1) begin : g_part
           // Which weight has this part: see engine_lut_multiplier.v.
           localparam ROW8 = k / 2;
@@ -102,39 +105,38 @@ module engine_array #(
           wire [3:0] bits8, bits4;
           wire below8;
           if (ROW8 < N8) begin : g_eight
-            assign bits8 = s_weights[((ROW8*COLUMNS+c)*DEPTH+d)*8+(k%2)*4+:4];
-            assign below8 = k % 2 == 1 && s_weights[((ROW8*COLUMNS+c)*DEPTH+d)*8+3];
+            assign bits8 = word[((ROW8*COLUMNS+c)*DEPTH+d)*8+(k%2)*4+:4];
+            assign below8 = k % 2 == 1 && word[((ROW8*COLUMNS+c)*DEPTH+d)*8+3];
           end else begin : g_no_eight
             assign {bits8, below8} = 5'd0;
           end
           if ((k % 2 == 0 ? k / 2 < N8 : 1) && ROW4 < N4) begin : g_four
-            assign bits4 = s_weights[((ROW4*COLUMNS+c)*DEPTH+d)*4+:4];
+            assign bits4 = word[((ROW4*COLUMNS+c)*DEPTH+d)*4+:4];
           end else begin : g_no_four
             assign bits4 = 4'd0;
           end
-          wire [3:0] bits = s_mode8 ? bits8 : bits4;
-          wire below = s_mode8 && below8;
-          always @(posedge aclk) digits[k*6+:6] <= {digit(bits[3:1]), digit({bits[1:0], below})};
+          wire [3:0] bits = mode8 ? bits8 : bits4;
+          wire below = mode8 && below8;
+          assign digits[k*6+:6] = {digit(bits[3:1]), digit({bits[1:0], below})};
         end
         assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = {{(WEIGHTS - PARTS * 6) {1'b0}}, digits};
       end
     end
     for (c = 0; c < COLUMNS - LUT_COLUMNS; c = c + 1) begin : g_weights
       for (d = 0; d < DEPTH; d = d + 1) begin : g_depth
-        reg signed [WEIGHTS-1:0] packed4, packed8, both;
+        reg signed [WEIGHTS-1:0] packed4, packed8;
         integer n;
         always @* begin
           packed4 = {WEIGHTS{1'b0}};
           packed8 = {WEIGHTS{1'b0}};
           for (n = 0; n < N4; n = n + 1)
-            packed4 = packed4 + ({{(WEIGHTS - 4) {s_weights[((n*COLUMNS+c)*DEPTH+d)*4+3]}},
-                                  s_weights[((n*COLUMNS+c)*DEPTH+d)*4+:4]} << (n * G4));
+            packed4 = packed4 + ({{(WEIGHTS - 4) {word[((n*COLUMNS+c)*DEPTH+d)*4+3]}},
+                                  word[((n*COLUMNS+c)*DEPTH+d)*4+:4]} << (n * G4));
           for (n = 0; n < N8; n = n + 1)
-            packed8 = packed8 + ({{(WEIGHTS - 8) {s_weights[((n*COLUMNS+c)*DEPTH+d)*8+7]}},
-                                  s_weights[((n*COLUMNS+c)*DEPTH+d)*8+:8]} << (n * G8));
+            packed8 = packed8 + ({{(WEIGHTS - 8) {word[((n*COLUMNS+c)*DEPTH+d)*8+7]}},
+                                  word[((n*COLUMNS+c)*DEPTH+d)*8+:8]} << (n * G8));
         end
-        always @(posedge aclk) both <= s_mode8 ? packed8 : packed4;
-        assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = both;
+        assign weights[(c*DEPTH+d)*WEIGHTS+:WEIGHTS] = mode8 ? packed8 : packed4;
       end
     end
   endgenerate

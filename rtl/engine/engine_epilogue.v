@@ -189,10 +189,10 @@ module engine_epilogue #(
   reg [STREAM-1:0] most5;
   reg [SELECT*6-1:0] selects;
   reg [17*6-1:0] streams_moving;
-  reg [15:0] flat1, flat2;
+  reg [15:0] flat1;
   reg [TOKENS-1:0] present1, present2, present3;
   integer n;
-  assign m_stream_read = flat2;
+  assign m_stream_read = flat1;
   assign m_tile = s_load ? s_tile : tile;
   assign {m_stream_write, m_stream_address} = {
       streams_moving[17*6-1] && valid[6], streams_moving[17*5+:16]};
@@ -209,7 +209,6 @@ module engine_epilogue #(
     selects <= {selects[SELECT*5-1:0], select};
     streams_moving <= {streams_moving[17*5-1:0], writes_stream, flat};
     flat1 <= flat;
-    flat2 <= flat1;
     for (n = 0; n < TOKENS; n = n + 1) present1[n] <= tokens_before + n[15:0] >= first;
     present2 <= present1;
     present3 <= present2;
@@ -239,10 +238,10 @@ module engine_epilogue #(
           .s_sum(s_row[t*SUM+:SUM]),
           .s_bias(bias),
           .s1_multiplier(reciprocal ? reciprocal1 : multiplier1),
+          .s2_added(residual),
+          .s2_stream(table_residual ? s_table[t*STREAM+:STREAM] : s_stream[t*STREAM+:STREAM]),
+          .s2_lift(lift),
           .s3_present(present3[t]),
-          .s3_added(residual),
-          .s3_stream(table_residual ? s_table[t*STREAM+:STREAM] : s_stream[t*STREAM+:STREAM]),
-          .s3_lift(lift),
           .s3_half(half3),
           .s4_shift(shift4),
           .s5_most(most5),

@@ -20,10 +20,10 @@ module engine_lane #(
     input  wire [   SUM-1:0] s_sum,
     input  wire [   SUM-1:0] s_bias,
     input  wire [      16:0] s1_multiplier,
+    input  wire              s2_added,
+    input  wire [STREAM-1:0] s2_stream,
+    input  wire [       5:0] s2_lift,
     input  wire              s3_present,
-    input  wire              s3_added,
-    input  wire [STREAM-1:0] s3_stream,
-    input  wire [       5:0] s3_lift,
     input  wire [ TOTAL-1:0] s3_half,
     input  wire [       5:0] s4_shift,
     input  wire [STREAM-1:0] s5_most,
@@ -36,9 +36,10 @@ module engine_lane #(
   localparam PRODUCT = SUM + 18;
 
   // SUM bits hold the sum with its bias too.
+  wire signed [SUM-1:0] biased_next = s_sum + s_bias;
   reg signed [SUM-1:0] biased;
   wire signed [PRODUCT-1:0] rescaled;
-  reg signed [TOTAL-1:0] total, shifted;
+  reg signed [TOTAL-1:0] lifted, total, shifted;
 
   generate
     if (TOTAL <= STREAM) begin : g_illegal_total
@@ -50,7 +51,7 @@ module engine_lane #(
   endgenerate
 
   assign m_shifted = shifted;
-  wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s3_stream[STREAM-1]}}, s3_stream};
+  wire signed [TOTAL-1:0] stream = {{(TOTAL - STREAM) {s2_stream[STREAM-1]}}, s2_stream};
   wire signed [TOTAL-1:0] most = {{(TOTAL - STREAM) {1'b0}}, s5_most};
 
   wire signed [TOTAL-1:0] scaled;
@@ -74,28 +75,51 @@ module engine_lane #(
       end
       assign rescaled = again;
     end else begin : g_lut
-      // Of shifted terms, in two halves that are added a cycle later.
-      wire signed [PRODUCT-1:0] whole = {{(PRODUCT - SUM) {biased[SUM-1]}}, biased};
-      reg [PRODUCT-1:0] low, high, low_next, high_next, both;
-      integer n;
-      always @* begin
-        low_next  = {PRODUCT{1'b0}};
-        high_next = {PRODUCT{1'b0}};
-        for (n = 0; n < 8; n = n + 1) if (s1_multiplier[n]) low_next = low_next + (whole << n);
-        for (n = 8; n < 17; n = n + 1) if (s1_multiplier[n]) high_next = high_next + (whole << n);
+      // By digits of two bits: each names none, one, two or three times the sum. A step leaves the lowest two
+      // bits of the steps before it as they are, and adds its digit's term to the rest. Two halves of the
+      // digits are added a cycle later.
+      localparam STEP = SUM + 2;
+      wire signed [STEP-1:0] once = {{2{biased[SUM-1]}}, biased};
+      wire signed [STEP-1:0] first = {{2{biased_next[SUM-1]}}, biased_next};
+      wire [17:0] factor = {1'b0, s1_multiplier};
+      reg signed [STEP-1:0] thrice;
+      reg signed [SUM+7:0] low;
+      reg signed [SUM+9:0] high;
+      reg signed [PRODUCT-1:0] both;
+      genvar n;
+      for (n = 0; n < 9; n = n + 1) begin : g_digits
+        reg signed [STEP-1:0] term;
+        wire signed [STEP-1:0] sum;
+        always @* begin
+          case (factor[2*n+:2])
+            2'd0: term = {STEP{1'b0}};
+            2'd1: term = once;
+            2'd2: term = once <<< 1;
+            default: term = thrice;
+          endcase
+        end
+        if (n % 4 == 0 && n < 8) begin : g_first
+          assign sum = term;
+        end else begin : g_next
+          assign sum = (g_digits[n-1].sum >>> 2) + term;
+        end
       end
+      wire signed [SUM+9:0] above = {{10{low[SUM+7]}}, low[SUM+7:8]};
       always @(posedge aclk) begin
-        low  <= low_next;
-        high <= high_next;
-        both <= low + high;
+        thrice <= first + (first <<< 1);
+        low <= {g_digits[3].sum, g_digits[2].sum[1:0], g_digits[1].sum[1:0], g_digits[0].sum[1:0]};
+        high <= {g_digits[8].sum, g_digits[7].sum[1:0], g_digits[6].sum[1:0], g_digits[5].sum[1:0],
+                 g_digits[4].sum[1:0]};
+        both <= {high + above, low[7:0]};
       end
       assign rescaled = both;
     end
   endgenerate
 
   always @(posedge aclk) begin
-    biased <= s_sum + s_bias;
-    total <= (s3_present ? scaled : {TOTAL{1'b0}}) + (s3_added ? stream <<< s3_lift : {TOTAL{1'b0}}) + s3_half;
+    biased <= biased_next;
+    lifted <= s2_added ? stream <<< s2_lift : {TOTAL{1'b0}};
+    total <= (s3_present ? scaled : {TOTAL{1'b0}}) + lifted + s3_half;
     shifted <= total >>> s4_shift;
     m_code <= shifted > most ? most[STREAM-1:0] : shifted < ~most ? ~most[STREAM-1:0] : shifted[STREAM-1:0];
   end

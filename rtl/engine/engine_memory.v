@@ -1,5 +1,6 @@
-// A memory of one write port and one read port: m_data is the word at s_read, one cycle later, as it was
-// before a write of the same cycle. INIT names a file of hexadecimal words that it begins with.
+// A memory of one write port and one read port: m_data is the word at s_read, one cycle later. Nobody uses
+// a word that is read in the cycle in which it is written: blocks need not say what comes then. INIT names a
+// file of hexadecimal words that it begins with.
 //
 // Block memories hold it where it has more than DEEP words and at least LARGE bits, LUTs where not: a rule
 // of its parameters alone, so that its blocks are known before synthesis (hwnorm/engine/blocks.py). ROM says
@@ -37,7 +38,7 @@ module engine_memory #(
 
   generate
     if (WORDS > DEEP && WORDS * BITS >= LARGE) begin : g_block
-      (* ram_style = "block", syn_ramstyle = "block_ram" *)
+      (* ram_style = "block", syn_ramstyle = "block_ram", no_rw_check *)
       reg [BITS-1:0] words[0:WORDS-1];
       if (INIT != "") begin : g_init
         initial $readmemh(INIT, words);

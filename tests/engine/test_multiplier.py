@@ -27,16 +27,7 @@ IN_LUTS = {("xcup", 8), ("xcup", 6)}
 
 
 def parameters(shared: Sharing, activation_bits: int) -> dict[str, int]:
-    return {
-        "PAIR": shared.pair,
-        "A_BITS": activation_bits,
-        "A_GAP": shared.a_gap,
-        "WEIGHTS": shared.port,
-        "N4": shared.rows[0],
-        "G4": shared.four.gap,
-        "N8": shared.rows[1],
-        "G8": shared.eight.gap,
-    }
+    return {"A_BITS": activation_bits, **shared.parameters}
 
 
 def combinations(packing: Packing) -> int:

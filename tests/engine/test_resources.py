@@ -11,14 +11,18 @@ import pytest
 from engine.small_engines import ENGINES, IMAGE, NORMED, program
 
 import hwnorm.engine
+from hwnorm.cost.structure import Table
 from hwnorm.engine.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.emit import core_sources, parameters, sources, units
-from hwnorm.engine.measure import draw, fit, renamed
+from hwnorm.engine.measure import MEMORIES, draw, fit, renamed
+from hwnorm.engine.memories import descriptor_lines
 from hwnorm.engine.parts import TERMS, Family, instances
+from hwnorm.engine.phase import DESCRIPTOR_BITS
 from hwnorm.engine.resources import (
     Resources,
+    _contents,
     engine_resources,
     is_predicted,
     least_resources,
@@ -104,7 +108,8 @@ def test_coefficients_name_terms_that_there_are(device):
         made = (unit_parameters(drawn.parameters, unit) for unit in (drawn.functions, drawn.exponentials))
         for part in instances(drawn.parameters, *made):
             terms.setdefault(part.module, set()).update(TERMS[part.module](part.parameters, family))
-    terms["engine_memory"] |= set(TERMS["engine_memory"]({"WORDS": 1 << 10, "BITS": 8}, family))
+    for words, bits in (*MEMORIES, (1 << 10, 8)):
+        terms["engine_memory"] |= set(TERMS["engine_memory"]({"WORDS": words, "BITS": bits}, family))
     assert set(costs.modules) == set(terms)
     for module, known in costs.modules.items():
         assert {*known.lut, *known.ff} <= terms[module], module
@@ -126,6 +131,17 @@ def test_an_engine_takes_what_its_parts_do(name):
     assert (more.dsp, more.within(found)) == (found.dsp, False)
 
 
+def test_a_memory_that_is_logic_takes_what_its_contents_do():
+    """Columns that are constant, or like another, take nothing; words that are not named may be anything."""
+    found = _contents("3ff\n0f0\n30f\n", 5, 10)
+    # 1, 0, 1 at bits 8 and 9; 1, 0, 1 at 0 to 3; 1, 1, 0 at 4 to 7.
+    assert found == Table(3, (bytes([1, 0, 1, 0, 0, 0, 0, 0]), bytes([1, 1, 0, 0, 0, 0, 0, 0])))
+    assert _contents("3ff\n3ff\n", 5, 10).columns == ()
+    made = program("a8")
+    columns = _contents(descriptor_lines(made), made.sizes.phases, DESCRIPTOR_BITS).columns
+    assert 20 < len(columns) < DESCRIPTOR_BITS / 2
+
+
 def test_a_fit_finds_the_coefficients_that_there_were():
     target = load_target("xcup")
     family = Family(target.flow.technology, target.shift_register)
@@ -134,11 +150,15 @@ def test_a_fit_finds_the_coefficients_that_there_were():
     for columns, depth, total in rng.integers(1, 9, (12, 3)).tolist():
         p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8, "PAIR": 1, "N4": 3, "N8": 2, "G4": 11}
         terms = TERMS["engine_tokens"](p, family)
-        lut = round(2 * terms["sums"] + 1.5 * terms["adders"])
+        lut = round(2 * terms["sums"] + 15 * depth * terms[f"A8, {depth} deep"])
         measured.append(("engine_tokens", p, Counts(lut, round(terms["sums"] * 2 + terms["tree"]), 0, 0)))
     found = fit(target, measured, "").modules["engine_tokens"]
     assert found.lut["sums"] == pytest.approx(2, rel=0.02)
-    assert found.lut["adders"] == pytest.approx(1.5, rel=0.02)
+    other = {"COLUMNS": 9, "DEPTH": 3, "SUM": 33, "A_BITS": 8, "PAIR": 1, "N4": 3}
+    terms = TERMS["engine_tokens"](other, family)
+    assert sum(terms[name] * found.lut.get(name, 0) for name in terms) == pytest.approx(
+        27 * (66 + 45), rel=0.02
+    )
     assert found.ff == pytest.approx({"sums": 2, "tree": 1}, rel=0.02)
 
 

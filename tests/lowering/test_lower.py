@@ -16,7 +16,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import run
-from hwnorm.lowering.lower import lower, sketch
+from hwnorm.lowering.lower import lower, pipelined, sketch
 from hwnorm.targets.target import load_target
 
 XCUP = load_target("xcup")
@@ -118,6 +118,18 @@ def check_pipeline(datapath: Datapath) -> None:
 def test_every_stage_fits_the_clock(text, source, to, clock_mhz):
     """No signal is read before it is there, and no path within a stage is longer than the period."""
     check_pipeline(lowered(text, source, to, clock_mhz))
+
+
+def test_stages_for_another_target_leave_the_function_as_it_is():
+    fmt = FixedFormat(12, 8)
+    known, other = lower(parse("x*tanh(x)"), fmt, fmt, load_target("xcup"), 250.0), load_target("ecp5")
+    found = pipelined(known, other, 60.0)
+    assert (found.target, found.clock_mhz, found.certificate) == ("ecp5", 60.0, known.certificate)
+    assert np.array_equal(found.evaluate(fmt.codes()), known.evaluate(fmt.codes()))
+    assert found == pipelined(found, other, 60.0)
+    assert pipelined(known, other, 100.0).latency > found.latency
+    with pytest.raises(InputError, match=r"clock 900 MHz: .* on ecp5; at most"):
+        pipelined(known, other, 900.0)
 
 
 @pytest.mark.parametrize(("text", "source", "to"), CASES)

@@ -12,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from hwnorm.cli import app
+from hwnorm.engine.emit import parameters
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.settings import Norms, make_settings
 from hwnorm.stages.control import open_control
+from hwnorm.stages.engine import picked_program
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.verify.toolchain import find_toolchain
 
@@ -90,7 +92,7 @@ def test_the_package_checks_itself(copy):
 def test_a_wrong_engine_does_not_pass(copy):
     """Verilog of a package that was changed is refused by its hash."""
     path = copy / "engine" / "rtl" / "engine_lane.v"
-    path.write_text(path.read_text().replace("biased <= s_sum + s_bias;", "biased <= s_sum;"))
+    path.write_text(path.read_text().replace("biased_next = s_sum + s_bias;", "biased_next = s_sum;"))
     status, said = command("cosim", copy, "--images", 1)
     assert status == 2
     assert "engine_lane.v: changed since it was written; `hwnorm engine` writes the package again" in said
@@ -173,6 +175,36 @@ def test_the_budget_picks_the_fastest_and_a_rate_the_smallest(copy):
     assert command("engine", copy, "--fps", wanted, "--budget", "dsp=24")[0] == 0
     again = json.loads((copy / "engine.json").read_text())["picked"]
     assert (again["dsps"], again["cycles"]) == front[1]
+
+
+def test_an_engine_for_another_target_than_the_runs(copy, tmp_path):
+    """Its device shares its own multipliers, and its functions are cut into stages for it."""
+    config = tmp_path / "engine.json"
+    config.write_text(json.dumps(SMALL))
+    before = json.loads((copy / "engine" / "manifest.json").read_text())
+    status, said = command("engine", copy, "--target", "ecp5", "--clock", 100, "--config", config)
+    assert status == 0, said
+    assert "images/s at 100 MHz (assumed)" in said
+    told = json.loads((copy / "engine.json").read_text())
+    assert (told["target"], told["picked"]["engine"]["device"]) == ("ecp5", "ecp5")
+    manifest = json.loads((copy / "engine" / "manifest.json").read_text())
+    assert manifest["clock_mhz"] == 100
+    assert manifest["parameters"]["F_LATENCY"] > before["parameters"]["F_LATENCY"]
+    program = picked_program(RunFolder.open(copy), Inputs(RunFolder.open(copy).settings))
+    assert parameters(program) == manifest["parameters"]
+    for options, message in (
+        (("--target", "ice40"), "engine: target ice40; multipliers are shared on xcup and ecp5"),
+        (("--target", "ecp5", "--clock", 400), "clock 400 MHz:"),
+        (
+            ("--target", "ecp5", "--clock", 100, "--config", config),
+            "device xcup; the engine is built for ecp5",
+        ),
+    ):
+        config.write_text(json.dumps(SMALL | {"device": "xcup"}))
+        status, said = command("engine", copy, *options)
+        assert status == 2
+        assert message in said
+        assert json.loads((copy / "engine" / "manifest.json").read_text()) == manifest
 
 
 def test_norms_that_stay_are_computed_beside_functions(finished, tmp_path):
