@@ -1,9 +1,11 @@
 """Engines for networks of published accelerators' sizes: predicted images a second beside what was published.
 
-.venv/bin/python benchmarks/engine_devices.py [--clock 150] [--budget dsp=0.69] [--activation-bits 6 8]
+.venv/bin/python benchmarks/engine_devices.py [--clock 150] [--budget lut=0.65,dsp=0.69,bram=0.44]
+    [--activation-bits 6 8] [--ratio8 0.25 0]
 
 Networks have the sizes of Quasar-ViT's three and of DeiT's (:mod:`shapes`): of Quasar-ViT's space those
-that come nearest to its parameters and products. A quarter of the rows has 8 bits, the rest 4. An image's
+that come nearest to its parameters and products. Of its space are also the shares of rows with 8 bits: 0,
+a quarter, half; the rest has 4. An image's
 cycles are those of the verified model; nothing was placed and routed, so the clock is an assumption. What
 was published has its own clock, bits and share of the device.
 """
@@ -56,9 +58,9 @@ def main() -> None:
     """Print a line a network and bits of activations."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clock", type=float, default=150.0, help="MHz")
-    parser.add_argument("--budget", default="dsp=0.69", help="of the ZCU102")
+    parser.add_argument("--budget", default="lut=0.65,dsp=0.69,bram=0.44", help="of the ZCU102")
     parser.add_argument("--activation-bits", type=int, nargs="*", default=[6, 8])
-    parser.add_argument("--ratio8", type=float, default=0.25)
+    parser.add_argument("--ratio8", type=float, nargs="*", default=[0.25, 0.0])
     parser.add_argument("--networks", nargs="*", default=[*QUASAR, *DEIT], choices=[*QUASAR, *DEIT])
     args = parser.parse_args()
     most = budget_of(args.budget, "xcup")
@@ -72,30 +74,33 @@ def main() -> None:
         "M params",
         "G products",
         "A",
-        "tokens x columns x depth",
-        "DSPs",
+        "rows at 8 bits",
+        "array",
+        "LUT, DSP, BRAM",
         "cycles",
         "products a DSP and cycle",
         f"images/s at {args.clock:g} MHz",
         "published",
     )
-    table = Table(*names, title=f"Within {most} multipliers of the ZCU102")
+    table = Table(*names, title=f"At most {most.told()} of the ZCU102")
     shapes = wanted | DEIT
     for name in args.networks:
         shape, published = shapes[name]
-        for bits in args.activation_bits:
-            picked = front(shape.network(args.ratio8, bits), IMAGE, most, "xcup", bits)[-1]
-            engine = picked.engine
+        for bits, ratio8 in itertools.product(args.activation_bits, args.ratio8):
+            picked = front(shape.network(ratio8, bits), IMAGE, most, "xcup", bits)[-1]
+            engine, takes = picked.engine, picked.resources
+            assert takes is not None
             row = (
                 name,
                 f"{shape.embed}, {shape.heads}, {shape.hidden}, {shape.depth}",
                 f"{shape.parameters / 1e6:.1f}",
                 f"{shape.products / 1e9:.2f}",
                 f"{bits}",
-                f"{engine.tokens} x {engine.columns} x {engine.depth}",
-                f"{picked.dsps}",
+                f"{100 * ratio8:g} %",
+                f"{engine}",
+                f"{takes.lut:,}, {takes.dsp:,}, {takes.bram}",
                 f"{picked.cycles:,}",
-                f"{sum(picked.program.products) / picked.cycles / picked.dsps:.2f}",
+                f"{sum(picked.program.products) * engine.dsp_share / picked.cycles / picked.dsps:.2f}",
                 f"{args.clock * 1e6 / picked.cycles:.1f}",
                 published,
             )

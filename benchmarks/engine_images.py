@@ -39,7 +39,7 @@ def main() -> None:
     network, model = integer_network(run), Inputs(run.settings).model
     began = time.perf_counter()
     most = budget_of(options.budget, "xcup")
-    picked = front(network, tuple(input_config(model)["input_size"]), most, "xcup", 8)[-1]
+    picked = front(network, tuple(input_config(model)["input_size"]), most, "xcup", run.settings.activation_bits)[-1]
     searched = time.perf_counter()
     tests = load_images(options.data, "test", model).limited(options.images)
     images = np.concatenate([part.numpy() for part, _ in tests.batches(100)])
@@ -54,7 +54,7 @@ def main() -> None:
     engine = program.engine
     products = sum(program.products) / picked.cycles
     out.print(
-        f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: {engine.multipliers} "
+        f"{engine}: {engine.multipliers} "
         f"multipliers in the array, {engine.products[0]} or {engine.products[1]} products a cycle",
         soft_wrap=True,
     )

@@ -86,14 +86,14 @@ def main() -> None:
     products = sum(picked.program.products)
     table = Table("", "", title=f"ViT-S at {args.image_size} pixels, A{args.activation_bits}")
     for name, figure in (
-        ("engine", f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep"),
+        ("engine", f"{engine}"),
         ("DSPs", f"{picked.dsps}"),
         ("products an image", f"{products:,}"),
         ("cycles predicted", f"{equal.timings[0].cycles:,}"),
         ("cycles counted", f"{found[0].cycles:,}"),
         ("images: logits equal, cycles equal", f"{len(images)}: {equal.logits}, {equal.cycles}"),
         ("utilisation", f"{100 * picked.utilisation:.1f} %"),
-        ("products a DSP and cycle", f"{products / picked.cycles / picked.dsps:.2f}"),
+        ("products a DSP and cycle", f"{products * engine.dsp_share / picked.cycles / picked.dsps:.2f}"),
         *((name, f"{at - before:.0f} s") for (_, before), (name, at) in pairwise(marks)),
     ):
         table.add_row(name, figure)

@@ -133,6 +133,10 @@ class Engine:
             found.append(f"beat {self.beat}; a multiple of 64 from 64 to 1024 is streamed")
         return found
 
+    def __str__(self) -> str:
+        luts = f", {self.lut_columns} of them of LUTs" if self.lut_columns else ""
+        return f"{self.tokens} tokens x {self.columns} columns{luts} x {self.depth} deep"
+
     @cached_property
     def sharing(self) -> Sharing:
         return sharing(self.device, self.activation_bits)

@@ -221,8 +221,7 @@ class _Search:
         if self.nearest is not None:
             engine, taken = self.nearest.engine, self.nearest.resources
             return (
-                f"engine: at most {self.most.told()}; the nearest engine, {engine.tokens} tokens x "
-                f"{engine.columns} columns x {engine.depth} deep, takes "
+                f"engine: at most {self.most.told()}; the nearest engine, {engine}, takes "
                 f"{taken.told() if taken is not None else f'{self.nearest.dsps} DSP'}"
             )
         return self.refused

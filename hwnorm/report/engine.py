@@ -61,7 +61,7 @@ def sentence(engine: StoredEngine, cosim: StoredCosim | None) -> str:
     """What the engine does, and whether its Verilog was seen to."""
     picked, array = engine.picked, engine.picked.engine.engine()
     text = (
-        f"{array.tokens} tokens x {array.columns} columns x {array.depth} deep: {picked.cycles:,} cycles an "
+        f"{array}: {picked.cycles:,} cycles an "
         f"image, {engine.rate(picked):,.0f} images a second at {engine.clock_mhz:g} MHz, which is assumed; "
         f"the multipliers are used for {100 * picked.utilisation:.1f} % of what they could make."
     )
@@ -85,6 +85,7 @@ def diagram_figure(engine: StoredEngine) -> Figure:
     def kilobytes(*sizes: int) -> str:
         return f"{sum(sizes) / 8192:.1f} KiB"
 
+    luts = [f"{array.lut_multipliers} of LUTs"] if array.lut_multipliers else []
     texts = {
         "sequencer": ("sequencer", f"{memories['phases']} phases", "AXI4-Lite"),
         "weights": ("weights", f"two buffers, {kilobytes(2 * memories['weights'] * word)}",
@@ -95,7 +96,7 @@ def diagram_figure(engine: StoredEngine) -> Figure:
         "softmax codes": ("exponentials", kilobytes(memories["probabilities"] * array.depth * lane),
                           f"{array.depth} x {lane} bits"),
         "array": ("array", f"{array.tokens} x {array.columns} x {array.depth}",
-                  f"{array.multipliers} multipliers", f"{four} products at 4 bits", f"{eight} at 8 bits"),
+                  f"{array.multipliers - array.lut_multipliers} multipliers", *luts, f"{four} products at 4 bits", f"{eight} at 8 bits"),
         "keys and values": ("keys, values", kilobytes(memories["keys"] * array.depth * lane,
                                                       memories["values"] * array.rows8 * lane),
                             "in the place of weights"),

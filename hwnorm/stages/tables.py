@@ -161,7 +161,9 @@ def engine_front_table(found: StoredEngine) -> Table:
 def _point(point: Point, found: StoredEngine) -> list[str]:
     engine, takes = point.engine, point.resources
     return [
-        *map(str, (engine.tokens, engine.columns, engine.depth)),
+        f"{engine.tokens}",
+        f"{engine.columns}" + (f" ({engine.lut_columns} of LUTs)" if engine.lut_columns else ""),
+        f"{engine.depth}",
         *map(str, (takes.lut, takes.ff, takes.dsp, takes.bram) if takes else ("", "", point.dsps, "")),
         str(point.cycles),
         f"{found.rate(point):.0f}",
@@ -175,7 +177,7 @@ def engine_table(found: StoredEngine) -> Table:
     per = sum(found.products) * picked.engine.engine().dsp_share / picked.cycles / max(1, picked.dsps)
     takes = picked.resources
     table = Table(
-        title=f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep: "
+        title=f"{engine.engine()}: "
         f"{picked.cycles} cycles, "
         f"{found.rate(picked):.0f} images/s at {found.clock_mhz:g} MHz (assumed), "
         f"{100 * picked.utilisation:.1f} % of the array, {per:.2f} products a DSP and cycle, "
@@ -211,7 +213,7 @@ def engine_synthesis_table(found: EngineSynthesis) -> Table:
     """One line a resource: counted, predicted, and of the device once it is placed and routed."""
     engine, placed = found.engine, found.placed
     title = (
-        f"{engine.tokens} tokens x {engine.columns} columns x {engine.depth} deep for {found.target}, "
+        f"{engine.engine()} for {found.target}, "
         f"{found.cycles} cycles an image"
     )
     if placed is not None:
