@@ -206,12 +206,12 @@ def memories(program: Program) -> dict[str, str]:
     return found | ({"norms.mem": norm_lines(program)} if program.norms else {})
 
 
-def _norms(program: Program) -> dict[str, str]:
-    """The LayerNorm unit's files; none without norms."""
+def norm_formats(program: Program) -> dict[str, Any] | None:
+    """What differs between the norms of the LayerNorm unit, as templates say it; None without norms."""
     unit = program.norm_unit
     if unit is None:
-        return {}
-    context = {
+        return None
+    return {
         "v_width": unit.designs[0].v_width,
         "norms": [
             {
@@ -225,6 +225,13 @@ def _norms(program: Program) -> dict[str, str]:
             for number, design in enumerate(unit.designs)
         ],
     }
+
+
+def _norms(program: Program) -> dict[str, str]:
+    """The LayerNorm unit's files; none without norms."""
+    context = norm_formats(program)
+    if context is None:
+        return {}
     rtl = resource("rtl")
     files = [rtl / "engine" / name for name in NORM_PARTS] + [rtl / name for name in NORM_ARITHMETIC]
     return {"engine_norm_formats.v": render("engine/norms.v.j2", context)} | {

@@ -64,7 +64,8 @@ def engine(
     picked = found[0] if fps is not None else found[-1]
     images, _ = next(inputs.test_images.batches(VECTORS))
     folder = run.path / PACKAGE
-    manifest = emit_engine(picked, images.numpy(), folder, f"{DEVICES[target]} at {clock:g} MHz")
+    made_for = f"{DEVICES[target]} at {clock:g} MHz"
+    manifest = emit_engine(picked, images.numpy(), folder, made_for, clock)
     stored = StoredEngine(
         seal=engine_seal(run.path),
         target=target,
