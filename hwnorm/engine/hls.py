@@ -96,7 +96,13 @@ def hls_sources(program: Program, clock_mhz: float, vectors: int) -> dict[str, s
 
 #: Files that are rendered from a template of their own name.
 _RENDERED = (
-    *("engine_epilogue.h", "engine_compute.h", "hwnorm_engine.h", "hwnorm_engine.cpp", "hwnorm_engine_tb.cpp"),
+    *(
+        "engine_epilogue.h",
+        "engine_compute.h",
+        "hwnorm_engine.h",
+        "hwnorm_engine.cpp",
+        "hwnorm_engine_tb.cpp",
+    ),
     *("run_hls.tcl", "Makefile"),
 )
 

@@ -47,8 +47,8 @@ inline WeightPort packed(const ap_int<8> codes8[ROWS8][DEPTH], const Word &word,
 template <int WIDTH> ap_int<WIDTH> lane_of(const SharedProduct &product, const int place) {
 #pragma HLS INLINE
     const ap_int<WIDTH> bits = product >> place;
-    const SharedProduct below = place > 0 ? SharedProduct(product >> (place - 1)) : SharedProduct(0);
-    return bits + ap_int<2>(below & 1);
+    if (place == 0) return bits;
+    return product[place - 1] ? ap_int<WIDTH>(bits + 1) : bits;
 }
 
 // A word's products of all tokens by all rows, summed over the depth and added to what a pass has so far.
