@@ -36,13 +36,19 @@ def write_program(program: Program, folder: Path, images: np.ndarray) -> None:
 
 
 def make(folder: Path, *options: str) -> Done:
-    """``make -C hls``: compiles what is not compiled yet, and runs the vectors."""
+    """``make -C hls``: compiles what is not compiled yet, and runs the vectors; or as options say."""
     return _run("make", "-C", folder / "hls", f"AP_TYPES={ap_types()}", *options)
 
 
-def run(folder: Path, program: Path, images: int) -> Done:
+#: To compile is what takes time, where networks are small.
+QUICK = "CXXFLAGS=-O0"
+#: What ``make`` compiles.
+TESTBENCH = "made/hwnorm_engine_tb"
+
+
+def run(folder: Path, program: Path, images: int | str) -> Done:
     """The compiled testbench of a package over the images in a folder."""
-    return _run(folder / "hls" / "made" / "hwnorm_engine_tb", program, images)
+    return _run(folder / "hls" / TESTBENCH, program, images)
 
 
 def _run(*command: object) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tkinter
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.hls_packages import Done, make, run, write_hls, write_program
+from engine.hls_packages import QUICK, Done, make, run, write_hls, write_program
 from engine.small_engines import images, program
 from engine.small_integer_networks import Hardware, logits, random_hardware, random_network
 
@@ -21,9 +22,9 @@ from hwnorm.engine.phase import DESCRIPTOR_BITS, Kind, descriptor
 from hwnorm.engine.program import Program, compile_programs
 from hwnorm.verify.toolchain import ap_types, find_gxx
 
-#: To compile is what takes time.
-QUICK = "CXXFLAGS=-O0"
 VECTORS = 3
+#: An hls_stream.h whose streams have ends.
+BOUNDED = Path(__file__).with_name("bounded")
 #: Of small_engines.
 NORMED = "norms"
 #: By name: an engine, a seed of networks for it, and the share of streams that LayerNorms read.
@@ -42,23 +43,62 @@ def packaged(name: str, folder: Path) -> Path:
     return folder
 
 
-def passes(name: str, folder: Path) -> Path:
-    """A package that has compiled and run; its images are told apart."""
-    assert len(set(logits(program(name).network, images(VECTORS)[0]))) == VECTORS
-    done = make(packaged(name, folder), QUICK)
+def passes(folder: Path, *flags: str) -> None:
+    done = make(folder, " ".join((QUICK, *flags)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"\nPASS: {VECTORS} images\n" in done.stdout
-    return folder
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """One whose network has functions and LayerNorms."""
-    return passes(NORMED, tmp_path_factory.mktemp("hls"))
+    """A package that has compiled and run, whose network has functions and LayerNorms."""
+    folder = packaged(NORMED, tmp_path_factory.mktemp("hls"))
+    passes(folder)
+    return folder
 
 
-def test_pixels_of_8_bits_where_activations_have_6(tmp_path):
-    passes("a6", tmp_path)
+@pytest.mark.parametrize("name", ["a6", NORMED])
+def test_images_are_told_apart(name):
+    assert len(set(logits(program(name).network, images(VECTORS)[0]))) == VECTORS
+
+
+def concurrent(folder: Path) -> str:
+    """The processes of the dataflow in threads, and streams as deep as they are said to be.
+
+    Pixels change hands whole, so what cuts them ends before what computes with them begins.
+    """
+    path = folder / "hls" / "hwnorm_engine.cpp"
+    text, bounds = re.subn(
+        r"#pragma HLS STREAM variable=(\w+) depth=(\d+)", r"\1.bound(\2);", path.read_text()
+    )
+    text, threads = re.subn(
+        r"^    (walk|fetch|replay|compute|report)\((.*)\);$", r"    std::thread \1_runs([&] { \1(\2); });", text,
+        flags=re.MULTILINE,
+    )  # fmt: skip
+    joins = "".join(f"    {name}_runs.join();\n" for name in ("walk", "fetch", "replay", "compute", "report"))
+    text = "#include <thread>\n" + text.rstrip()[:-1] + joins + "}\n"
+    assert (bounds, threads) == (9, 5)
+    path.write_text(text)
+    return f"-pthread -I{BOUNDED}"
+
+
+def test_no_stream_is_too_short(tmp_path):
+    """Activations of 6 bits: pixels of 8 come in halves, and each tile of weights is used twice."""
+    folder = packaged("a6", tmp_path)
+    passes(folder, concurrent(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["used_rows", "words"])
+def test_a_stream_that_is_too_short_gets_stuck(tmp_path, stream):
+    folder = packaged("a6", tmp_path)
+    path = folder / "hls" / "hwnorm_engine.cpp"
+    text, found = re.subn(rf"(variable={stream} depth)=\d+", r"\1=1", path.read_text())
+    path.write_text(text)
+    done = make(folder, f"{QUICK} {concurrent(folder)}")
+    assert found == 1
+    assert done.returncode != 0
+    assert "FAIL: stuck: " in done.stdout
 
 
 def random_programs(engine: Engine, seed: int, share: float) -> tuple[Hardware, tuple[Program, ...]]:
