@@ -23,7 +23,8 @@ from hwnorm.engine.program import Program, compile_programs
 from hwnorm.verify.toolchain import ap_types, find_gxx
 
 VECTORS = 3
-#: An hls_stream.h whose streams have ends.
+#: What runs beside one another once an image is cut; and an hls_stream.h whose streams have ends.
+PROCESSES = ("walk", "fetch", "replay", "compute", "report")
 BOUNDED = Path(__file__).with_name("bounded")
 #: Of small_engines.
 NORMED = "norms"
@@ -71,13 +72,11 @@ def concurrent(folder: Path) -> str:
     text, bounds = re.subn(
         r"#pragma HLS STREAM variable=(\w+) depth=(\d+)", r"\1.bound(\2);", path.read_text()
     )
-    text, threads = re.subn(
-        r"^    (walk|fetch|replay|compute|report)\((.*)\);$", r"    std::thread \1_runs([&] { \1(\2); });", text,
-        flags=re.MULTILINE,
-    )  # fmt: skip
-    joins = "".join(f"    {name}_runs.join();\n" for name in ("walk", "fetch", "replay", "compute", "report"))
+    call = re.compile(rf"^    ({'|'.join(PROCESSES)})\((.*)\);$", re.MULTILINE)
+    text, threads = call.subn(r"    std::thread \1_runs([&] { \1(\2); });", text)
+    joins = "".join(f"    {name}_runs.join();\n" for name in PROCESSES)
     text = "#include <thread>\n" + text.rstrip()[:-1] + joins + "}\n"
-    assert (bounds, threads) == (9, 5)
+    assert (bounds, threads) == (9, len(PROCESSES))
     path.write_text(text)
     return f"-pthread -I{BOUNDED}"
 
@@ -301,7 +300,7 @@ BREAKS = {
     "beta": ("norms", NORM, "ap_int<EXACT>(product) + offset", "ap_int<EXACT>(product)"),
     "squares": ("norms", NORM, "squares[t]) + square", "squares[t]) + 2 * square"),
     "sums of a tile": ("norms", COMPUTE, "pass.first_rows && pass.begins", "pass.begins"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -352,7 +351,49 @@ def test_illegal_parameters_do_not_compile(tmp_path, right, wrong, message):
     assert message in done.stderr
 
 
-# ---- the script for Vitis HLS, which is not there ----
+# ---- what Vitis HLS reads, which is not there ----
+
+#: What the pragmas here may be, each with its options; g++ passes over a wrong one.
+PRAGMAS = {
+    "INTERFACE": {"mode", "port", "storage_type"},
+    "DATAFLOW": set(),
+    "PIPELINE": {"II"},
+    "UNROLL": set(),
+    "INLINE": set(),
+    "STREAM": {"variable", "depth"},
+    "STABLE": {"variable"},
+    "ARRAY_PARTITION": {"variable", "dim", "complete"},
+    "ARRAY_RESHAPE": {"variable", "dim", "complete"},
+    "BIND_OP": {"variable", "op", "impl"},
+    "DEPENDENCE": {"variable", "type", "dependent"},
+}
+
+
+def pragma_faults(text: str) -> list[str]:
+    """Pragmas that are none, and those of variables that are declared nowhere before them."""
+    found = []
+    for line in re.finditer(r"#pragma\s+(.*)", text):
+        hls, name, *options = line[1].split()
+        given = dict((*option.split("=", 1), "")[:2] for option in options)
+        known = hls == "HLS" and name in PRAGMAS and set(given) <= PRAGMAS[name]
+        variable = given.get("variable", given.get("port", "return")).partition(".")[0]
+        if not known or (
+            variable != "return" and not re.search(rf"\b{variable}\b[^.=]", text[: line.start()])
+        ):
+            found.append(line[0])
+    return found
+
+
+def test_pragmas_are_of_what_is_there():
+    for name in (NORMED, "a6"):
+        for file, text in hls_sources(program(name), 250.0, VECTORS).items():
+            assert pragma_faults(text) == [], file
+    right = hls_sources(program(NORMED), 250.0, VECTORS)["engine_compute.h"]
+    for wrong in ("variable=activation ", "type=inter independent=", "#pragma HLS PIPE ", "#pragma HSL "):
+        before = {"v": "variable=activations ", "t": "type=inter dependent=", "#": "#pragma HLS PIPELINE "}[
+            wrong[0]
+        ]
+        assert pragma_faults(right.replace(before, wrong))
 
 
 def script_of(name: str, folder: Path, environment: dict[str, str]) -> list[list[str]]:

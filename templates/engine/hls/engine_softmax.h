@@ -47,6 +47,12 @@ struct Softmax {
         left = 0;
     }
 
+    // Whether a tile is read or divided, or is about to be.
+    bool busy() const {
+#pragma HLS INLINE
+        return reading || waits[0] || waits[1] || left != 0;
+    }
+
     // A tile's last key is written.
     void scored(const Scored &tile) {
 #pragma HLS INLINE
