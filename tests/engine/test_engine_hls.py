@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 import tkinter
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from engine.small_integer_networks import Hardware, logits, random_hardware, ran
 
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.hls import hls_sources
-from hwnorm.engine.phase import DESCRIPTOR_BITS, Kind, descriptor
+from hwnorm.engine.phase import DESCRIPTOR_BITS, Kind, Target, descriptor
 from hwnorm.engine.program import Program, compile_programs
 from hwnorm.verify.toolchain import ap_types, find_gxx
 
@@ -394,6 +396,49 @@ def test_pragmas_are_of_what_is_there():
             wrong[0]
         ]
         assert pragma_faults(right.replace(before, wrong))
+
+
+def test_no_phase_reads_what_it_writes():
+    """Pragmas say so of the memories' dependences, and simulation would never show that they do not hold."""
+    looked_at: Counter[str] = Counter()
+    for made in (each for case in RANDOM.values() for each in random_programs(*case)[1]):
+        tiles = iter(made.tiles)
+        scored: dict[int, set[int]] = {}
+        for phase in made.phases:
+            tokens = range(phase.tiles)
+            read = {phase.a_base + tile * phase.a_stride + n for tile in tokens for n in range(phase.words)}
+            targets = {segment.target for segment in phase.segments}
+            if phase.op == Kind.SCORES:
+                assert targets == {Target.SCORES}
+                base, words = phase.segments[0].base, phase.tiles * phase.offset_stride
+                scored[phase.slot] = set(range(base, base + words))
+            elif phase.op == Kind.CONTEXT:
+                # The softmax of the next head goes on meanwhile: of the other slot.
+                assert Target.VALUES not in targets
+                assert read <= scored.pop(phase.slot)
+                looked_at["probabilities"] += len(scored)
+                assert not any(read & words for words in scored.values())
+            elif phase.op == Kind.POOL:
+                assert Target.VALUES not in targets
+            elif phase.op == Kind.LINEAR:
+                own = itertools.islice(tiles, phase.tiles8 + phase.tiles4)
+                rows = [(phase.segments[row.segment], row) for tile in own for row in tile.rows]
+                lanes = {Target.VALUES: made.engine.rows8}
+                flat = [
+                    tile * phase.stream_stride + row.high * lanes.get(to.target, made.engine.depth) + row.low
+                    for tile, (to, row) in itertools.product(tokens, rows)
+                    if phase.residual
+                ]
+                assert len(flat) == len(set(flat))
+                looked_at["stream"] += len(flat)
+                if not phase.image:
+                    assert not read & {
+                        to.base + tile * phase.offset_stride + row.high
+                        for tile, (to, row) in itertools.product(tokens, rows)
+                        if to.target == Target.ACTIVATIONS
+                    }
+                    looked_at["activations"] += Target.ACTIVATIONS in targets
+    assert min(looked_at[name] for name in ("probabilities", "stream", "activations")) > 10
 
 
 def script_of(name: str, folder: Path, environment: dict[str, str]) -> list[list[str]]:
