@@ -11,7 +11,7 @@ from hwnorm.emit.render import render
 from hwnorm.emit.stage import DatapathStage
 from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
 from hwnorm.engine.memories import descriptor_lines, norm_lines, table_lines
-from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
+from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, places
 from hwnorm.engine.program import Program
 from hwnorm.engine.registers import description_file, read
 from hwnorm.engine.registers import render as render_registers
@@ -269,9 +269,7 @@ def unit(kernels: Sequence[Datapath], name: str, start: int) -> Unit:
 def _parts() -> list[dict[str, Any]]:
     """The fields of a descriptor that each part of the engine reads, and where they are."""
     found: dict[str, list[dict[str, Any]]] = {}
-    at = 0
-    for name, (bits, parts) in FIELDS.items():
-        for part in parts.split():
-            found.setdefault(part, []).append({"name": name, "bits": bits, "at": at})
-        at += bits
+    for field in places({name: bits for name, (bits, _) in FIELDS.items()}):
+        for part in FIELDS[field["name"]][1].split():
+            found.setdefault(part, []).append(field)
     return [{"name": name, "fields": fields} for name, fields in found.items()]

@@ -10,7 +10,7 @@ from hwnorm.emit.hls import PARTS
 from hwnorm.emit.render import render
 from hwnorm.emit.stage import DatapathStage
 from hwnorm.engine.emit import norm_formats, parameters
-from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Target
+from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Target, places
 from hwnorm.engine.program import Program
 from hwnorm.expression import brief
 from hwnorm.layernorm.rsqrt import rsqrt_table
@@ -18,9 +18,27 @@ from hwnorm.resources import resource
 
 #: Hand-written parts that every engine consists of.
 _PARTS = (
-    *("engine/hls/engine_types.h", "engine/hls/engine_sequencer.h", "engine/hls/engine_weights.h"),
-    *("engine/hls/engine_image.h", "engine/hls/engine_array.h", "engine/hls/engine_softmax.h"),
-    *("hls/hwnorm_axis.h", "hls/hwnorm_cells.h"),
+    "engine/hls/engine_types.h",
+    "engine/hls/engine_sequencer.h",
+    "engine/hls/engine_weights.h",
+    "engine/hls/engine_image.h",
+    "engine/hls/engine_array.h",
+    "engine/hls/engine_softmax.h",
+    "hls/hwnorm_axis.h",
+    "hls/hwnorm_cells.h",
+)
+#: That of its LayerNorm unit, where it has one.
+_NORM_PART = "engine/hls/engine_norm.h"
+#: Files that are rendered from a template of their own name.
+_RENDERED = (
+    "engine_parameters.h",
+    "engine_epilogue.h",
+    "engine_compute.h",
+    "hwnorm_engine.h",
+    "hwnorm_engine.cpp",
+    "hwnorm_engine_tb.cpp",
+    "run_hls.tcl",
+    "Makefile",
 )
 #: Parameters of the Verilog that the C++ has no use for: how many registers there are is what HLS decides.
 _OF_VERILOG = {"F_LATENCY", "E_LATENCY", "LANE_DSP"}
@@ -53,80 +71,44 @@ def hls_sources(program: Program, clock_mhz: float, vectors: int) -> dict[str, s
         "clock_ns": f"{1000.0 / clock_mhz:g}",
     }
     rendered = {
-        "engine_parameters.h": render("engine/hls/parameters.h.j2", context),
-        "engine_phase.h": render("engine/hls/phase.h.j2", _phase()),
-        "engine_functions.h": render(
-            "engine/hls/functions.h.j2",
-            {
-                "comment": "The functions of all norms and activations.",
-                "guard": "ENGINE_FUNCTIONS_H",
-                "name": "engine_function",
-                "select": "number",
-                "select_bits": SEGMENT["function"],
-                "type": "StreamCode",
-                "code": "code",
-                "identity": True,
-                "kernels": _cases(program.functions, "engine_function", 1),
-            },
-        ),
-        "engine_exponentials.h": render(
-            "engine/hls/functions.h.j2",
-            {
-                "comment": "2^x of all softmaxes.",
-                "guard": "ENGINE_EXPONENTIALS_H",
-                "name": "engine_exponential",
-                "select": "number",
-                "select_bits": FIELDS["exponential"][0],
-                "type": "Score",
-                "code": "difference",
-                "identity": False,
-                "kernels": _cases(program.exponentials, "engine_exponential", 0),
-            },
-        ),
         **{name: render(f"engine/hls/{name}.j2", context) for name in _RENDERED},
+        "engine_phase.h": render("engine/hls/engine_phase.h.j2", _phase()),
+        "engine_functions.h": _unit(
+            {"comment": "The functions of all norms and activations.", "guard": "ENGINE_FUNCTIONS_H"},
+            {"name": "engine_function", "bits": SEGMENT["function"], "type": "StreamCode", "other": "code"},
+            _cases(program.functions, "engine_function", 1),
+        ),
+        "engine_exponentials.h": _unit(
+            {"comment": "2^x of all softmaxes.", "guard": "ENGINE_EXPONENTIALS_H"},
+            {"name": "engine_exponential", "bits": FIELDS["exponential"][0], "type": "Score", "other": "0"},
+            _cases(program.exponentials, "engine_exponential", 0),
+        ),
     }
-    copied = (*_PARTS, *(["engine/hls/engine_norm.h"] if program.norms else []))
+    copied = (*_PARTS, _NORM_PART) if program.norms else _PARTS
     texts = {path.rpartition("/")[2]: (resource("templates") / path).read_text("utf-8") for path in copied}
     formats = norm_formats(program)
     if formats is not None:
-        table = {"table": rsqrt_table()}
-        texts["engine_norm_formats.h"] = render("engine/hls/norm_formats.h.j2", formats | table)
+        context = formats | {"table": rsqrt_table()}
+        texts["engine_norm_formats.h"] = render("engine/hls/engine_norm_formats.h.j2", context)
     return {**rendered, **texts, **kernels}
 
 
-#: Files that are rendered from a template of their own name.
-_RENDERED = (
-    *(
-        "engine_epilogue.h",
-        "engine_compute.h",
-        "hwnorm_engine.h",
-        "hwnorm_engine.cpp",
-        "hwnorm_engine_tb.cpp",
-    ),
-    *("run_hls.tcl", "Makefile"),
-)
-
-
 def _phase() -> dict[str, Any]:
-    """What ``phase.h.j2`` says of descriptors: the places of their fields."""
-    whole = _places({name: bits for name, (bits, _) in FIELDS.items()})
+    """What the template says of descriptors: the places of their fields."""
+    bits = {name: each for name, (each, _) in FIELDS.items()}
     return {
         "kinds": list(Kind),
         "targets": list(Target),
-        "fields": [field for field in whole if field["name"] != "segments"],
-        "segment": _places(SEGMENT),
+        "fields": [field for field in places(bits) if field["name"] != "segments"],
+        "segment": places(SEGMENT),
         "segments": SEGMENTS,
-        "segments_at": next(field["at"] for field in whole if field["name"] == "segments"),
+        "segments_at": next(field["at"] for field in places(bits) if field["name"] == "segments"),
         "segment_bits": sum(SEGMENT.values()),
     }
 
 
-def _places(widths: dict[str, int]) -> list[dict[str, Any]]:
-    found, at = [], 0
-    for name, bits in widths.items():
-        found.append({"name": name, "bits": bits, "at": at})
-        at += bits
-    return found
+def _unit(head: dict[str, Any], function: dict[str, Any], kernels: list[dict[str, Any]]) -> str:
+    return render("engine/hls/engine_functions.h.j2", {**head, "function": function, "kernels": kernels})
 
 
 def _functions(kernels: Sequence[Datapath], name: str, start: int) -> dict[str, str]:

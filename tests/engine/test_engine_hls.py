@@ -54,9 +54,9 @@ def passes(folder: Path, *flags: str) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A package that has compiled and run, whose network has functions and LayerNorms."""
+    """A package that has compiled without a warning and run; its network has functions and LayerNorms."""
     folder = packaged(NORMED, tmp_path_factory.mktemp("hls"))
-    passes(folder)
+    passes(folder, "-Wall -Wextra -pedantic -Werror -Wno-unused-label")
     return folder
 
 
@@ -117,7 +117,7 @@ def test_one_engine_runs_random_networks(name, tmp_path):
     """Compiled once: the program is what differs between them."""
     hardware, programs = random_programs(*RANDOM[name])
     assert hardware.tokens > programs[0].engine.tokens
-    given = hardware.images(9, np.random.default_rng(0))
+    given = hardware.images(4, np.random.default_rng(0))
     write_hls(programs[0], tmp_path, len(given))
     for number, each in enumerate(programs):
         assert hls_sources(each, 250.0, len(given)) == hls_sources(programs[0], 250.0, len(given))
@@ -305,9 +305,8 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "no borrow" else pytest.param(name, marks=pytest.mark.slow) for name in BREAKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BREAKS)
 def test_wrong_hardware_fails(name, tmp_path):
     engine, file, right, wrong = BREAKS[name]
     folder = packaged(engine, tmp_path)
@@ -325,13 +324,6 @@ def compiled(folder: Path, *options: str, source: str = "hwnorm_engine.cpp") -> 
     quiet = ["-Wno-unknown-pragmas", "-Wno-unused-label"]
     command = [gxx, "-std=c++14", "-fsyntax-only", *quiet, *options, "-isystem", ap_types(), folder / source]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-
-
-def test_the_compiler_has_nothing_to_say(tmp_path):
-    folder = packaged("norms", tmp_path) / "hls"
-    (folder / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in folder.glob("*.cpp")))
-    done = compiled(folder, "-Wall", "-Wextra", "-pedantic", source="all.cpp")
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
