@@ -321,9 +321,9 @@ def compiled(folder: Path, *options: str, source: str = "hwnorm_engine.cpp") -> 
     ("right", "wrong", "message"),
     [
         ("G4 = 9;", "G4 = 8;", "G4 and G8 must hold a product"),
-        ("A_GAP = 18;", "A_GAP = 17;", "A_GAP must hold an activation's products"),
+        ("A_GAP = 18;", "A_GAP = 17;", "A_GAP must hold its products"),
         ("N4 = 2;", "N4 = 3;", "weights must fit their port"),
-        ("SUM = ", "SUM = 1 + 0 * ", "sums, lanes and tokens must be as the Verilog's"),
+        ("SUM = ", "SUM = 1 + 0 * ", "SUM, N8 and PAIR must be as in Verilog"),
     ],
 )
 def test_illegal_parameters_do_not_compile(tmp_path, right, wrong, message):

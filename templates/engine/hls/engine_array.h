@@ -20,12 +20,12 @@ typedef ap_int<ACTIVATIONS + WEIGHTS> SharedProduct;
 
 static_assert((N4 - 1) * G4 + 4 <= WEIGHTS && (N8 - 1) * G8 + 8 <= WEIGHTS, "weights must fit their port");
 static_assert(G4 >= A_BITS + 3 && G4 <= PRODUCT && G8 >= A_BITS + 7, "G4 and G8 must hold a product");
-static_assert(PAIR == 1 || (A_GAP >= N4 * G4 && A_GAP >= N8 * G8), "A_GAP must hold an activation's products");
-static_assert(SUM >= TREE && N8 <= N4 && TOKENS % PAIR == 0, "sums, lanes and tokens must be as the Verilog's");
+static_assert(PAIR == 1 || (A_GAP >= N4 * G4 && A_GAP >= N8 * G8), "A_GAP must hold its products");
+static_assert(SUM >= TREE && N8 <= N4 && TOKENS % PAIR == 0, "SUM, N8 and PAIR must be as in Verilog");
 
 // Weights beside one another: once for all tokens.
-inline WeightPort packed(const ap_int<8> codes8[ROWS8][DEPTH], const Word &word, const bool mode8, const int column,
-                         const int d) {
+inline WeightPort packed(const ap_int<8> codes8[ROWS8][DEPTH], const Word &word, const bool mode8,
+                         const int column, const int d) {
 #pragma HLS INLINE
     WeightPort both = 0;
     for (int n = 0; n < N4; n++) {
@@ -52,8 +52,8 @@ template <int WIDTH> ap_int<WIDTH> lane_of(const SharedProduct &product, const i
 }
 
 // A word's products of all tokens by all rows, summed over the depth and added to what a pass has so far.
-inline void multiply(const Read &read, const Code activations[DEPTH][TOKENS], const ap_int<8> codes8[ROWS8][DEPTH],
-                     const Word &word, Sum totals[TOKENS][ROWS4]) {
+inline void multiply(const Read &read, const Code activations[DEPTH][TOKENS],
+                     const ap_int<8> codes8[ROWS8][DEPTH], const Word &word, Sum totals[TOKENS][ROWS4]) {
 #pragma HLS INLINE
     WeightPort weights[COLUMNS][DEPTH];
 #pragma HLS ARRAY_PARTITION variable=weights dim=0 complete

@@ -1,8 +1,8 @@
 // LayerNorms of the stream, a lane a token: what rtl/engine_norm.v makes of it, bit for bit.
 //
-// While the epilogue writes the stream, sums of each token's codes and of their squares are made. In a phase of
-// norms one variance and one reciprocal root serve all tokens of a tile, one after the other, while the tile
-// before is normalized: a channel of all tokens a cycle.
+// While the epilogue writes the stream, sums of each token's codes and of their squares are made. In a phase
+// of norms one variance and one reciprocal root serve all tokens of a tile, one after the other, while the
+// tile before is normalized: a channel of all tokens a cycle.
 #ifndef ENGINE_NORM_H
 #define ENGINE_NORM_H
 
@@ -16,10 +16,11 @@ const int GUARD = 12, D_BITS = clog2(NORM_D);
 const int SUM_WIDTH = STREAM + D_BITS, SQUARES = 2 * STREAM + D_BITS, V_WIDTH = 2 * SUM_WIDTH + GUARD;
 const int K_WIDTH = clog2(V_WIDTH / 2), R_WIDTH = A_BITS < 15 ? A_BITS + 3 : 17;
 const int A_HIGH = (D_BITS + 1) / 2, A_WIDTH = 1 + A_HIGH + NORM_A, Z_WIDTH = A_HIGH + NORM_A;
-const int DROPPED = SUM_WIDTH > NORM_A ? SUM_WIDTH - NORM_A : 0, ADDED = SUM_WIDTH > NORM_A ? 0 : NORM_A - SUM_WIDTH;
+const int DROPPED = larger(0, SUM_WIDTH - NORM_A), ADDED = larger(0, NORM_A - SUM_WIDTH);
 const int M_WIDTH = R_WIDTH + 5, TABLE_BITS = R_WIDTH / 2, Y_FRAC = TABLE_BITS + 4;
 const int U_FRAC = R_WIDTH + 5, H_FRAC = R_WIDTH + 3, R_DROP = Y_FRAC + H_FRAC + 1 - (R_WIDTH - 1);
-const int SCALED = larger(Z_WIDTH, STREAM) + larger(NORM_GAMMA, STREAM), EXACT = 1 + larger(SCALED, NORM_ADDED);
+const int SCALED = larger(Z_WIDTH, STREAM) + larger(NORM_GAMMA, STREAM);
+const int EXACT = 1 + larger(SCALED, NORM_ADDED);
 
 static_assert(SUM >= A_WIDTH && TOTAL >= Z_WIDTH, "SUM and TOTAL must hold what norms multiply");
 static_assert(NORM_DROP >= 1 && EXACT - NORM_DROP > A_BITS, "NORM_DROP must leave more than A_BITS");
@@ -36,7 +37,8 @@ struct Statistics {
 };
 
 // Codes that are written to the stream: the first rows of a tile of tokens begin its sums.
-inline void sum_up(const bool first, const StreamCode codes[TOKENS], CodeSum sums[TOKENS], SquareSum squares[TOKENS]) {
+inline void sum_up(const bool first, const StreamCode codes[TOKENS], CodeSum sums[TOKENS],
+                   SquareSum squares[TOKENS]) {
 #pragma HLS INLINE
     for (int t = 0; t < TOKENS; t++) {
 #pragma HLS UNROLL
@@ -147,8 +149,9 @@ normalize_channels:
 }
 
 // A phase of norms: all tiles of tokens.
-inline void norms(const Phase phase, const CodeSum sums[TILES][TOKENS], const SquareSum squares[TILES][TOKENS],
-                  const StreamCode stream[S_WORDS][TOKENS], const Affine affine[NORMS],
+inline void norms(const Phase phase, const CodeSum sums[TILES][TOKENS],
+                  const SquareSum squares[TILES][TOKENS], const StreamCode stream[S_WORDS][TOKENS],
+                  const Affine affine[NORMS],
                   Code activations[A_WORDS][DEPTH][TOKENS], Code keys[K_WORDS][DEPTH][TOKENS],
                   Code values[V_WORDS][ROWS8][TOKENS]) {
     const int tiles = phase.tiles;

@@ -10,7 +10,8 @@
 namespace engine {
 
 // All phases of an image up to END, and the tiles of weights that they use.
-inline void walk(const Descriptor program[PHASES], hls::stream<Descriptor> &phases, hls::stream<Tile> &tiles) {
+inline void walk(const Descriptor program[PHASES], hls::stream<Descriptor> &phases,
+                 hls::stream<Tile> &tiles) {
     bool ends = false;
 walk_phases:
     for (int pc = 0; !ends; pc++) {
@@ -18,7 +19,8 @@ walk_phases:
         const Phase phase = phase_of(bits);
         ends = phase.op == END;
         phases.write(bits);
-        const ap_uint<11> count = phase.op == LINEAR ? ap_uint<11>(phase.tiles8 + phase.tiles4) : ap_uint<11>(0);
+        ap_uint<11> count = 0;
+        if (phase.op == LINEAR) count = phase.tiles8 + phase.tiles4;
     walk_tiles:
         for (ap_uint<11> n = 0; n < count; n++) {
             Tile tile;

@@ -1,8 +1,8 @@
-// 2^(score - largest score of the row), their sum, and its reciprocal rnd(2^DIGITS / sum): one key of all tokens
-// of a tile a step, while the array goes on.
+// 2^(score - largest score of the row), their sum, and its reciprocal rnd(2^DIGITS / sum): one key of all
+// tokens of a tile a step, while the array goes on.
 //
-// Scores of two tiles of tokens are held; while one is read the other is written. A tile is read once its last
-// key has been written. A division takes a step a bit, and goes on beside the next tile's codes.
+// Scores of two tiles of tokens are held; while one is read the other is written. A tile is read once its
+// last key has been written. A division takes a step a bit, and goes on beside the next tile's codes.
 #ifndef ENGINE_SOFTMAX_H
 #define ENGINE_SOFTMAX_H
 
@@ -81,7 +81,7 @@ inline bool divide(Softmax &unit, Exponents divisor[TOKENS], Exponents rest[TOKE
     if (unit.left == 0) return false;
     for (int t = 0; t < TOKENS; t++) {
 #pragma HLS UNROLL
-        const ap_uint<EXPONENTIALS + 1> tried = (ap_uint<EXPONENTIALS + 1>(rest[t]) << 1) + numerator[t][DIGITS];
+        const ap_uint<EXPONENTIALS + 1> moved = rest[t], tried = (moved << 1) + numerator[t][DIGITS];
         const bool fits = tried >= divisor[t];
         rest[t] = fits ? ap_uint<EXPONENTIALS + 1>(tried - divisor[t]) : tried;
         numerator[t] <<= 1;

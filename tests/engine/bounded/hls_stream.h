@@ -1,5 +1,5 @@
-// hls::stream as hardware has it: so many places, a reader that waits, and a writer that waits. For processes of
-// a dataflow in threads; one that waits for longer than any does is stuck, and then the program ends with 3.
+// hls::stream as hardware has it: so many places, a reader that waits, and a writer that waits. For processes
+// of a dataflow in threads; one that waits for longer than any does is stuck, and the program ends with 3.
 #ifndef BOUNDED_HLS_STREAM_H
 #define BOUNDED_HLS_STREAM_H
 
