@@ -15,6 +15,11 @@ from hwnorm.verify.toolchain import ap_types
 
 Done = subprocess.CompletedProcess[str]
 
+#: To compile is what takes time, where networks are small.
+QUICK = "CXXFLAGS=-O0"
+#: What ``make`` compiles.
+TESTBENCH = "made/hwnorm_engine_tb"
+
 
 def write_hls(program: Program, folder: Path, vectors: int) -> None:
     """``hls/``, for any program of the same hardware."""
@@ -38,12 +43,6 @@ def write_program(program: Program, folder: Path, images: np.ndarray) -> None:
 def make(folder: Path, *options: str) -> Done:
     """``make -C hls``: compiles what is not compiled yet, and runs the vectors; or as options say."""
     return _run("make", "-C", folder / "hls", f"AP_TYPES={ap_types()}", *options)
-
-
-#: To compile is what takes time, where networks are small.
-QUICK = "CXXFLAGS=-O0"
-#: What ``make`` compiles.
-TESTBENCH = "made/hwnorm_engine_tb"
 
 
 def run(folder: Path, program: Path, images: int | str) -> Done:
