@@ -39,7 +39,9 @@ def main() -> None:
     network, model = integer_network(run), Inputs(run.settings).model
     began = time.perf_counter()
     most = budget_of(options.budget, "xcup")
-    picked = front(network, tuple(input_config(model)["input_size"]), most, "xcup", run.settings.activation_bits)[-1]
+    picked = front(
+        network, tuple(input_config(model)["input_size"]), most, "xcup", run.settings.activation_bits
+    )[-1]
     searched = time.perf_counter()
     tests = load_images(options.data, "test", model).limited(options.images)
     images = np.concatenate([part.numpy() for part, _ in tests.batches(100)])

@@ -1,14 +1,16 @@
 """Random networks on random engines: whether logits and cycles are exact, pair by pair.
 
-``benchmarks/engine_pairs.py [--pairs 200] [--seed 0]``. Ten networks run on each engine's hardware, several
-images one right behind the other. On a third of the engines some streams are read by LayerNorms, on a third
-all. A line is a pair; the last one counts those in which all was exact.
+``benchmarks/engine_pairs.py [--pairs 200] [--seed 0] [--hls-alone]``. Ten networks run on each engine's
+hardware, in Verilog and in HLS C++, several images one right behind the other. On a third of the engines some
+streams are read by LayerNorms, on a third all. A line is a pair; the last one counts those in which all was
+exact. HLS has no cycles to be held to.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from engine.hls_packages import QUICK, TESTBENCH, make, run, write_hls, write_program
 from engine.small_integer_networks import logits, random_engine, random_hardware, random_network
 
 from hwnorm.engine.cycles import predict
@@ -32,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the first engine; the next ones count on")
+    parser.add_argument("--hls-alone", action="store_true", help="leave the Verilog out")
     args = parser.parse_args()
     exact = pairs = 0
     seed = args.seed
@@ -41,8 +45,16 @@ def main() -> None:
         hardware = random_hardware(engine, rng, (0.0, 0.5, 1.0)[seed % 3])
         networks = [random_network(hardware, rng) for _ in range(min(NETWORKS, args.pairs - pairs))]
         started = time.monotonic()
-        for program in compile_programs(networks, engine, hardware.image):
-            found = _pair(program, hardware.images(int(rng.integers(1, MOST_IMAGES + 1)), rng), rng)
+        programs = compile_programs(networks, engine, hardware.image)
+        hls = tempfile.TemporaryDirectory()
+        folder = Path(hls.name)
+        write_hls(programs[0], folder, 1)
+        make(folder, QUICK, TESTBENCH)
+        for program in programs:
+            images = hardware.images(int(rng.integers(1, MOST_IMAGES + 1)), rng)
+            found = "exact" if args.hls_alone else _pair(program, images, rng)
+            if found == "exact":
+                found = _hls(program, folder, images)
             exact += found == "exact"
             pairs += 1
             norms = sum(phase.op == Kind.NORM for phase in program.phases)
@@ -52,7 +64,8 @@ def main() -> None:
                 flush=True,
             )
         seed += 1
-    print(f"{exact} of {pairs} pairs are exact in logits and cycles; the next seed is {seed}")
+    what = "logits" if args.hls_alone else "logits and cycles"
+    print(f"{exact} of {pairs} pairs are exact in {what}; the next seed is {seed}")
     sys.exit(exact != pairs)
 
 
@@ -69,6 +82,15 @@ def _pair(program: Program, images: np.ndarray, rng: np.random.Generator) -> str
     got = [image.counters for image in found]
     predicted = [timing.counters for timing in predict(program, len(images), interval)]
     return "exact" if got == predicted else f"interval {interval}: cycles {got}, predicted {predicted}"
+
+
+def _hls(program: Program, folder: Path, images: np.ndarray) -> str:
+    """The same images through the compiled C++; it says what is wrong itself."""
+    if not (folder / "hls" / TESTBENCH).is_file():
+        return "the HLS C++ does not compile"
+    write_program(program, folder, images)
+    done = run(folder, folder / "program", len(images))
+    return "exact" if done.returncode == 0 else f"HLS: {done.stdout.splitlines()[0]}"
 
 
 def _told(engine: Engine) -> str:

@@ -77,6 +77,14 @@ class DatapathStage(StreamKernel):
     def from_description(cls, data: Any, manifest: PackageManifest) -> DatapathStage:
         return cls(from_json(data), manifest.top, manifest.lanes, manifest.note)
 
+    def function(self) -> dict[str, str]:
+        """The C++ function of one number, by file: ``TOP.h`` and ``TOP.cpp``."""
+        context = self._context | hls_context(self.datapath, self.top)
+        return {
+            f"{self.top}.h": render("hls/kernel.h.j2", context),
+            f"{self.top}.cpp": render("hls/kernel.cpp.j2", context),
+        }
+
     def files(self) -> dict[str, str]:
         top = self.top
         context = self._context | {
@@ -86,8 +94,6 @@ class DatapathStage(StreamKernel):
         }
         rendered = {
             f"rtl/{top}_comb.v": "verilog/comb.v.j2",
-            f"hls/{top}.h": "hls/kernel.h.j2",
-            f"hls/{top}.cpp": "hls/kernel.cpp.j2",
             f"hls/{top}_axis.h": "hls/axis.h.j2",
             f"hls/{top}_axis.cpp": "hls/axis.cpp.j2",
             f"hls/{top}_tb.cpp": "hls/testbench.cpp.j2",
@@ -99,6 +105,7 @@ class DatapathStage(StreamKernel):
         }
         return {
             **{name: render(template, context) for name, template in rendered.items()},
+            **{f"hls/{name}": text for name, text in self.function().items()},
             **{n: (resource(place) / part).read_text("utf-8") for n, (place, part) in _COPIED.items()},
             "sim/vectors.txt": self._vectors(),
         }

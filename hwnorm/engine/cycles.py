@@ -205,7 +205,9 @@ class _Model:
             now, last = self._now(), found
             found = self.weights.since(self.last.begin)
             if found == last:
-                begin, self.busy, self.stall, *waited = (b + count * (b - a) for a, b in zip(before, now, strict=True))
+                begin, self.busy, self.stall, *waited = (
+                    b + count * (b - a) for a, b in zip(before, now, strict=True)
+                )
                 self.weights.skip(count, now[0] - before[0])
                 self.last = replace(self.last, begin=begin)
                 self.waited = dict(zip(self.waited, waited, strict=True))

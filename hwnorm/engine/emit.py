@@ -11,7 +11,7 @@ from hwnorm.emit.render import render
 from hwnorm.emit.stage import DatapathStage
 from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS
 from hwnorm.engine.memories import descriptor_lines, norm_lines, table_lines
-from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS
+from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, places
 from hwnorm.engine.program import Program
 from hwnorm.engine.registers import description_file, read
 from hwnorm.engine.registers import render as render_registers
@@ -201,12 +201,12 @@ def memories(program: Program) -> dict[str, str]:
     return found | ({"norms.mem": norm_lines(program)} if program.norms else {})
 
 
-def _norms(program: Program) -> dict[str, str]:
-    """The LayerNorm unit's files; none without norms."""
+def norm_formats(program: Program) -> dict[str, Any] | None:
+    """What differs between the norms of the LayerNorm unit, as templates say it; None without norms."""
     unit = program.norm_unit
     if unit is None:
-        return {}
-    context = {
+        return None
+    return {
         "v_width": unit.designs[0].v_width,
         "norms": [
             {
@@ -220,6 +220,13 @@ def _norms(program: Program) -> dict[str, str]:
             for number, design in enumerate(unit.designs)
         ],
     }
+
+
+def _norms(program: Program) -> dict[str, str]:
+    """The LayerNorm unit's files; none without norms."""
+    context = norm_formats(program)
+    if context is None:
+        return {}
     rtl = resource("rtl")
     files = [rtl / "engine" / name for name in NORM_PARTS] + [rtl / name for name in NORM_ARITHMETIC]
     return {"engine_norm_formats.v": render("engine/norms.v.j2", context)} | {
@@ -257,9 +264,7 @@ def unit(kernels: Sequence[Datapath], name: str, start: int) -> Unit:
 def _parts() -> list[dict[str, Any]]:
     """The fields of a descriptor that each part of the engine reads, and where they are."""
     found: dict[str, list[dict[str, Any]]] = {}
-    at = 0
-    for name, (bits, parts) in FIELDS.items():
-        for part in parts.split():
-            found.setdefault(part, []).append({"name": name, "bits": bits, "at": at})
-        at += bits
+    for field in places({name: bits for name, (bits, _) in FIELDS.items()}):
+        for part in FIELDS[field["name"]][1].split():
+            found.setdefault(part, []).append(field)
     return [{"name": name, "fields": fields} for name, fields in found.items()]

@@ -15,7 +15,9 @@ from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import DEVICES
 from hwnorm.engine.emit import memories, parameters, pixels_a_beat, sources
+from hwnorm.engine.hls import hls_sources
 from hwnorm.engine.memories import weight_stream
+from hwnorm.engine.program import Program
 from hwnorm.engine.space import Candidate
 from hwnorm.engine.stored import EngineManifest, EngineParameters
 from hwnorm.errors import InputError
@@ -34,7 +36,7 @@ def emit_engine(
         candidate: the engine and its program.
         images: normalized images (n, C, H, W) that the package's own simulation runs.
         folder: the package's folder; it is replaced.
-        clock_mhz: what it was made for.
+        clock_mhz: what it was made for, and what the script for Vitis HLS asks for.
 
     Raises:
         InputError: ``folder`` is a file, or a folder that is no package.
@@ -43,7 +45,8 @@ def emit_engine(
         raise InputError(f"{folder}: is no package of an engine, and would be replaced; move it away")
     program = candidate.program
     with written_beside(folder) as beside:
-        files = _files(candidate, images, f"{DEVICES[program.engine.device]} at {clock_mhz:g} MHz")
+        made_for = f"{DEVICES[program.engine.device]} at {clock_mhz:g} MHz"
+        files = _files(candidate, images, made_for, clock_mhz)
         for name, content in files.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,13 +99,28 @@ def rtl_of(folder: Path, manifest: EngineManifest) -> dict[str, str]:
     }
 
 
-def _files(candidate: Candidate, images: npt.NDArray[np.floating], target: str) -> dict[str, bytes]:
-    program, network = candidate.program, candidate.program.network
-    weights = weight_stream(program).tobytes()
+def program_files(program: Program, images: npt.NDArray[np.floating]) -> dict[str, bytes]:
+    """The files of the folder ``program/``, by name: memories, weights, images and what comes of them.
+
+    A line of ``expected.txt`` is an image: cycles, busy, stall, and its logits' codes.
+    """
+    network = program.network
     expected = "".join(
         " ".join(map(str, (*timing.counters, *logits))) + "\n"
         for timing, logits in zip(predict(program, len(images)), network.evaluate(images), strict=True)
     )
+    texts = memories(program) | {"expected.txt": expected}
+    return {name: text.encode() for name, text in texts.items()} | {
+        "weights.bin": weight_stream(program).tobytes(),
+        "images.bin": (network.pixels.codes(images) + 128).astype(np.uint8).tobytes(),
+    }
+
+
+def _files(
+    candidate: Candidate, images: npt.NDArray[np.floating], target: str, clock_mhz: float
+) -> dict[str, bytes]:
+    program = candidate.program
+    data = program_files(program, images)
     context = {
         "engine": program.engine,
         "version": VERSION,
@@ -112,16 +130,15 @@ def _files(candidate: Candidate, images: npt.NDArray[np.floating], target: str) 
         "pixels": pixels_a_beat(program),
         "cycles": candidate.cycles,
         "utilisation": candidate.utilisation,
-        "weight_bytes": len(weights),
+        "weight_bytes": len(data["weights.bin"]),
     }
     texts = {f"rtl/{name}": text for name, text in sources(program).items()}
-    texts |= {f"program/{name}": text for name, text in memories(program).items()}
-    texts["program/expected.txt"] = expected
+    texts |= {f"hls/{name}": text for name, text in hls_sources(program, clock_mhz, len(images)).items()}
     texts["sim/Makefile"] = render("engine/Makefile.j2", context)
     texts["sim/engine.cpp"] = (resource("sim") / "engine" / "engine.cpp").read_text(encoding="utf-8")
     texts["README.md"] = render("engine/README.md.j2", context)
     texts |= {f"driver/{name}": text for name, text in registers.render().items() if not name.endswith(".v")}
-    return {name: text.encode() for name, text in texts.items()} | {
-        "program/weights.bin": weights,
-        "program/images.bin": (network.pixels.codes(images) + 128).astype(np.uint8).tobytes(),
+    return {
+        **{name: text.encode() for name, text in texts.items()},
+        **{f"program/{name}": content for name, content in data.items()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 
 class Kind(IntEnum):
@@ -151,6 +152,15 @@ FIELDS: dict[str, tuple[int, str]] = {
 }
 DESCRIPTOR_BITS = sum(bits for bits, _ in FIELDS.values())
 assert {f.name for f in fields(Phase)} == {*FIELDS, "name"}
+
+
+def places(widths: dict[str, int]) -> list[dict[str, Any]]:
+    """Of fields of so many bits, the lowest first: ``name``, ``bits``, and the bit ``at`` which it begins."""
+    found, at = [], 0
+    for name, bits in widths.items():
+        found.append({"name": name, "bits": bits, "at": at})
+        at += bits
+    return found
 
 
 def _packed(values: dict[str, int], widths: dict[str, int], what: str) -> int:

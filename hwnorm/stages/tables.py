@@ -212,10 +212,7 @@ def engine_table(found: StoredEngine) -> Table:
 def engine_synthesis_table(found: EngineSynthesis) -> Table:
     """One line a resource: counted, predicted, and of the device once it is placed and routed."""
     engine, placed = found.engine, found.placed
-    title = (
-        f"{engine.engine()} for {found.target}, "
-        f"{found.cycles} cycles an image"
-    )
+    title = f"{engine.engine()} for {found.target}, {found.cycles} cycles an image"
     if placed is not None:
         title += (
             f"; placed and routed for {found.clock_mhz:g} MHz: {placed.fmax_mhz:.1f} MHz, "

@@ -22,6 +22,14 @@ struct ap_axiu {
     ap_uint<U> user;
     ap_uint<1> last;
 };
+
+template <int D, int TI, int TD>
+struct ap_axiu<D, 0, TI, TD> {
+    ap_uint<D> data;
+    ap_uint<(D + 7) / 8> keep;
+    ap_uint<(D + 7) / 8> strb;
+    ap_uint<1> last;
+};
 #endif
 
 #endif

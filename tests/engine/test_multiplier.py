@@ -47,7 +47,13 @@ def test_all_codes(tmp_path):
         wanted += [(combinations(shared.four), 0), (combinations(shared.eight), 0)]
     assert (found, in_luts) == (SHARINGS, IN_LUTS)
     toolchain = find_toolchain()
-    sources = [VERILOG, OF_LUTS, BENCH.with_name("engine_multiplier_sweep.v"), BENCH, ROOT / "sim" / "clock.cpp"]
+    sources = [
+        VERILOG,
+        OF_LUTS,
+        BENCH.with_name("engine_multiplier_sweep.v"),
+        BENCH,
+        ROOT / "sim" / "clock.cpp",
+    ]
     built = subprocess.run(
         [
             *(toolchain.verilator, "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "--quiet"),

@@ -16,6 +16,7 @@ from hwnorm.engine.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.emit import core_sources, parameters, sources, units
+from hwnorm.engine.engine import sharing
 from hwnorm.engine.measure import MEMORIES, draw, fit, renamed
 from hwnorm.engine.memories import descriptor_lines
 from hwnorm.engine.parts import TERMS, Family, instances
@@ -148,9 +149,10 @@ def test_a_fit_finds_the_coefficients_that_there_were():
     rng = np.random.default_rng(0)
     measured = []
     for columns, depth, total in rng.integers(1, 9, (12, 3)).tolist():
-        p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8, "PAIR": 1, "N4": 3, "N8": 2, "G4": 11}
+        p = {"COLUMNS": columns, "DEPTH": depth, "SUM": 20 + total, "A_BITS": 8}
+        p |= sharing("xcup", 8).parameters
         terms = TERMS["engine_tokens"](p, family)
-        lut = round(2 * terms["sums"] + 15 * depth * terms[f"A8, {depth} deep"])
+        lut = round(2 * terms["sums"] + 1.5 * terms["adders"])
         measured.append(("engine_tokens", p, Counts(lut, round(terms["sums"] * 2 + terms["tree"]), 0, 0)))
     found = fit(target, measured, "").modules["engine_tokens"]
     assert found.lut["sums"] == pytest.approx(2, rel=0.02)

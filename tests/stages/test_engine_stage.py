@@ -19,7 +19,7 @@ from hwnorm.runs.settings import Norms, make_settings
 from hwnorm.stages.control import open_control
 from hwnorm.stages.engine import picked_program
 from hwnorm.stages.main import STAGES, Work
-from hwnorm.verify.toolchain import find_toolchain
+from hwnorm.verify.toolchain import ap_types, find_toolchain
 
 #: The run is made once: one worker has all tests of it.
 pytestmark = pytest.mark.xdist_group("engine_stage")
@@ -87,6 +87,26 @@ def test_the_package_checks_itself(copy):
         assert check().returncode != 0
     expected.write_text("")
     assert check().returncode != 0
+
+
+def test_the_package_lists_its_hls(folder):
+    told = json.loads((folder / "engine" / "manifest.json").read_text())
+    hls = {path.name for path in (folder / "engine" / "hls").iterdir()}
+    assert {Path(name).name for name in told["files"] if name.startswith("hls/")} == hls
+    assert {"hwnorm_engine.cpp", "engine_function_1.cpp", "run_hls.tcl", "Makefile"} <= hls
+
+
+@pytest.mark.slow
+def test_the_package_checks_its_hls(copy):
+    """Without hwnorm; one logit that is another fails."""
+    make = ["make", "-C", copy / "engine" / "hls", f"AP_TYPES={ap_types()}"]
+    right = subprocess.run(make, capture_output=True, text=True, check=False)
+    assert right.returncode == 0, right.stderr
+    assert "PASS: 1 image\n" in right.stdout
+    expected = copy / "engine" / "program" / "expected.txt"
+    *others, logit = expected.read_text().split()
+    expected.write_text(" ".join((*others, str(int(logit) - 1))) + "\n")
+    assert subprocess.run(make, capture_output=True, check=False).returncode != 0
 
 
 def test_a_wrong_engine_does_not_pass(copy):
