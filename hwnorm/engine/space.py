@@ -89,7 +89,8 @@ def front(
     """Engines within ``most`` of the device that are faster than all with as many or fewer multipliers.
 
     Those of LUTs count as others do. Columns of them are there where the device's multipliers are too few
-    and the budget says how many LUTs there may be; lanes take multipliers of the device where LUTs are too few.
+    and the budget says how many LUTs there may be. Lanes take multipliers of the device where LUTs are
+    too few.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
     an engine that is no larger, or its array alone takes more than there may be. The smallest comes first;
