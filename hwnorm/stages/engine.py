@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hwnorm.artefact import first_fault
 from hwnorm.data.config import input_config
-from hwnorm.engine.devices import DEVICES, budget_of
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.package import emit_engine
 from hwnorm.engine.program import Program, compile_program
@@ -64,7 +64,7 @@ def engine(
     picked = found[0] if fps is not None else found[-1]
     images, _ = next(inputs.test_images.batches(VECTORS))
     folder = run.path / PACKAGE
-    manifest = emit_engine(picked, images.numpy(), folder, f"{DEVICES[target]} at {clock:g} MHz")
+    manifest = emit_engine(picked, images.numpy(), folder, clock)
     stored = StoredEngine(
         seal=engine_seal(run.path),
         target=target,
