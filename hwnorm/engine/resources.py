@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from hwnorm.artefact import Part
+from hwnorm.cost.blocks import memory
 from hwnorm.cost.cost import resources as kernel_resources
-from hwnorm.engine.blocks import memory
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.norm_unit import NormUnit
