@@ -15,8 +15,8 @@ from cocotb.triggers import ClockCycles, RisingEdge
 MANIFEST = json.loads(Path("../manifest.json").read_text(encoding="utf-8"))
 FUNCTIONS = len(json.loads(Path("../loaded.json").read_text(encoding="utf-8"))["functions"])
 WORDS, PLACES = (
-    [int(line, 16) for line in Path(f"../rtl/{name}").read_text(encoding="ascii").split()]
-    for name in ("tables.mem", "places.mem")
+    [int(line, 16) for line in Path("..", name).read_text(encoding="ascii").split()]
+    for name in MANIFEST["memories"]
 )
 #: So many of the vectors are sent.
 MOST = 4096

@@ -30,7 +30,7 @@ def multiplexed(given: Functions, target: Target, clock_mhz: float) -> Datapath:
                 placed.append(nodes.code(number))
             else:
                 placed.append(nodes.take(replace(node, args=args, name=f"f{number}_{node.name}", stage=0)))
-        results.append(nodes.plain(placed[-1], f"y{number}"))
+        results.append(nodes.plain(placed[-1], f"y{number}", f"y of function {number}"))
     return nodes.datapath(nodes.chosen(results, "y"), target, clock_mhz)
 
 
@@ -43,24 +43,24 @@ def in_one_table(given: Functions, layout: Layout, target: Target, clock_mhz: fl
     nodes = _Nodes(given)
     places = []
     for number, (table, base) in enumerate(zip(layout.tables, layout.bases, strict=True)):
-        code = nodes.plain(nodes.code(number), f"code{number}")
-        within = FixedFormat(table.bits, -table.drop)
-        saturated = nodes.cell(Cell.RESIZE, (code,), within, f"place{number}", overflow="sat")
-        low = nodes.plain(saturated, f"place{number}")
-        place = nodes.cell(
-            Cell.LOW_BITS, (low,), FixedFormat(table.bits + 1, 0), f"place{number}", parameter=table.bits
-        )
+        name, part, bits = f"place{number}", f"place in the table of function {number}", table.bits
+        code = nodes.plain(nodes.code(number), f"code{number}", f"code of function {number}")
+        within = FixedFormat(bits, -table.drop)
+        saturated = nodes.cell(Cell.RESIZE, (code,), within, name, part, overflow="sat")
+        low = nodes.plain(saturated, name, part)
+        place = nodes.cell(Cell.LOW_BITS, (low,), FixedFormat(bits + 1, 0), name, part, parameter=bits)
         if base:
-            above = base >> table.bits
-            fixed = FixedFormat(above.bit_length() + 1, -table.bits)
-            constant = nodes.cell(Cell.CONSTANT, (), fixed, f"base{number}", parameter=above)
-            whole = FixedFormat(max(base.bit_length(), table.bits) + 1, 0)
-            place = nodes.cell(Cell.ADD, (place, constant), whole, f"address{number}")
+            # A multiple of the table's size, written as such: base and place share no bit.
+            above, part = base >> bits, f"address of function {number}"
+            fixed = FixedFormat(above.bit_length() + 1, -bits)
+            constant = nodes.cell(Cell.CONSTANT, (), fixed, f"base{number}", part, parameter=above)
+            whole = FixedFormat(max(base.bit_length(), bits) + 1, 0)
+            place = nodes.cell(Cell.ADD, (place, constant), whole, f"address{number}", part)
         places.append(place)
     address = nodes.chosen(places, "address")
     words = tuple(layout.words.tolist())
     entries = FixedFormat.holding(min(words), max(words), 0)
-    entry = nodes.cell(Cell.TABLE, (address,), entries, "entry", table=words)
+    entry = nodes.cell(Cell.TABLE, (address,), entries, "entry", "the tables of all functions", table=words)
     return nodes.datapath(entry, target, clock_mhz)
 
 
@@ -71,7 +71,7 @@ class _Nodes:
         self.given = given
         self.nodes: list[Node] = []
         self.known: dict[Node, int] = {}
-        self.x = self.cell(Cell.INPUT, (), given.input, "x")
+        self.x = self.cell(Cell.INPUT, (), given.input, "x", "x")
 
     def take(self, node: Node) -> int:
         """The place of a node, or of one that differs in its name alone."""
@@ -87,11 +87,11 @@ class _Nodes:
         args: tuple[int, ...],
         fmt: FixedFormat,
         name: str,
+        part: str,
         parameter: int = 0,
         table: tuple[int, ...] = (),
         overflow: Overflow = "wrap",
     ) -> int:
-        part = "x" if cell is Cell.INPUT else name
         return self.take(
             Node(cell, args, fmt, name, part, parameter=parameter, table=table, overflow=overflow)
         )
@@ -101,17 +101,18 @@ class _Nodes:
         fmt = self.given.functions[number].input
         low = self.x
         if fmt.width < self.given.input.width:
-            low = self.cell(Cell.RESIZE, (self.x,), FixedFormat(fmt.width, 0), f"x{fmt.width}")
+            part = f"the low {fmt.width} bits of x"
+            low = self.cell(Cell.RESIZE, (self.x,), FixedFormat(fmt.width, 0), f"x{fmt.width}", part)
         if not fmt.frac:
             return low
-        return self.cell(Cell.SHIFT, (low,), fmt, f"x_{fmt}", parameter=-fmt.frac)
+        return self.cell(Cell.SHIFT, (low,), fmt, f"x_{fmt}", "the code of a function", parameter=-fmt.frac)
 
-    def plain(self, at: int, name: str) -> int:
+    def plain(self, at: int, name: str, part: str) -> int:
         """The same code without a binary point."""
         fmt = self.nodes[at].fmt
         if not fmt.frac:
             return at
-        return self.cell(Cell.SHIFT, (at,), FixedFormat(fmt.width, 0), name, parameter=fmt.frac)
+        return self.cell(Cell.SHIFT, (at,), FixedFormat(fmt.width, 0), name, part, parameter=fmt.frac)
 
     def chosen(self, given: Sequence[int], name: str, bit: int | None = None, first: int = 0) -> int:
         """One of the nodes by the select, from bit ``bit`` down; there are at most as many as it can name."""
@@ -127,15 +128,17 @@ class _Nodes:
         width = self.given.code_bits + bit + 1
         sign = self.x
         if width < self.given.input.width:
-            sign = self.cell(Cell.RESIZE, (self.x,), FixedFormat(width, 0), f"select{bit}")
+            part = f"bit {bit} of the select"
+            sign = self.cell(Cell.RESIZE, (self.x,), FixedFormat(width, 0), f"select{bit}", part)
         fmt = FixedFormat(max(self.nodes[low].fmt.width, self.nodes[high].fmt.width), 0)
         last = first + len(given) - 1
-        return self.cell(Cell.SELECT, (sign, low, high), fmt, f"{name}_{first}_to_{last}")
+        part = f"{name} of functions {first} to {last}"
+        return self.cell(Cell.SELECT, (sign, low, high), fmt, f"{name}_{first}_to_{last}", part)
 
     def datapath(self, result: int, target: Target, clock_mhz: float) -> Datapath:
         """The unit whose result is that node, cut into stages for a clock."""
         output = self.given.output
-        self.nodes.append(Node(Cell.RESIZE, (result,), output, "result", "result"))
+        self.nodes.append(Node(Cell.RESIZE, (result,), output, "result", "y of the function selected"))
         nodes, latency = schedule(self.nodes, delays(self.nodes, target), clock_mhz, target)
         return Datapath(
             self.given.expression,

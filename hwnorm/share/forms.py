@@ -32,15 +32,16 @@ def offers(functions: Functions, target: Target, clock_mhz: float, top: str, lan
         AssertionError: one does not: a fault of this package.
     """
 
-    def fixed(form: Form) -> ElementStage:
-        if form is Form.TABLES:
-            unit = in_one_table(functions, layout_of(functions), target, clock_mhz)
-            return SharedStage("tables", functions, unit, top, lanes)
-        return SharedStage("kernels", functions, multiplexed(functions, target, clock_mhz), top, lanes)
+    def tables() -> ElementStage:
+        unit = in_one_table(functions, layout_of(functions), target, clock_mhz)
+        return SharedStage(Form.TABLES, functions, unit, top, lanes)
+
+    def kernels() -> ElementStage:
+        return SharedStage(Form.KERNELS, functions, multiplexed(functions, target, clock_mhz), top, lanes)
 
     makers: dict[Form, Callable[[], ElementStage]] = {
-        Form.TABLES: lambda: fixed(Form.TABLES),
-        Form.KERNELS: lambda: fixed(Form.KERNELS),
+        Form.TABLES: tables,
+        Form.KERNELS: kernels,
         Form.LOADED: lambda: LoadedStage(functions, top, target.name, clock_mhz, lanes),
     }
     found = []

@@ -16,21 +16,24 @@ from hwnorm.emit.stage import RTL_PARTS, DatapathStage, ElementStage, Piece
 from hwnorm.errors import InputError
 from hwnorm.kernel.manifest import PackageManifest
 from hwnorm.resources import resource
+from hwnorm.share.form import Form
 from hwnorm.share.functions import Functions, Layer
 from hwnorm.share.price import tables_resources
 from hwnorm.share.tables import Layout, direct, side_by_side
 from hwnorm.targets.target import Target
 
-#: The file of each memory of ``rtl/hwnorm_tables.v``.
-WORDS, PLACES = "tables.mem", "places.mem"
 #: Cycles that it takes.
 LATENCY = 4
+
+
+#: The ways to build it of cells.
+FixedForm = Literal[Form.TABLES, Form.KERNELS]
 
 
 class _Fixed(Part):
     """``shared.json``: how the functions are built, which they are, and the unit that was made of them."""
 
-    form: Literal["tables", "kernels"]
+    form: FixedForm
     layers: tuple[Layer, ...]
     functions: tuple[DatapathField, ...]
     unit: DatapathField
@@ -49,14 +52,14 @@ class SharedStage(DatapathStage):
 
     def __init__(
         self,
-        form: Literal["tables", "kernels"],
+        form: FixedForm,
         functions: Functions,
         unit: Datapath,
         top: str,
         lanes: int = 1,
     ) -> None:
         super().__init__(unit, top, lanes, functions.note)
-        self.form: Literal["tables", "kernels"] = form
+        self.form = form
         self.functions = functions
 
     def description(self) -> Any:
@@ -173,14 +176,15 @@ class LoadedStage(ElementStage):
         }
 
     def memories(self) -> dict[str, str]:
+        """The tables' words and the functions' places, as ``rtl/hwnorm_tables.v`` reads them."""
         p, mask = self.tables, (1 << self.output.width) - 1
         places = (
             base << (p["ADDRESS"] - 1 + p["DROP"]) | drop << (p["ADDRESS"] - 1) | limit
             for drop, limit, base in self._places
         )
         return {
-            WORDS: _lines((word & mask for word in self.layout.words.tolist()), p["OUT"]),
-            PLACES: _lines(places, 2 * p["ADDRESS"] + p["DROP"] - 1),
+            f"{self.top}_tables.mem": _lines((word & mask for word in self.layout.words.tolist()), p["OUT"]),
+            f"{self.top}_places.mem": _lines(places, 2 * p["ADDRESS"] + p["DROP"] - 1),
         }
 
     def files(self) -> dict[str, str]:

@@ -87,6 +87,51 @@ def test_the_package_checks_itself(copy):
     assert check().returncode != 0
 
 
+def test_one_unit_of_all_functions_is_built_and_verified(copy):
+    """In the cheapest form, with the costs of all; made again only where something else is asked for."""
+    status, said = command("share", copy, "--jobs", 1)
+    assert status == 0, said
+    told = json.loads((copy / "share.json").read_text())
+    costs = {form["form"]: form["resources"]["cost"] for form in told["forms"]}
+    assert set(costs) == {"tables", "kernels", "loaded"}
+    assert told["form"] == min(costs, key=costs.__getitem__)
+    assert told["passed"]
+    for cost in (*costs.values(), told["separate"]["cost"]):
+        assert f"{cost:g}" in said
+    layers = {layer["layer"]: layer for layer in told["layers"]}
+    assert {f"blocks.{n}.mlp.act" for n in range(6)} < set(layers)
+    assert "blocks.0.norm1" in layers
+    verdict = json.loads((copy / "share" / "verdict.json").read_text())
+    distinct = {layer["function"]: layer["codes"] for layer in layers.values()}
+    assert verdict["codes"] == sum(distinct.values())
+    assert verdict["exhaustive"]
+    assert verdict["torch_within_certificate"]
+    made = (copy / "share.json").stat().st_mtime_ns
+    assert command("share", copy, "--jobs", 1)[0] == 0
+    assert (copy / "share.json").stat().st_mtime_ns == made
+
+    path = next((copy / "share" / "rtl").glob("*_core.v"))
+    path.write_text(path.read_text() + "\n")
+    status, said = command("synth", copy / "share")
+    assert status == 2
+    assert f"`hwnorm share {copy}` writes the package anew" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--form", "ram"), "'ram' is not one of 'tables', 'kernels', 'loaded'"),
+        ((), "share: is no package, and would be replaced; move it away"),
+    ],
+)
+def test_a_unit_that_cannot_be_built_is_refused(copy, options, message):
+    (copy / "share").mkdir()
+    status, said = command("share", copy, *options)
+    assert status == 2
+    assert message in said
+    assert not (copy / "share.json").exists()
+
+
 def test_a_wrong_engine_does_not_pass(copy):
     """Verilog of a package that was changed is refused by its hash."""
     path = copy / "engine" / "rtl" / "engine_lane.v"
