@@ -8,7 +8,7 @@
 // y is the word at base + (the saturated code, its lowest bits), 4 cycles in which ce is high after x.
 //
 // load_valid writes load_data: with the highest bit of load_address low, a word of the tables; with it high,
-// the place of a function. What is computed meanwhile means nothing. Both memories begin with files.
+// the place of a function. What is computed meanwhile means nothing. Both memories begin with files, where they are named.
 //
 // Block memories hold tables of more than DEEP words and at least LARGE bits, LUTs others (hwnorm/cost/blocks.py).
 
@@ -20,8 +20,8 @@ module hwnorm_tables #(
     parameter OUT     = 8,
     parameter ADDRESS = 11,
     parameter DROP    = 4,
-    parameter TABLES  = "tables.mem",
-    parameter PLACES  = "places.mem",
+    parameter TABLES  = "",
+    parameter PLACES  = "",
     parameter DEEP    = 128,
     parameter LARGE   = 4096,
     parameter PLACE   = 2 * ADDRESS + DROP - 1,
@@ -51,7 +51,11 @@ module hwnorm_tables #(
   // ---- the function's place ----
   (* ram_style = "distributed", syn_ramstyle = "distributed", no_rw_check *)
   reg [PLACE-1:0] places[0:(1<<SELECT)-1];
-  initial $readmemh(PLACES, places);
+  generate
+    if (PLACES != "") begin : g_places
+      initial $readmemh(PLACES, places);
+    end
+  endgenerate
   always @(posedge clk) if (load_place) places[load_address[SELECT-1:0]] <= load_data[PLACE-1:0];
 
   reg [PLACE-1:0] place;
@@ -93,7 +97,9 @@ module hwnorm_tables #(
     if (1 << ADDRESS > DEEP && OUT << ADDRESS >= LARGE) begin : g_block
       (* ram_style = "block", syn_ramstyle = "block_ram", no_rw_check *)
       reg [OUT-1:0] words[0:(1<<ADDRESS)-1];
-      initial $readmemh(TABLES, words);
+      if (TABLES != "") begin : g_init
+        initial $readmemh(TABLES, words);
+      end
       always @(posedge clk) begin
         if (load_word) words[load_address[ADDRESS-1:0]] <= load_data[OUT-1:0];
         if (ce) word <= words[address];
@@ -101,7 +107,9 @@ module hwnorm_tables #(
     end else begin : g_distributed
       (* ram_style = "distributed", syn_ramstyle = "distributed", no_rw_check *)
       reg [OUT-1:0] words[0:(1<<ADDRESS)-1];
-      initial $readmemh(TABLES, words);
+      if (TABLES != "") begin : g_init
+        initial $readmemh(TABLES, words);
+      end
       always @(posedge clk) begin
         if (load_word) words[load_address[ADDRESS-1:0]] <= load_data[OUT-1:0];
         if (ce) word <= words[address];

@@ -337,12 +337,9 @@ def test_a_description_that_fits_no_unit_is_refused(packages, tmp_path):
 
 
 def test_flip_flops_and_memory_blocks_are_predicted_exactly(yosys, tmp_path):
-    """Those of a memory in a block."""
+    """Of tables in a block."""
     target = load_target("xcup")
     p = {"SELECT": 2, "CODE": 12, "OUT": 8, "ADDRESS": 10, "DROP": 4}
-    for name, words, bits in (("tables", 1 << 10, 8), ("places", 4, 23)):
-        lines = (f"{(n * 2654435761 >> 7) % (1 << bits):x}\n" for n in range(words))
-        (tmp_path / f"{name}.mem").write_text("".join(lines))
     source = resource("rtl") / "hwnorm_tables.v"
     made = synthesize([source], "hwnorm_tables", target.flow, tmp_path, p).total
     predicted = tables_resources(p, 1, 4, target)
