@@ -37,6 +37,7 @@ from hwnorm.testing.kernels import check_evaluate, check_package, check_tokens
 from hwnorm.verify import Verdict, verify_packages
 from hwnorm.verify.toolchain import find_toolchain
 
+PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 #: Layers of three functions, whose formats, latencies and ranges differ.
 LAYERS = {
     "first.norm": ("1.5*tanh(x)", "s10f6", "s8f5"),
@@ -277,9 +278,34 @@ def test_what_is_wrong_is_found(verdicts):
     assert not any(verdict.passed for name, verdict in verdicts.items() if name.startswith("wrong"))
 
 
+def test_other_readers_have_nothing_to_say(packages, yosys, tmp_path):
+    """Yosys' check of the elaborated modules, and verible's format."""
+    (tmp_path / "rtl").mkdir()
+    sources = {path.name: path for form in Form for path in (packages[form] / "rtl").iterdir()}
+    for source in sources.values():
+        shutil.copy(source, tmp_path / "rtl")
+    verilog = [f"rtl/{name}" for name in sources if name.endswith(".v")]
+    script = f"read_verilog {' '.join(verilog)}; hierarchy -check; proc; check -assert; "
+    script += "select -assert-none t:$*latch*"
+    # Yosys looks for what is read where it runs.
+    for name in sources:
+        if name.endswith(".mem"):
+            shutil.copy(tmp_path / "rtl" / name, tmp_path)
+    command = [yosys, "-q", "-p", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    verible = shutil.which("verible-verilog-format", path=PLACES)
+    if verible is None:
+        pytest.skip("verible-verilog-format is not installed")
+    style = [f"--{what}_alignment=preserve" for what in ("module_net_variable", "assignment_statement")]
+    for source in (path for name, path in sources.items() if name.endswith(".v")):
+        told = subprocess.run([verible, *style, source], capture_output=True, text=True, check=False)
+        assert told.stdout == source.read_text(), source
+
+
 def make(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = find_toolchain().environment
-    path = os.pathsep.join([environment["PATH"], str(Path(sys.executable).parent)])
+    path = os.pathsep.join([environment["PATH"], PLACES])
     return subprocess.run(
         ["make", "-C", folder / "sim"],
         env=environment | {"PATH": path, "PYTHONPATH": ""},
