@@ -24,8 +24,6 @@ from hwnorm.targets.target import Target
 
 #: Cycles that it takes.
 LATENCY = 4
-
-
 #: The ways to build it of cells.
 FixedForm = Literal[Form.TABLES, Form.KERNELS]
 

@@ -59,11 +59,11 @@ class Layout:
 
     @property
     def address_bits(self) -> int:
-        return max(1, (len(self.words) - 1).bit_length())
+        return (len(self.words) - 1).bit_length()
 
 
 def side_by_side(tables: Sequence[Direct]) -> Layout:
-    """The largest table first, equal ones once; the memory's size is the next power of two."""
+    """The largest table first, equal ones once; the memory's size is the next power of two, at least 4."""
     order = sorted(range(len(tables)), key=lambda n: -tables[n].bits)
     known: dict[bytes, int] = {}
     bases, end = [0] * len(tables), 0
@@ -73,7 +73,7 @@ def side_by_side(tables: Sequence[Direct]) -> Layout:
             known[key] = end
             end += len(tables[number].entries)
         bases[number] = known[key]
-    words = np.zeros(1 << max(1, (end - 1).bit_length()), dtype=np.int64)
+    words = np.zeros(1 << max(2, (end - 1).bit_length()), dtype=np.int64)
     for table, base in zip(tables, bases, strict=True):
         words[base : base + len(table.entries)] = table.entries
     return Layout(tuple(tables), tuple(bases), words)

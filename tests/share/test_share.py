@@ -142,6 +142,8 @@ def test_tables_lie_at_multiples_of_their_size_and_equal_ones_once():
         taken.update(words)
         assert layout.words[words.start : words.stop].tolist() == table.entries.tolist()
     assert len(layout.words) == 1 << layout.address_bits
+    # The Verilog's memory has two bits of address at least.
+    assert side_by_side([direct(kernel("-x", "s2f0", "s2f0"))]).address_bits == 2
 
 
 # --- which form ----------------------------------------------------------------------------------------
