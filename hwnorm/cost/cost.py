@@ -48,7 +48,7 @@ def resources(nodes: Sequence[Node], latency: int, target: Target) -> Resources:
 def price(built: Structure, latency: int, target: Target) -> Resources:
     """The cost of a structure whose pipeline has ``latency`` stages."""
     area, ff, dsp = _core(built, target)
-    return _weighed(area, ff, dsp, latency, target)
+    return weighed(area, ff, dsp, latency, target)
 
 
 def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources:
@@ -60,7 +60,7 @@ def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources
     wrapper = target.cost("skid", beat), target.cost("pipe", datapath.latency)
     area = lanes * area + sum(part.area for part in wrapper)
     ff = lanes * ff + sum(part.ff for part in wrapper)
-    return _weighed(area, ff, lanes * dsp, datapath.latency, target)
+    return weighed(area, ff, lanes * dsp, datapath.latency, target)
 
 
 def _core(built: Structure, target: Target) -> tuple[float, float, float]:
@@ -148,15 +148,17 @@ def function_area(inputs: int, target: Target) -> float:
     return target.functions[min(inputs, most) - 2] * 2.0 ** max(0, inputs - most)
 
 
-def _weighed(area: float, ff: float, dsp: float, latency: int, target: Target) -> Resources:
+def weighed(area: float, ff: float, dsp: float, latency: int, target: Target, bram: int = 0) -> Resources:
+    """So much area in the target's unit, and what it counts by the target's weights."""
     weights = target.weights
     cost = weights.area * area + weights.ff * ff + weights.dsp * dsp + weights.cycle * latency
+    cost += weights.bram * bram
     luts = target.unit == "LUT"
     return Resources(
         lut=round(area) if luts else 0,
         ff=round(ff),
         dsp=round(dsp),
-        bram=0,  # kernels keep their tables in logic
+        bram=bram,
         area=0.0 if luts else round(area, 1),
         cost=round(cost, 1),
     )

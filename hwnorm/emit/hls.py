@@ -16,7 +16,7 @@ _TAKEN = ("x", "y", "code", "main", "rom")
 
 
 def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
-    """The cells in order as ``hls/kernel.cpp.j2`` wants them, named as in Verilog; part and clock."""
+    """The cells in order as ``hls/kernel.cpp.j2`` wants them, named as in Verilog."""
     names = Names((*_TAKEN, top, f"{top}_axis"))
     known = ["x" if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
     cells = []
@@ -35,9 +35,4 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
         }
         cells.append(line | CELLS[node.cell].hls(node, known[i], formats, names.take))
-    return {
-        "cells": cells,
-        "result": known[-1],
-        "part": PARTS.get(datapath.target),
-        "clock_ns": f"{1000.0 / datapath.clock_mhz:g}",
-    }
+    return {"cells": cells, "result": known[-1]}

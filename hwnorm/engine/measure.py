@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
+from hwnorm.cost.blocks import memory
 from hwnorm.emit.render import render
-from hwnorm.engine.blocks import memory
 from hwnorm.engine.emit import Unit, hardware_sources, top_sources
 from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.parts import TERMS, Family, Parameters, instances

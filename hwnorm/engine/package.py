@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hwnorm.emit.hls import PARTS
 from hwnorm.emit.package import written_beside
 from hwnorm.emit.render import render
 from hwnorm.engine import registers
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import DEVICES
 from hwnorm.engine.emit import memories, parameters, pixels_a_beat, sources
+from hwnorm.engine.handover import VECTORS, handover
 from hwnorm.engine.hls import hls_sources
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.program import Program
@@ -23,7 +25,6 @@ from hwnorm.engine.stored import EngineManifest, EngineParameters
 from hwnorm.errors import InputError
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST
-from hwnorm.resources import resource
 from hwnorm.version import VERSION
 
 
@@ -36,7 +37,7 @@ def emit_engine(
         candidate: the engine and its program.
         images: normalized images (n, C, H, W) that the package's own simulation runs.
         folder: the package's folder; it is replaced.
-        clock_mhz: what it was made for, and what the script for Vitis HLS asks for.
+        clock_mhz: what is assumed of the clock; the script for Vitis HLS asks for it.
 
     Raises:
         InputError: ``folder`` is a file, or a folder that is no package.
@@ -45,8 +46,7 @@ def emit_engine(
         raise InputError(f"{folder}: is no package of an engine, and would be replaced; move it away")
     program = candidate.program
     with written_beside(folder) as beside:
-        made_for = f"{DEVICES[program.engine.device]} at {clock_mhz:g} MHz"
-        files = _files(candidate, images, made_for, clock_mhz)
+        files = _files(candidate, images, clock_mhz)
         for name, content in files.items():
             path = beside / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,12 +102,12 @@ def rtl_of(folder: Path, manifest: EngineManifest) -> dict[str, str]:
 def program_files(program: Program, images: npt.NDArray[np.floating]) -> dict[str, bytes]:
     """The files of the folder ``program/``, by name: memories, weights, images and what comes of them.
 
-    A line of ``expected.txt`` is an image: cycles, busy, stall, and its logits' codes.
+    A line of ``expected.txt`` is an image that is run by itself: cycles, busy, stall, and its logits' codes.
     """
     network = program.network
+    (alone,) = predict(program, 1)
     expected = "".join(
-        " ".join(map(str, (*timing.counters, *logits))) + "\n"
-        for timing, logits in zip(predict(program, len(images)), network.evaluate(images), strict=True)
+        " ".join(map(str, (*alone.counters, *logits))) + "\n" for logits in network.evaluate(images)
     )
     texts = memories(program) | {"expected.txt": expected}
     return {name: text.encode() for name, text in texts.items()} | {
@@ -116,29 +116,35 @@ def program_files(program: Program, images: npt.NDArray[np.floating]) -> dict[st
     }
 
 
-def _files(
-    candidate: Candidate, images: npt.NDArray[np.floating], target: str, clock_mhz: float
-) -> dict[str, bytes]:
+def _files(candidate: Candidate, images: npt.NDArray[np.floating], clock_mhz: float) -> dict[str, bytes]:
     program = candidate.program
     data = program_files(program, images)
+    rtl, mem = sources(program), memories(program)
     context = {
         "engine": program.engine,
         "version": VERSION,
-        "target": target,
+        "target": f"{DEVICES[program.engine.device]} at {clock_mhz:g} MHz",
+        "vivado": program.engine.device in PARTS,
         "vectors": len(images),
+        "image_bytes": len(data["images.bin"]) // len(images),
+        "classes": program.sizes.classes,
         "beat": program.engine.beat // 8,
+        "beats": len(data["weights.bin"]) // (program.engine.beat // 8),
         "pixels": pixels_a_beat(program),
         "cycles": candidate.cycles,
         "utilisation": candidate.utilisation,
         "weight_bytes": len(data["weights.bin"]),
+        "rtl": list(rtl),
+        "memories": list(mem),
+        "program": [*mem, *VECTORS],
     }
-    texts = {f"rtl/{name}": text for name, text in sources(program).items()}
+    texts = {f"rtl/{name}": text for name, text in rtl.items()}
     texts |= {f"hls/{name}": text for name, text in hls_sources(program, clock_mhz, len(images)).items()}
     texts["sim/Makefile"] = render("engine/Makefile.j2", context)
-    texts["sim/engine.cpp"] = (resource("sim") / "engine" / "engine.cpp").read_text(encoding="utf-8")
+    texts["sim/hwnorm_engine_tb.cpp"] = render("engine/testbench.cpp.j2", context)
     texts["README.md"] = render("engine/README.md.j2", context)
     texts |= {f"driver/{name}": text for name, text in registers.render().items() if not name.endswith(".v")}
-    return {
-        **{name: text.encode() for name, text in texts.items()},
-        **{f"program/{name}": content for name, content in data.items()},
+    texts |= handover(program, list(rtl), list(mem), len(data["weights.bin"]), clock_mhz)
+    return {name: text.encode() for name, text in texts.items()} | {
+        f"program/{name}": content for name, content in data.items()
     }

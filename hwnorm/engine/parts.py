@@ -3,7 +3,7 @@
 A module's LUTs and flip-flops, without those of its submodules, are a sum of *terms*: numbers that follow
 from its Verilog parameters, each times a coefficient that synthesis was measured for
 (:mod:`hwnorm.engine.measure`). A new module is one function of terms in :data:`TERMS` and one line in
-:func:`instances`. What holds the words of memories is known by rule: :mod:`hwnorm.engine.blocks`.
+:func:`instances`. What holds the words of memories is known by rule: :mod:`hwnorm.cost.blocks`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hwnorm.engine.blocks import in_blocks, memory
+from hwnorm.cost.blocks import in_blocks, memory
 
 #: Parameters of a Verilog module.
 Parameters = Mapping[str, int]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from hwnorm.artefact import Part
+from hwnorm.cost.blocks import in_blocks, memory
 from hwnorm.cost.cost import resources as kernel_resources
 from hwnorm.cost.cost import table_area
 from hwnorm.cost.structure import Table
-from hwnorm.engine.blocks import in_blocks, memory
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.memories import descriptor_lines, table_lines

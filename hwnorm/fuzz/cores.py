@@ -41,8 +41,8 @@ def sweep_cores(
         "kernels": [
             {
                 "top": kernel.top,
-                "input": kernel.datapath.input,
-                "output": kernel.datapath.output,
+                "input": kernel.stream.input,
+                "output": kernel.stream.output,
                 "latency": kernel.latency,
                 "count": len(kernel.codes),
             }

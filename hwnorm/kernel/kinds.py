@@ -8,7 +8,7 @@ from hwnorm.errors import InputError
 from hwnorm.kernel.stream import StreamKernel
 
 #: The modules of hwnorm that define one; they lie above this package and are imported when asked for.
-_MODULES = ("hwnorm.emit.stage", "hwnorm.layernorm.kernel")
+_MODULES = ("hwnorm.emit.stage", "hwnorm.layernorm.kernel", "hwnorm.share.kernel")
 
 
 def kernel_kinds() -> dict[str, type[StreamKernel]]:

@@ -120,6 +120,8 @@ def first_altered(folder: Path, manifest: PackageManifest | FoldedManifest) -> s
 
 def renewal(folder: Path) -> str:
     """The command that writes a package again: a run's, or one that stands alone."""
+    if folder.name == "share" and (folder.parent / "run.json").is_file():
+        return f"hwnorm share {folder.parent}"
     run = folder.parent.parent
     inside = folder.parent.name == "packages" and (run / "run.json").is_file()
     return f"hwnorm emit {run}" if inside else f"hwnorm compile ... --out {folder} --force"

@@ -21,8 +21,10 @@ from hwnorm.network.replacement import WEIGHTS
 from hwnorm.profile import Profile
 from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.markers import Emitted, Pages, SearchStates
-from hwnorm.runs.seals import codes_seal, engine_seal, packages_seal, weights_seal
+from hwnorm.runs.seals import codes_seal, engine_seal, packages_seal, share_seal, weights_seal
 from hwnorm.search.layer import Front
+from hwnorm.share.stored import PACKAGE as SHARED
+from hwnorm.share.stored import StoredShare
 from hwnorm.verify.verdict import Verdicts
 
 #: What artefacts depend on beside others and settings. ``model``: weights and how images are prepared;
@@ -185,6 +187,17 @@ VERDICTS = Product(
     needs=("tools",),
     exported=True,
 )
+SHARE = Product(
+    StoredShare,
+    "share.json",
+    "share",
+    "one unit of all functions in `share/`: how it is built, what the ways cost, each layer's certificate",
+    reads=(Source(INTEGER, lambda integer: integer.seal),),
+    settings=("clock_mhz", "lanes", "seed"),
+    needs=("target", "tools"),
+    beside=(SHARED,),
+    seal=share_seal,
+)
 COMPARISON = Product(
     Comparison,
     "compare.json",
@@ -230,6 +243,7 @@ PRODUCTS: tuple[Product[Any], ...] = (
     INTEGER,
     PACKAGES,
     VERDICTS,
+    SHARE,
     COMPARISON,
     ENGINE,
     COSIM,

@@ -10,6 +10,7 @@ from hwnorm.files import digest
 from hwnorm.integers.stored import CODES
 from hwnorm.kernel.manifest import MANIFEST
 from hwnorm.network.replacement import WEIGHTS
+from hwnorm.share.stored import PACKAGE as SHARED
 
 
 def weights_seal(run: Path) -> str:
@@ -43,4 +44,10 @@ def packages_seal(run: Path) -> str:
 def engine_seal(run: Path) -> str:
     """Of the engine's manifest, which has the hash of every file of its package."""
     path = run / PACKAGE / MANIFEST
+    return digest(path) if path.is_file() else "missing"
+
+
+def share_seal(run: Path) -> str:
+    """Of the shared unit's manifest, which has the hash of every file of its package."""
+    path = run / SHARED / MANIFEST
     return digest(path) if path.is_file() else "missing"

@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from hwnorm.choose.choices import ChoicePoint, Choices
+from hwnorm.cost.cost import Resources
 from hwnorm.engine.stored import PhaseCycles, Point, StoredCosim, StoredEngine
 from hwnorm.engine.synthesis import EngineSynthesis
 from hwnorm.expression import short
@@ -18,6 +19,8 @@ from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out
 from hwnorm.realign.realigned import Paired, Realigned
+from hwnorm.share.form import Form
+from hwnorm.share.stored import StoredShare
 from hwnorm.verify.verdict import Verdict
 
 #: Pairs of fields of ``realign.json``, float and bit-true -> what the network is called for people.
@@ -282,6 +285,62 @@ def _difference(paired: Paired | None) -> list[str]:
     (low, high), digits = paired.interval, 4 if paired.mcnemar_p is None else 2
     text = f"{paired.difference:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
     return [text] if paired.mcnemar_p is None else [text, p_text(paired.mcnemar_p)]
+
+
+#: The ways to build a unit of functions, for people.
+FORMS = {
+    Form.TABLES: "tables side by side in one memory of logic",
+    Form.KERNELS: "a multiplexer of kernels",
+    Form.LOADED: "tables loaded at run time",
+}
+
+
+def shared_layers_table(found: StoredShare) -> Table:
+    """A line a layer of a shared unit: what selects its function, and that function's certificate."""
+    table = Table(title="Shared function unit", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("expression", no_wrap=True)
+    for heading in ("select", "in", "out", "max ulp", "at code", "mean ulp", "codes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in found.layers:
+        table.add_row(
+            each.layer,
+            short(each.expression),
+            str(each.function),
+            str(each.input),
+            str(each.output),
+            f"{each.max_error_ulp:.3f}",
+            "not known" if each.worst_code is None else str(each.worst_code),
+            "not known" if each.mean_error_ulp is None else f"{each.mean_error_ulp:.3f}",
+            str(each.codes),
+        )
+    return table
+
+
+def share_table(found: StoredShare) -> Table:
+    """A line a way to build the unit, as predicted; and a stage for each function beside them."""
+    table = Table(
+        title="Ways to build it (predicted, of the stream stage)",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("form", no_wrap=True)
+    area = "area" if found.separate.area else "LUT"
+    for heading in ("cycles", area, "FF", "DSP", "BRAM", "cost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for form in found.forms:
+        told = "built" if form.form is found.form else form.why
+        row = ["-"] * 5 if form.resources is None else _taken(form.resources)
+        table.add_row(FORMS[form.form], str(form.latency or "-"), *row, told)
+    count = len({each.function for each in found.layers})
+    table.add_row(f"{count} kernels, a stage each", "-", *_taken(found.separate), "")
+    return table
+
+
+def _taken(used: Resources) -> list[str]:
+    return [f"{used.area or used.lut:g}", str(used.ff), str(used.dsp), str(used.bram), f"{used.cost:g}"]
 
 
 def print_wide(table: Table) -> None:

@@ -54,8 +54,8 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, flag
         {
             "top": kernel.top,
             "folder": str(kernel.folder.resolve()),
-            "input": kernel.datapath.input,
-            "output": kernel.datapath.output,
+            "input": kernel.stream.input,
+            "output": kernel.stream.output,
             "count": len(kernel.codes),
         }
         for kernel in kernels

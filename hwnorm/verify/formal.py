@@ -34,7 +34,7 @@ class Proof:
 
 
 def prove(kernel: Kernel, yosys: str, folder: Path) -> Proof:
-    """Prove ``TOP_comb`` equal to its datapath, or find an input code for which it is not.
+    """Prove ``TOP_comb`` equal to its kernel, or find an input code for which it is not.
 
     Args:
         kernel: the package.
@@ -44,14 +44,14 @@ def prove(kernel: Kernel, yosys: str, folder: Path) -> Proof:
     Raises:
         ToolError: Yosys cannot read the core.
     """
-    fmt, output = kernel.datapath.input, kernel.datapath.output
+    fmt, output = kernel.stream.input, kernel.stream.output
     if fmt.width > PROVABLE_WIDTH:
         return Proof(f"not proven: {fmt.width} input bits; at most {PROVABLE_WIDTH} are tried")
     work = folder / f"{kernel.top}.formal"
     work.mkdir()
     shutil.copy(kernel.comb, work)
     codes = np.roll(fmt.codes(), fmt.min_code)
-    golden = kernel.datapath.evaluate(codes) & ((1 << output.width) - 1)
+    golden = kernel.stream.evaluate(codes) & ((1 << output.width) - 1)
     context = {"top": kernel.top, "input": fmt, "output": output, "golden": golden.tolist()}
     for name in ("reference.v", "prove.ys"):
         (work / name).write_text(render(f"verify/{name}.j2", context), encoding="utf-8")

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnorm.datapath.ir import Datapath
-from hwnorm.emit.stage import DatapathStage
+from hwnorm.emit.stage import ElementStage
 from hwnorm.fixed import byte_bits
 from hwnorm.kernel.manifest import hash_of
 from hwnorm.kernel.package import Package, load_package
@@ -52,14 +51,8 @@ class Kernel:
 
     @property
     def scalar(self) -> bool:
-        """Whether there are renderings without a stream: a combinational core, C++ and PyTorch."""
-        return isinstance(self.stream, DatapathStage)
-
-    @property
-    def datapath(self) -> Datapath:
-        """What each element goes through; of a ``scalar`` kernel alone."""
-        assert isinstance(self.stream, DatapathStage)
-        return self.stream.datapath
+        """Whether there are renderings without a stream: a combinational core, and C++."""
+        return isinstance(self.stream, ElementStage)
 
     @property
     def rtl(self) -> list[Path]:

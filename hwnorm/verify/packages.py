@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from hwnorm.datapath.ir import Datapath
+from hwnorm.emit.stage import ElementStage
 from hwnorm.expression import parse
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, read_manifest
@@ -34,13 +35,21 @@ FLOAT_SLACK_ULP = 1e-6
 
 
 @dataclass(frozen=True)
+class Distance:
+    """The largest distance from PyTorch in ulp, and whether each function is within its certificate."""
+
+    largest: float
+    within: bool
+
+
+@dataclass(frozen=True)
 class _Findings:
     """What each tool said of the kernels of one group, by top; ``hls`` and ``torch_error`` of scalar ones."""
 
     lint: dict[str, str]
     simulation: dict[str, Simulation]
     hls: dict[str, np.ndarray]
-    torch_error: dict[str, float]
+    torch_error: dict[str, Distance]
     formal: dict[str, Proof]
 
 
@@ -166,9 +175,16 @@ def torch_distances(
     return np.asarray(np.where(np.isnan(distance), np.inf, distance))
 
 
-def _torch_error(kernel: Kernel) -> float:
-    codes, results = kernel.codes[:, 0], kernel.results[:, 0]
-    return float(torch_distances(kernel.stream.expression, kernel.datapath, codes, results).max())
+def _torch_error(kernel: Kernel) -> Distance:
+    stage, codes, results = kernel.stream, kernel.codes[:, 0], kernel.results[:, 0]
+    assert isinstance(stage, ElementStage)
+    largest, within = 0.0, True
+    for piece in stage.pieces(codes):
+        found = torch_distances(piece.datapath.expression, piece.datapath, piece.codes, results[piece.at])
+        error = float(found.max())
+        largest = max(largest, error)
+        within &= error <= piece.datapath.certificate.max_error_ulp + FLOAT_SLACK_ULP
+    return Distance(largest, within)
 
 
 def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict:
@@ -205,15 +221,14 @@ def _with_scalar(stream: Verdict, kernel: Kernel, findings: _Findings) -> Verdic
         first = (int(codes[at]), int(expected[at]), int(got[at]))
     error = findings.torch_error[kernel.top]
     proof = findings.formal.get(kernel.top, Proof("not tried"))
-    certified = kernel.datapath.certificate.max_error_ulp
     return stream.model_copy(
         update={
             "comb_differing": findings.simulation[kernel.top].comb_differing,
             "first_mismatch": first,
             "hls_bit_exact": len(differ) == 0,
             "hls_mismatches": len(differ),
-            "torch_within_certificate": error <= certified + FLOAT_SLACK_ULP,
-            "torch_max_error_ulp": error if np.isfinite(error) else -1.0,
+            "torch_within_certificate": error.within,
+            "torch_max_error_ulp": error.largest if np.isfinite(error.largest) else -1.0,
             "formal": proof.outcome,
             "formal_counterexample": proof.counterexample,
         }

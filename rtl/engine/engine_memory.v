@@ -3,7 +3,7 @@
 // file of hexadecimal words that it begins with.
 //
 // Block memories hold it where it has more than DEEP words and at least LARGE bits, LUTs where not: a rule
-// of its parameters alone, so that its blocks are known before synthesis (hwnorm/engine/blocks.py). ROM says
+// of its parameters alone, so that its blocks are known before synthesis (hwnorm/cost/blocks.py). ROM says
 // that nothing is ever written: then there are no LUTs of memory, but logic.
 
 `default_nettype none

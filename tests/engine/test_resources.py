@@ -11,8 +11,8 @@ import pytest
 from engine.small_engines import ENGINES, IMAGE, NORMED, program
 
 import hwnorm.engine
+from hwnorm.cost.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.cost.structure import Table
-from hwnorm.engine.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.emit import core_sources, parameters, sources, units

@@ -54,6 +54,7 @@ def test_every_stage_makes_something_and_everything_has_a_stage():
     assert firsts == sorted(firsts)
     assert STAGES[-1].writes == (REPORT,)
     assert {product.stage for product in PRODUCTS} - {stage.name for stage in STAGES} == {
+        "share",
         "compare",
         "engine",
         "cosim",

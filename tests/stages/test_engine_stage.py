@@ -70,23 +70,57 @@ def test_every_logit_and_every_cycle_is_as_predicted(folder):
 
 
 def test_the_package_checks_itself(copy):
-    """Without hwnorm; one logit that is another, or one cycle, fails."""
+    """Without hwnorm; tests/engine/test_handover.py tries to make it pass wrongly."""
     toolchain = find_toolchain()
     make = ["make", "-C", copy / "engine" / "sim"]
+    done = subprocess.run(make, env=toolchain.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS: 1 image" in done.stdout
 
-    def check() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(make, env=toolchain.environment, capture_output=True, text=True, check=False)
 
-    right = check()
-    assert right.returncode == 0, right.stderr
-    assert "PASS: 1 image" in right.stdout
-    expected = copy / "engine" / "program" / "expected.txt"
-    numbers = [int(part) for part in expected.read_text().split()]
-    for at in (0, len(numbers) - 1):
-        expected.write_text(" ".join(str(n + (i == at)) for i, n in enumerate(numbers)) + "\n")
-        assert check().returncode != 0
-    expected.write_text("")
-    assert check().returncode != 0
+def test_one_unit_of_all_functions_is_built_and_verified(copy):
+    """In the cheapest form, with the costs of all; made again only where something else is asked for."""
+    status, said = command("share", copy, "--jobs", 1)
+    assert status == 0, said
+    told = json.loads((copy / "share.json").read_text())
+    costs = {form["form"]: form["resources"]["cost"] for form in told["forms"]}
+    assert set(costs) == {"tables", "kernels", "loaded"}
+    assert told["form"] == min(costs, key=costs.__getitem__)
+    assert told["passed"]
+    for cost in (*costs.values(), told["separate"]["cost"]):
+        assert f"{cost:g}" in said
+    layers = {layer["layer"]: layer for layer in told["layers"]}
+    assert {f"blocks.{n}.mlp.act" for n in range(6)} < set(layers)
+    assert "blocks.0.norm1" in layers
+    verdict = json.loads((copy / "share" / "verdict.json").read_text())
+    distinct = {layer["function"]: layer["codes"] for layer in layers.values()}
+    assert verdict["codes"] == sum(distinct.values())
+    assert verdict["exhaustive"]
+    assert verdict["torch_within_certificate"]
+    made = (copy / "share.json").stat().st_mtime_ns
+    assert command("share", copy, "--jobs", 1)[0] == 0
+    assert (copy / "share.json").stat().st_mtime_ns == made
+
+    path = next((copy / "share" / "rtl").glob("*_core.v"))
+    path.write_text(path.read_text() + "\n")
+    status, said = command("synth", copy / "share")
+    assert status == 2
+    assert f"`hwnorm share {copy}` writes the package anew" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--form", "ram"), "'ram' is not one of 'tables',"),
+        ((), "share: is no package, and would be replaced; move it away"),
+    ],
+)
+def test_a_unit_that_cannot_be_built_is_refused(copy, options, message):
+    (copy / "share").mkdir()
+    status, said = command("share", copy, *options)
+    assert status == 2
+    assert message in said
+    assert not (copy / "share.json").exists()
 
 
 def test_the_package_lists_its_hls(folder):

@@ -78,6 +78,11 @@ _LUTS = {
 }
 
 
+def known(technology: str) -> bool:
+    """Whether the memories of a target's technology are known."""
+    return technology in _BLOCKS
+
+
 def in_blocks(words: int, bits: int) -> bool:
     """Whether blocks hold a memory."""
     return words > DEEP and words * bits >= LARGE

@@ -1,0 +1,1 @@
+"""One function unit with a layer select for all functions of a network."""
