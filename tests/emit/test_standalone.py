@@ -83,6 +83,11 @@ def test_the_plain_testbench(copied):
     done = make(copied, "verilog")
     assert done.returncode != 0
     assert "input code -249: expected" in done.stdout
+    # As FuseSoC runs it: there is nobody who looks for a line.
+    alone = subprocess.run(
+        ["vvp", "-N", "cells_tb.vvp"], cwd=copied / "sim", capture_output=True, check=False
+    )
+    assert alone.returncode == 1
 
 
 @needs_icarus

@@ -21,9 +21,6 @@ from hwnorm.engine.registers import description_file, read
 from hwnorm.engine.space import Candidate
 from hwnorm.verify.toolchain import find_toolchain
 
-#: The package is made, and Verilated, once.
-pytestmark = pytest.mark.xdist_group("engine_handover")
-
 PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 FUSESOC = shutil.which("fusesoc", path=PLACES)
 needs_fusesoc = pytest.mark.skipif(FUSESOC is None, reason="FuseSoC is not installed")
