@@ -22,6 +22,12 @@ out = Console()
 err = Console(stderr=True)
 
 
+def warn(what: str | None) -> None:
+    """Say on standard error, loudly, what makes results doubtful; nothing where it is None."""
+    if what is not None:
+        err.print(f"WARNING: {what}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+
+
 def progress_bar() -> Progress:
     """A rich progress display: label, bar, count, elapsed and estimated remaining time."""
     return Progress(

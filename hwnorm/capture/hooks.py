@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.network.norms import NormSite, device_of, example_arguments
+from hwnorm.network.norms import NormSite, device_of, example_arguments, first_tensor
 from hwnorm.network.sensitivity import token_weights
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
@@ -37,6 +37,7 @@ def capture(
     batch: int = 100,
     progress: str | None = None,
     example_inputs: Tensor | None = None,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> dict[str, LayerProfile]:
     """Profile the norms of ``model`` (in evaluation mode) over ``images``, in one pass.
 
@@ -57,6 +58,7 @@ def capture(
         progress: label of the progress bar; None shows none.
         example_inputs: some of what ``images`` give, where timm's data config does not tell what the model
             takes.
+        watch: is given the model's output for each batch, and the batch's labels.
 
     Returns:
         name -> profile, in the order of ``sites``.
@@ -76,8 +78,10 @@ def capture(
         for recorder in recorders:
             handles.append(model.get_submodule(recorder.site.name).register_forward_hook(recorder))
         steps = counted.batches(batch)
-        for pixels, _ in track(steps, progress, -(-len(counted) // batch)) if progress else steps:
-            model(pixels.to(device, dtype) if pixels.is_floating_point() else pixels.to(device))
+        for pixels, labels in track(steps, progress, -(-len(counted) // batch)) if progress else steps:
+            given = model(pixels.to(device, dtype) if pixels.is_floating_point() else pixels.to(device))
+            if watch is not None:
+                watch(first_tensor(given), labels)
     finally:
         for handle in handles:
             handle.remove()

@@ -43,13 +43,13 @@ class Inputs:
     @cached_property
     def training_images(self) -> ImageSet:
         """What capture and re-alignment may look at."""
-        images = load_images(self.settings.data, "train", self.model)
+        images = load_images(self.settings.data, "train", self.model, self.settings.classes)
         return images.limited(self.settings.images)
 
     @cached_property
     def test_images(self) -> ImageSet:
         """What accuracies are measured on, and nothing else."""
-        return load_images(self.settings.data, "test", self.model)
+        return load_images(self.settings.data, "test", self.model, self.settings.classes)
 
     def digest(self, need: Need) -> str:
         """Hash of something that artefacts depend on: its content, wherever it lies."""

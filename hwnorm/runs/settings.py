@@ -41,6 +41,11 @@ class RunSettings(BaseModel):
         None,
         description="folder of idx files, folder tree with one folder a class, or .npz; else what is shipped",
     )
+    classes: Path | None = Field(
+        None,
+        description="file with the names of a folder tree's classes in the order of the model's outputs, one "
+        "a line, or a JSON of name to index; else timm's order",
+    )
     image_size: int | None = Field(
         None, ge=8, description="side of the images in pixels; else the weights' own"
     )
@@ -188,7 +193,7 @@ def make_settings(**values: object) -> RunSettings:
         InputError: an option is out of range or a weight is none; the message names it.
     """
     given = dict(values)
-    for name in ("weights", "data", "warm_start"):
+    for name in ("weights", "data", "classes", "warm_start"):
         if given.get(name) is not None:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):

@@ -6,8 +6,9 @@ from hwnorm.capture.hooks import capture as capture_norms
 from hwnorm.errors import InputError
 from hwnorm.names import layer_name
 from hwnorm.network.norms import NormSite, find_norms, select_norms
+from hwnorm.network.plausible import Answers
 from hwnorm.profile import Profile
-from hwnorm.progress import err
+from hwnorm.progress import err, warn
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import PROFILE
@@ -33,9 +34,16 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     if all(there):
         return
     affines = {site.name: site.affine for site in sites}
-    profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
+    images = inputs.training_images
+    classes = int(getattr(inputs.model, "num_classes", 0)) if images.labelled else 0
+    answers = Answers(classes)
+    profiles = capture_norms(
+        inputs.model, images, sites, progress="capture", watch=answers.see if classes else None
+    )
     run.start()
     _tell(found, sites, inputs)
+    if classes:
+        warn(answers.doubt(images.description))
     for position, (layer, profile) in enumerate(profiles.items()):
         told = {"layer": layer, "position": position, "affine": affines[layer]}
         artefact = Profile.model_validate(told | profile.to_json())
@@ -44,7 +52,10 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
 
 def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
     """Say how images were prepared and what is not as usual, once nothing can be refused any more."""
-    lines = [f"images: {inputs.training_images.preparation}"]
+    images = inputs.training_images
+    lines = [f"images: {images.preparation}"]
+    if images.numbered:
+        lines.append(f"labels: {images.numbered}")
     left = [site.name for site in found if site not in sites]
     if left:
         lines.append(f"left as they are: {', '.join(left)}")

@@ -20,7 +20,7 @@ from hwnorm.runs.studies import SETTINGS, StudyAxes, StudyHead, StudyRange, Stud
 from hwnorm.targets.target import load_target
 
 #: Settings that are paths; in a study file they are relative to it.
-PATHS = ("weights", "data", "warm_start")
+PATHS = ("weights", "data", "classes", "warm_start")
 
 #: What one trial has of each axis.
 Parameters: TypeAlias = Mapping[str, Value]
