@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 
 from hwnorm.data.classes import Names, number
@@ -23,6 +24,9 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 #: What PIL raises for a file that is no whole image.
 _UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _MOST_NAMED = 5
+#: Of grey of 16 bits the largest value is as white as 255 is of 8.
+_DEEP = 65535 // 255
+_DECODED = f"turned as EXIF says, grey of 16 bits divided by {_DEEP}"
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val")}
 
 
@@ -53,7 +57,7 @@ class TreeImages(ImageSet):
 
     @property
     def preparation(self) -> str:
-        return ", ".join(str(step) for step in self._transform().transforms)
+        return ", ".join([_DECODED, *(str(step) for step in self._transform().transforms)])
 
     def _transform(self) -> Any:
         import_timm()
@@ -89,7 +93,7 @@ class TreeImages(ImageSet):
             path, reason = next(iter(broken.items()))
             raise InputError(f"{path}: cannot be decoded ({reason}), nor any other of {len(self)} images")
         if broken and self._broken is None:
-            names = ", ".join(map(str, list(broken)[:_MOST_NAMED]))
+            names = ", ".join(f"{path} ({why})" for path, why in list(broken.items())[:_MOST_NAMED])
             more = f" and {len(broken) - _MOST_NAMED} more" if len(broken) > _MOST_NAMED else ""
             err.print(
                 f"left out {len(broken)} of {len(self)} images that cannot be decoded: {names}{more}",
@@ -100,8 +104,25 @@ class TreeImages(ImageSet):
 
 
 def _decode(path: Path, mode: str) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert(mode)
+    """An image of 8 bits a channel, as ``mode`` has it.
+
+    Raises:
+        ValueError: it has values that nothing says the white of; the message is for people.
+        One of ``_UNREADABLE``: it is no whole image.
+    """
+    with warnings.catch_warnings():
+        # Of what is merely large; what is too large is an error, with or without it.
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            turned = ImageOps.exif_transpose(image)
+            # Pillow before 11.3 reads PNG files of 16 bits as numbers of 32.
+            if turned.mode.startswith("I;16") or (turned.mode == "I" and image.format == "PNG"):
+                values = np.asarray(turned).astype(np.float64) / _DEEP
+                turned = Image.fromarray(np.rint(values).astype(np.uint8))
+            elif turned.mode in ("I", "F"):
+                kind = "floating-point numbers" if turned.mode == "F" else "integers of 32 bits"
+                raise ValueError(f"holds {kind}, of which white is not known; 8 or 16 bits were expected")
+            return turned.convert(mode)
 
 
 def open_tree(

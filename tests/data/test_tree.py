@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hwnorm.data.images import load_images
 from hwnorm.errors import InputError
@@ -91,6 +91,69 @@ def test_bad_trees_are_named(tmp_path, rgb_model):
     (tmp_path / "val").mkdir()
     with pytest.raises(InputError, match="has no train/"):
         load_images(tmp_path, "train", rgb_model)
+
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def only_image(folder: Path, model) -> np.ndarray:
+    """The pixels of the one image below ``folder/a``, as they reach the model, (channels, height, width)."""
+    ((pixels, _),) = load_images(folder, "train", model).batches(1)
+    return pixels[0].numpy()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_of_any_depth_is_the_same_grey(tmp_path, small_vit, suffix, kind, channels):
+    """The white of 16 bits is that of 8: nothing is cut at 255."""
+    model = small_vit(img_size=16, patch_size=8, in_chans=channels, num_classes=1)
+    for folder, image in (("plain", RAMP), ("other", RAMP.astype(kind) * (257 if kind is np.uint16 else 1))):
+        (tmp_path / folder / "train" / "a").mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / folder / "train" / "a" / f"1.{suffix}")
+    plain, other = (only_image(tmp_path / folder, model) for folder in ("plain", "other"))
+    np.testing.assert_array_equal(plain, other)
+    assert "grey of 16 bits divided by 257" in load_images(tmp_path / "other", "train", model).preparation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_exif_says(tmp_path, small_vit, orientation):
+    """As Pillow turns them, all eight ways."""
+    model = small_vit(img_size=16, patch_size=8, in_chans=3, num_classes=1)
+    image = Image.fromarray(RAMP).convert("RGB")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    turned = {1: None, 2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    turned |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+    way = turned[orientation]
+    for folder in ("plain", "exif"):
+        (tmp_path / folder / "train" / "a").mkdir(parents=True)
+    upright = image if way is None else image.transpose(Image.Transpose[way])
+    upright.save(tmp_path / "plain" / "train" / "a" / "1.png")
+    image.save(tmp_path / "exif" / "train" / "a" / "1.png", exif=exif)
+    plain, found = (only_image(tmp_path / folder, model) for folder in ("plain", "exif"))
+    np.testing.assert_array_equal(plain, found)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_numbers_without_a_white_are_refused_by_name(tmp_path, rgb_model, kind, capsys):
+    for name in "abc":
+        write_images(tmp_path / name, 2, 0)
+    Image.fromarray(RAMP.astype(kind) * 1000).save(tmp_path / "b" / "deep.tif")
+    for split in ("train", "test"):
+        list(load_images(tmp_path, split, rgb_model).batches(9))
+    said = capsys.readouterr().err
+    assert "b/deep.tif (holds " in said
+    assert "white is not known" in said
+
+
+def test_an_image_that_is_too_large_is_named_with_the_reason(tmp_path, small_vit, capsys, monkeypatch):
+    write_images(tmp_path / "train" / "a", 1, 0)
+    Image.new("L", (200, 200)).save(tmp_path / "train" / "a" / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15_000)
+    list(load_images(tmp_path, "train", small_vit(num_classes=1)).batches(9))
+    said = capsys.readouterr().err
+    assert "large.png (Image size (40000 pixels) exceeds limit" in said
 
 
 def labels_of(images) -> dict[str, set[int]]:
