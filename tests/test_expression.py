@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import expressions
 
+from hwnorm import hints
 from hwnorm.errors import InputError
 from hwnorm.expression import X, apply, brief, constant, parse
 
@@ -55,6 +56,8 @@ def test_intervals_hold_every_subexpression(expression, low, width):
         ("+x/4", 3.0, 0.75),
         ("2*3*x + 1e-3", 3.0, 18.001),
         (" max( x ,\n 1 ) ", -3.0, 1.0),
+        ("x  # slope\n+ 0.5*tanh(x)", 1.0, 1.0 + 0.5 * math.tanh(1.0)),
+        ("# a comment\r\n2*x # x\r\n\r\n#\n -1", 3.0, 5.0),
         ("clip(x, 2.5)", -3.0, -2.5),
         ("2/x", 4.0, 0.5),
         ("1 - x/(x + 1)", 3.0, 0.25),
@@ -147,6 +150,38 @@ def test_a_mistake_is_shown_with_a_caret_under_it(text, complaint, marked):
     column = caret.index("^") - 2
     assert caret.strip() == "^"
     assert text[column:].startswith(marked)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("x^2", "square(x)"),
+        ("x**3", "square(x)"),
+        ("2*inv(x)", "1/x is reciprocal(x)"),
+        ("log(x)", "0.6931471805599453*log2(x)"),
+        ("0.5*x0", "the variable is x; write x"),
+        ("0.5*X", "the variable is x; write x"),
+        ("ARG0 + 1", "the variable is x; write x"),
+        ("\N{MINUS SIGN}0.5*x", "U+2212 '\N{MINUS SIGN}' stands in no formula; write -"),
+        ("2\N{MULTIPLICATION SIGN}x", "write *"),
+        ("np.tanh(x)", "operators stand alone, as tanh(x)"),
+        ("0,5*x", "a decimal point is a point"),
+        ("Tanh(x)", "it is tanh"),
+        ("sigmoit(x)", "sigmoid is like it"),
+        ("gelu(x)", "0.5*x*(1 + erf("),
+    ],
+)
+def test_what_other_tools_write_is_told_how_to_write_here(text, hint):
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    assert hint in str(caught.value).split("\n")[0]
+
+
+def test_hints_can_be_parsed():
+    """What a hint says to write is an expression."""
+    for hint in hints._FUNCTIONS.values():
+        _, _, formula = hint.rpartition(" is ")
+        parse(formula.replace("a / b", "2/x").replace("low, high", "1").replace("a, b", "1, 2"))
 
 
 @pytest.mark.parametrize("text", ["-" * 400 + "x", "+".join(["x"] * 400), "abs(" * 160 + "x" + ")" * 160])

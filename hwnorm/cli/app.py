@@ -8,8 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnorm.cli.group import Commands
-from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
+from hwnorm.cli.group import Commands, TakesExpression
+from hwnorm.cli.options import (
+    JOBS,
+    ClusterOption,
+    ForceOption,
+    FromOption,
+    JobsOption,
+    RunArgument,
+    takes_settings,
+    the_expression,
+)
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.runs.settings import Finetune, Norms
@@ -104,10 +113,12 @@ def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOpt
     out.print(f"fronts: {opened.path / 'fronts'}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=TakesExpression)
 def score(
     run_folder: RunArgument,
-    expression: Annotated[str, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')],
+    expression: Annotated[str | None, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')] = None,
+    expression_file: FromOption = None,
+    *,
     layer: Annotated[str, typer.Option("--layer", help="norm layer, such as blocks.3.norm1")],
 ) -> None:
     """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
@@ -116,7 +127,7 @@ def score(
     from hwnorm.stages.score import score_table
     from hwnorm.stages.tables import print_wide
 
-    found = stage(RunFolder.open(run_folder), layer, expression)
+    found = stage(RunFolder.open(run_folder), layer, the_expression(expression, expression_file))
     print_wide(score_table(found))
     better = found.better()
     if better:
@@ -318,9 +329,11 @@ def report(
     out.print(f"report: {page}", soft_wrap=True)
 
 
-@app.command("compile")
+@app.command("compile", cls=TakesExpression)
 def compile_(
-    expression: Annotated[str, typer.Argument(help='such as "2.58*tanh(x)+0.24"')],
+    *,
+    expression: Annotated[str | None, typer.Argument(help='such as "2.58*tanh(x)+0.24"')] = None,
+    expression_file: FromOption = None,
     input_format: Annotated[str, typer.Option("--input", help="s16f11: signed, 16 bits, 11 fractional")],
     output_format: Annotated[str, typer.Option("--output", help="in the same form")],
     out_folder: Annotated[Path, typer.Option("--out", help="package folder to write")],
@@ -344,7 +357,7 @@ def compile_(
     from hwnorm.stages.compile import compile
 
     found = compile(
-        expression,
+        the_expression(expression, expression_file),
         input=input_format,
         output=output_format,
         out=out_folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from hwnorm.errors import InputError
 
@@ -37,3 +37,19 @@ class Commands(TyperGroup):
                 file=sys.stderr,
             )
             sys.exit(130)
+
+
+class TakesExpression(TyperCommand):
+    """A command among whose arguments is an expression, which may begin with a minus."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = [param for param in self.params if param.param_type_name == "option"]
+        names = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+        valued = {name for option in options if not getattr(option, "is_flag", False) for name in option.opts}
+        given: list[str] = []
+        for arg in args:
+            # A minus behind a space begins no option, and spaces mean nothing in an expression.
+            formula = arg[:1] == "-" and arg[1:2] not in ("", "-") and arg not in names
+            value = bool(given) and given[-1] in valued
+            given.append(f" {arg}" if formula and not value and "--" not in given else arg)
+        return super().parse_args(ctx, given)

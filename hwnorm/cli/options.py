@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings, option_name
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
@@ -23,7 +24,31 @@ ClusterOption = Annotated[
     ),
 ]
 
+#: Beside an argument ``expression``: exactly one of the two is given (:func:`the_expression`).
+FromOption = Annotated[
+    Path | None,
+    typer.Option("--from", help="file with the expression: any number of lines, comments behind #"),
+]
+
 JOBS = os.cpu_count() or 1
+
+
+def the_expression(argument: str | None, file: Path | None) -> str:
+    """The expression that was given as an argument or in a file.
+
+    Raises:
+        InputError: neither or both are given, or the file cannot be read.
+    """
+    if (argument is None) == (file is None):
+        found = "neither is given" if argument is None else f"{argument.strip()!r} and --from {file} are given"
+        raise InputError(f"the expression is an argument or --from FILE; {found}")
+    if file is None:
+        return str(argument)
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"option --from: {file}: cannot be read ({reason})") from None
 
 
 def _flag(name: str) -> str:
