@@ -17,21 +17,22 @@ from rich.progress import (
 
 T = TypeVar("T")
 
-#: Results go to ``out``; progress, warnings and errors to ``err``.
-out = Console()
-err = Console(stderr=True)
+#: Results go to ``out``; progress, warnings and errors to ``err``. Much of it is the user's own, such as
+#: paths and names of layers: brackets and colons in it mean nothing.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 def warn(what: str | None) -> None:
     """Say on standard error, loudly, what makes results doubtful; nothing where it is None."""
     if what is not None:
-        err.print(f"WARNING: {what}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"WARNING: {what}", style="bold red", highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:
     """A rich progress display: label, bar, count, elapsed and estimated remaining time."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

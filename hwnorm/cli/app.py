@@ -21,6 +21,7 @@ from hwnorm.cli.options import (
 )
 from hwnorm.errors import InputError
 from hwnorm.progress import out
+from hwnorm.rounding import ulp_text
 from hwnorm.runs.settings import Finetune, Norms
 from hwnorm.version import VERSION
 
@@ -376,7 +377,7 @@ def compile_(
         f"{top}: {path.input} -> {path.output}, {path.latency} cycles, "
         f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
         f"{'largest error' if path.certificate.exhaustive else 'error proven below'} "
-        f"{path.certificate.max_error_ulp:.3f} ulp; package: {found.folder}",
+        f"{ulp_text(path.certificate.max_error_ulp)} ulp; package: {found.folder}",
         soft_wrap=True,
     )
     _tell([found.verdict])
@@ -428,6 +429,6 @@ def fuzz(
         lines, failed = replay_file(replay)
         interrupted = False
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     if failed or interrupted:
         raise typer.Exit(1 if failed else 130)

@@ -40,7 +40,9 @@ def the_expression(argument: str | None, file: Path | None) -> str:
         InputError: neither or both are given, or the file cannot be read.
     """
     if (argument is None) == (file is None):
-        found = "neither is given" if argument is None else f"{argument.strip()!r} and --from {file} are given"
+        found = (
+            "neither is given" if argument is None else f"{argument.strip()!r} and --from {file} are given"
+        )
         raise InputError(f"the expression is an argument or --from FILE; {found}")
     if file is None:
         return str(argument)

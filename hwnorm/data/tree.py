@@ -98,7 +98,6 @@ class TreeImages(ImageSet):
             err.print(
                 f"left out {len(broken)} of {len(self)} images that cannot be decoded: {names}{more}",
                 soft_wrap=True,
-                markup=False,
             )
         self._broken = broken
 

@@ -65,4 +65,4 @@ def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
             f"keep a weight and a bias a channel, for others than linear layers read them: {', '.join(kept)}"
         )
     for line in lines:
-        err.print(line, highlight=False, markup=False, soft_wrap=True)
+        err.print(line, highlight=False, soft_wrap=True)

@@ -208,7 +208,7 @@ class _Keeper:
 
     def said(self, text: str) -> None:
         """Tell of something above the view."""
-        err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(text, style="red", highlight=False, soft_wrap=True)
 
     def rows(self) -> list[dict[str, Any]]:
         """By number, with the table's columns."""

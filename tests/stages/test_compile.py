@@ -59,10 +59,13 @@ def test_expressions_and_formats_may_be_objects(compiled, tmp_path):
 
 
 def test_the_command_makes_the_same_package(compiled, tmp_path):
-    options = ["--input", "s8f5", "--output", "s6f3", "--lanes", "2", "--out", str(tmp_path / "k")]
+    """Where it is asked to; what looks like markup in a path is a part of it."""
+    folder = tmp_path / "k[" / "v2][bold] :smile:"
+    options = ["--input", "s8f5", "--output", "s6f3", "--lanes", "2", "--out", str(folder)]
     result = CliRunner().invoke(app, ["compile", "tanh(x)", *options])
     assert result.exit_code == 0, (result.output, result.exception)
-    manifests = [json.loads((f / "manifest.json").read_text()) for f in (compiled.folder, tmp_path / "k")]
+    assert f"package: {folder}" in result.stdout
+    manifests = [json.loads((f / "manifest.json").read_text()) for f in (compiled.folder, folder)]
     assert manifests[0] == manifests[1]
     assert "bit-exact in Verilator and HLS" in result.stdout
 
