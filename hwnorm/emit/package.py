@@ -19,7 +19,7 @@ from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, PackageManifest, hash_of
 from hwnorm.kernel.stimulus import protocol_plan
 from hwnorm.kernel.stream import StreamKernel
-from hwnorm.names import top_name
+from hwnorm.names import kernel_name
 from hwnorm.resources import resource
 from hwnorm.version import VERSION
 
@@ -77,7 +77,7 @@ def emit_kernel(
         InputError: the kernel's ``top`` is a word of Verilog or C++, or ``folder`` is a file.
     """
     try:
-        top_name(kernel.top)
+        kernel_name(kernel.top)
     except ValueError as error:
         raise InputError(str(error)) from None
     if folder.exists() and not folder.is_dir():

@@ -14,6 +14,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.lower import lower, unfused_resources
+from hwnorm.names import kernel_name
 from hwnorm.targets.target import load_target
 from hwnorm.verify.packages import verify_packages
 from hwnorm.verify.toolchain import find_toolchain
@@ -93,6 +94,10 @@ def compile(
         raise InputError(f"option --clock: {clock_mhz:g} MHz; a positive number is needed")
     if not 0 < error < math.inf:
         raise InputError(f"option --error: {error:g} ulp; a positive number is needed, such as 1.0")
+    try:
+        kernel_name(top)
+    except ValueError as fault:
+        raise InputError(f"option --top: {fault}") from None
     _check_folder(folder, force)
     _check_folder(beside, force=True)
     find_toolchain()
