@@ -19,14 +19,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("packages")
     made = {
         name: root / name
-        for name in ("cells", "lanes", "verilog", "cpp", "flow", "latency", "certificate", "untidy")
+        for name in ("cells", "lanes", "verilog", "cpp", "stage", "flow", "latency", "certificate", "untidy")
     }
     emit_package(every_cell(), "cells", made["cells"])
     emit_package(offset_kernel(), "lanes", made["lanes"], lanes=3)
-    for name in ("verilog", "cpp", "flow", "latency", "certificate", "untidy"):
+    for name in ("verilog", "cpp", "stage", "flow", "latency", "certificate", "untidy"):
         emit_package(offset_kernel(), name, made[name])
     fault(made["verilog"], "rtl/verilog_core.v", "8'sd4", "8'sd5")
     fault(made["cpp"], "hls/cpp.cpp", "(4LL)", "(5LL)")
+    fault(made["stage"], "hls/stage_axis.cpp", "out.last = in.last;", "out.last = 0;")
     fault(made["flow"], "rtl/hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
     for name in ("manifest.json", "datapath.json"):
         change(made["latency"] / name, '"latency": 2', '"latency": 3')

@@ -49,6 +49,16 @@ def test_a_changed_constant_in_hls_fails(verdicts):
     assert verdict.first_mismatch == (-128, -124, -123)
 
 
+def test_a_stage_in_cpp_that_drops_tlast_fails(verdicts):
+    """The function alone is right: what runs the stage is the package's own testbench."""
+    verdict = verdicts["stage"]
+    assert verdict.hls_mismatches == 0
+    assert verdict.hls_message == "stage_axis, beat 0: TUSER or TLAST is lost"
+    assert not verdict.hls_bit_exact
+    assert not verdict.passed
+    assert "HLS testbench: stage_axis, beat 0" in "; ".join(verdict.problems())
+
+
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):
     """A pipeline that advances always is bit-exact while nobody stalls; the protocol test finds it."""
     verdict = verdicts["flow"]
