@@ -18,12 +18,31 @@ from hwnorm.stages import compile as stage
 from hwnorm.tools import ToolError
 
 FORMATS = {"input": "s8f5", "output": "s6f3"}
+#: Of a shell in which somebody works with the same tools: each alone would break verification.
+SHELL = {
+    "COCOTB_TEST_FILTER": "nothing_of_that_name",
+    "COCOTB_TESTCASE": "nothing_of_that_name",
+    "COCOTB_TEST_MODULES": "nothing_of_that_name",
+    "COCOTB_RANDOM_SEED": "not a number",
+    "GPI_USERS": "/nowhere.so",
+    "MAKEFLAGS": "-n",
+    "PYTHONWARNINGS": "error",
+    "VERILATOR_ROOT": "/nowhere",
+    "WAVES": "maybe",
+}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A kernel of few codes, for reading only."""
-    return hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path_factory.mktemp("compile") / "k", lanes=2, jobs=1)
+    """A kernel of few codes, for reading only.
+
+    Made where makefiles could not name it, in a shell whose variables would change what the tools do.
+    """
+    folder = tmp_path_factory.mktemp("compile") / "12:30 $HOME" / "k"
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in SHELL.items():
+            shell.setenv(name, value)
+        return hwnorm.compile("tanh(x)", **FORMATS, out=folder, lanes=2, jobs=1)
 
 
 @pytest.fixture
@@ -110,6 +129,8 @@ def test_a_tool_that_fails_leaves_nothing_that_looks_verified(monkeypatch, tmp_p
         ({"error": -1.0}, "--error: -1 ulp"),
         ({"target": "asic7"}, "'asic7'"),
         ({"top": "../../victim"}, "not a name for a Verilog module"),
+        ({"top": "config"}, "a word of Verilog"),
+        ({"top": "n" * 130}, "130 characters; at most 100"),
         ({"lanes": 0}, "lanes 0"),
         ({"expression": "tan(x"}, "tan"),
     ],
