@@ -124,7 +124,8 @@ def _fill(folder: Path, kernel: StreamKernel) -> None:
     texts = {f"rtl/{name}": text for name, text in (rtl | memories).items()}
     texts[f"{kernel.kind}.json"] = json.dumps(kernel.description(), indent=1) + "\n"
     texts["sim/plan.json"] = json.dumps(plan) + "\n"
-    texts["sim/test_axis.py"] = (resource("sim") / "test_axis.py").read_text(encoding="utf-8")
+    for name in ("test_axis.py", "check_results.py"):
+        texts[f"sim/{name}"] = (resource("sim") / name).read_text(encoding="utf-8")
     texts |= kernel.files()
     context = {"kernel": kernel, "rtl": list(rtl), "memories": list(memories), "version": VERSION}
     texts |= {name: render(template, context) for name, template in _PLAIN.items() if name not in texts}
