@@ -54,13 +54,11 @@ def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
     return RunFolder.create(path, make_settings(**values), force)
 
 
-def _change_settings(run: Any, **options: Any) -> bool:
-    """Make the options that were given settings of an open run, not yet written; whether there were any."""
-    from hwnorm.runs.settings import make_settings
-
+def _change_settings(run: Any, **options: Any) -> None:
+    """Make the options that were given settings of an open run."""
     given = {name: value for name, value in options.items() if value is not None}
-    run.settings = make_settings(**run.settings.model_dump() | given)
-    return bool(given)
+    if given:
+        run.change_settings(**given)
 
 
 @app.command()
@@ -153,18 +151,14 @@ def choose(
     from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import CHOICE, CHOICES
-    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.choose import choose as stage
     from hwnorm.stages.tables import front_table, kernel_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    given = total_area is not None or max_loss is not None
-    if given:
-        budget = {"total_area": total_area, "max_loss": max_loss}
-        opened.settings = make_settings(**opened.settings.model_dump() | budget)
+    if total_area is not None or max_loss is not None:
+        opened.change_settings(total_area=total_area, max_loss=max_loss)
     stage(opened, Inputs(opened.settings), jobs)
-    if given:
-        opened.write_settings()  # only now: a budget that nothing keeps leaves the run as it was
+    opened.keep_settings()
     choice = opened.read(CHOICE)
     out.print(front_table(opened.read(CHOICES), choice))
     print_wide(kernel_table(choice.layers, []))
@@ -189,7 +183,7 @@ def realign(
     from hwnorm.stages.tables import accuracy_table, print_wide
 
     opened = RunFolder.open(run_folder)
-    given = _change_settings(
+    _change_settings(
         opened,
         finetune=finetune,
         epochs=epochs,
@@ -198,8 +192,7 @@ def realign(
     )
     stage(opened, Inputs(opened.settings))
     if is_first():
-        if given:
-            opened.write_settings()  # so that what lies there says what it was made with
+        opened.keep_settings()
         print_wide(accuracy_table(opened.read(REALIGNED)))
         if opened.settings.finetuning_integers is not None:
             out.print(f"Fine-tuning is through all integers: `hwnorm quantize {run_folder}`", soft_wrap=True)
@@ -230,7 +223,7 @@ def quantize(
     from hwnorm.stages.tables import integer_table, print_wide, rows_table
 
     opened = RunFolder.open(run_folder)
-    given = _change_settings(
+    _change_settings(
         opened,
         ratio8=ratio8,
         per_layer=per_layer,
@@ -246,8 +239,7 @@ def quantize(
     stage(opened, Inputs(opened.settings))
     if not is_first():
         return
-    if given:
-        opened.write_settings()
+    opened.keep_settings()
     found = opened.read(INTEGER)
     print_wide(rows_table(found))
     print_wide(integer_table(found))
