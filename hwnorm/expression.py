@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -124,6 +124,9 @@ class ExpressionModule(nn.Module):
         self.expression = expression
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype in (torch.float16, torch.bfloat16):
+            # Their own arithmetic would round at each step, and at steps of a table take another one's value.
+            return cast(torch.Tensor, self(x.float())).to(x.dtype)
         x = laid_out(x)
         values = self.expression._fold(x, lambda value: value, lambda name, args: operator(name).torch(*args))
         result = values[self.expression]

@@ -14,6 +14,7 @@ from strategies import expressions
 from hwnorm import hints
 from hwnorm.errors import InputError
 from hwnorm.expression import X, apply, brief, constant, parse
+from hwnorm.operators import registry
 
 POINTS = np.concatenate([np.linspace(-4, 4, 41), [-7.3, 0.01, 6.9]])
 
@@ -32,6 +33,30 @@ def test_torch_module_equals_numpy(expression):
     x = torch.from_numpy(POINTS).reshape(4, 11)
     want = torch.tensor(expression.numpy(POINTS)).reshape(4, 11)
     torch.testing.assert_close(expression.to_module()(x), want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_what_is_not_a_number_is_the_same_everywhere(name):
+    """No operator breaks off, and PyTorch has none where NumPy has none."""
+    x = np.array([np.nan, 1.25, np.nan])
+    for text in registry()[name].examples:
+        expression = parse(text)
+        for dtype in (torch.float64, torch.float32, torch.bfloat16):
+            found = expression.to_module()(torch.tensor(x, dtype=dtype)).isnan().tolist()
+            assert found == np.isnan(expression.numpy(x)).tolist(), text
+
+
+@pytest.mark.parametrize("cells", [256, 512, 1024])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_types_of_16_bits_take_no_other_cell(cells, dtype):
+    """Their own arithmetic would take a neighbour's value, and the place behind the last of a large table."""
+    values = ", ".join(str(i) for i in range(cells))
+    rom = parse(f"rom(x, -4, 4, {values})")
+    x = torch.linspace(-5, 5, 4001).to(dtype)
+    for narrow, wide in ((x, x.double()), (x.clone().requires_grad_(), x.double())):
+        got = rom.to_module()(narrow)
+        assert got.dtype == dtype
+        assert torch.equal(got.detach(), torch.tensor(rom.numpy(wide.numpy())).to(dtype))
 
 
 @given(expression=expressions(), low=st.floats(-8, 8), width=st.floats(0, 8))

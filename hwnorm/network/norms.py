@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,6 +104,17 @@ def example_arguments(model: nn.Module, example_inputs: ExampleInputs | None) ->
     return tuple(argument.to(device_of(model)) for argument in given)
 
 
+def plain(model: nn.Module) -> nn.Module:
+    """The module itself, of one that ``torch.compile`` returned."""
+    return getattr(model, "_orig_mod", model)
+
+
+def in_single(model: nn.Module) -> nn.Module:
+    """A copy in single precision of a model that has parameters of 16 bits; others as they are."""
+    narrow = any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters())
+    return copy.deepcopy(model).float() if narrow else model
+
+
 def in_precision(inputs: Tensor, dtype: torch.dtype) -> Tensor:
     """What a model of a precision takes; numbers of tokens stay what they are."""
     return inputs.to(dtype) if inputs.is_floating_point() else inputs
@@ -192,7 +204,12 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
     Raises:
         InputError: the model has no such norm, or nothing tells what it takes.
     """
-    arguments = example_arguments(model, example_inputs)
+    # In types of 16 bits no output is near enough to what a norm would give.
+    model = in_single(plain(model))
+    arguments = tuple(
+        in_precision(x, x.dtype if x.dtype is torch.float64 else torch.float32)
+        for x in example_arguments(model, example_inputs)
+    )
     calls: list[tuple[NormSite, Tensor]] = []
     reads: list[tuple[str, Tensor]] = []
 
