@@ -16,10 +16,12 @@ from hwnorm.cli.options import (
     FromOption,
     JobsOption,
     RunArgument,
+    held_run,
     takes_settings,
     the_expression,
 )
 from hwnorm.errors import InputError
+from hwnorm.locks import alone_in
 from hwnorm.progress import out
 from hwnorm.rounding import ulp_text
 from hwnorm.runs.settings import Finetune, Norms
@@ -45,13 +47,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Takes a trained vision transformer to verified RTL for its norm layers."""
-
-
-def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
-    from hwnorm.runs.folder import RunFolder
-    from hwnorm.runs.settings import make_settings
-
-    return RunFolder.create(path, make_settings(**values), force)
 
 
 def _change_settings(run: Any, **options: Any) -> None:
@@ -93,21 +88,23 @@ def run(
 @takes_settings
 def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption = False) -> None:
     """Make a run folder with its settings, and profile every norm of the model on the training images."""
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
+    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.capture import capture as stage
 
-    opened = _run_folder(run_folder, force, values)
-    stage(opened, Inputs(opened.settings))
+    opened = RunFolder.create(run_folder, make_settings(**values), force)
+    with alone_in(run_folder):
+        stage(opened, Inputs(opened.settings))
     out.print(f"profiles: {opened.path / 'profiles'}", soft_wrap=True)
 
 
 @app.command()
 def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOption = None) -> None:
     """Evolve each layer's functions: fronts of error against hardware cost."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.search import search as stage
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     stage(opened, jobs, cluster)
     out.print(f"fronts: {opened.path / 'fronts'}", soft_wrap=True)
 
@@ -148,13 +145,12 @@ def choose(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Choose one function a layer by what it costs the network; a budget given here becomes the run's."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import CHOICE, CHOICES
     from hwnorm.stages.choose import choose as stage
     from hwnorm.stages.tables import front_table, kernel_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     if total_area is not None or max_loss is not None:
         opened.change_settings(total_area=total_area, max_loss=max_loss)
     stage(opened, Inputs(opened.settings), jobs)
@@ -176,13 +172,12 @@ def realign(
 ) -> None:
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
     from hwnorm.realign.distributed import is_first
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import REALIGNED
     from hwnorm.stages.realign import realign as stage
     from hwnorm.stages.tables import accuracy_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     _change_settings(
         opened,
         finetune=finetune,
@@ -216,13 +211,12 @@ def quantize(
 ) -> None:
     """Make integers of the whole network: row-wise 4 and 8-bit weights, a format a tensor; and measure."""
     from hwnorm.realign.distributed import is_first
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import INTEGER
     from hwnorm.stages.quantize import quantize as stage
     from hwnorm.stages.tables import integer_table, print_wide, rows_table
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     _change_settings(
         opened,
         ratio8=ratio8,
@@ -254,13 +248,12 @@ def export(
     """Write the integer network for other tools."""
     from hwnorm.data.config import input_config
     from hwnorm.integers.onnx_export import export_onnx, export_qonnx
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.quantize import integer_network
 
     if onnx is None and qonnx is None:
         raise InputError("export: nothing to write; give --onnx FILE or --qonnx FILE")
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     network = integer_network(opened)
     size = input_config(Inputs(opened.settings).model)["input_size"][1:]
     for path, write in ((onnx, export_onnx), (qonnx, export_qonnx)):
@@ -272,10 +265,9 @@ def export(
 @app.command()
 def emit(run_folder: RunArgument) -> None:
     """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.emit import emit as stage
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     stage(opened)
     out.print(f"packages: {opened.path / 'packages'}", soft_wrap=True)
 
@@ -289,7 +281,6 @@ def verify(
     ] = False,
 ) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.products import VERDICTS
     from hwnorm.stages.verify import verify as stage
     from hwnorm.verify.packages import verify_packages
@@ -301,7 +292,7 @@ def verify(
             raise InputError(
                 f"{folder}: neither a package (it has no manifest.json) nor a run folder (no run.json)"
             )
-        opened = RunFolder.open(folder)
+        opened = held_run(folder)
         stage(opened, jobs, formal)
         verdicts = list(opened.read(VERDICTS).packages)
     _tell(verdicts)
@@ -314,11 +305,10 @@ def report(
 ) -> None:
     """Draw the pictures of a run or of a study and write report.html."""
     from hwnorm.report.study_page import write_study_report
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.report import report as stage
 
     study = path.suffix == ".toml" or (path / "study.json").is_file()
-    page = write_study_report(path) if study else stage(RunFolder.open(path), jobs)
+    page = write_study_report(path) if study else stage(held_run(path), jobs)
     out.print(f"report: {page}", soft_wrap=True)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hwnorm.cli.options import JOBS, JobsOption, RunArgument
+from hwnorm.cli.options import JOBS, JobsOption, RunArgument, held_run
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.runs.settings import Norms
@@ -166,11 +166,10 @@ def compare(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Hold each layer's function beside LayerNorm, DyT, Derf and a table, all synthesized."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.compare import compare as stage
     from hwnorm.stages.tables import print_wide
 
-    found = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
+    found = stage(held_run(run_folder), target, lanes, pnr, jobs, yosys)
     print_wide(comparison_table(found.rows))
     out.print("Whole model, sums over the layers:")
     for design, total in found.totals().items():
@@ -256,13 +255,12 @@ def engine(
     ] = None,
 ) -> None:
     """Build an accelerator for the integer network: its Verilog, its program, its cycles."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.control import make_control, with_norms
     from hwnorm.stages.engine import engine as stage
     from hwnorm.stages.tables import engine_front_table, engine_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     inputs = Inputs(opened.settings)
     of_norms = with_norms(opened, norms)
     if of_norms is not opened:
@@ -283,13 +281,12 @@ def cosim(
     norms: Annotated[Norms | None, typer.Option(help="layernorm: the control's engine")] = None,
 ) -> None:
     """Run whole images through the engine's Verilog: every logit, and every cycle, as predicted."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.control import open_control
     from hwnorm.stages.cosim import cosim as stage
     from hwnorm.stages.tables import cosim_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     found = stage(open_control(opened, norms), Inputs(opened.settings), images)
     print_wide(cosim_table(found))
     if not found.passed:

@@ -10,7 +10,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from hwnorm.cli.group import held
 from hwnorm.errors import InputError
+from hwnorm.locks import alone_in
 from hwnorm.runs.settings import RunSettings, option_name
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
@@ -31,6 +33,22 @@ FromOption = Annotated[
 ]
 
 JOBS = os.cpu_count() or 1
+
+
+def held_run(path: Path) -> Any:
+    """The run folder at ``path``, in which no other process works until the command ends.
+
+    Of the processes that ``torchrun`` started, which are one, the first holds it.
+
+    Raises:
+        InputError: it is none, or another process works in it.
+    """
+    from hwnorm.realign.distributed import is_first
+    from hwnorm.runs.folder import RunFolder
+
+    if is_first():
+        held.enter_context(alone_in(path))
+    return RunFolder.open(path)
 
 
 def the_expression(argument: str | None, file: Path | None) -> str:

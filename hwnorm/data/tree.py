@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,11 @@ class TreeImages(ImageSet):
     def fingerprint(self) -> str:
         sha = hashlib.sha256()
         for path, label in self.files:
-            sha.update(hashlib.sha256(path.read_bytes()).digest() + label.to_bytes(4, "little"))
+            try:
+                content = path.read_bytes()
+            except OSError:  # left out, and named, by the pass that meets it
+                content = b""
+            sha.update(hashlib.sha256(content).digest() + label.to_bytes(4, "little"))
         return sha.hexdigest()[:16]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -93,12 +97,8 @@ class TreeImages(ImageSet):
             path, reason = next(iter(broken.items()))
             raise InputError(f"{path}: cannot be decoded ({reason}), nor any other of {len(self)} images")
         if broken and self._broken is None:
-            names = ", ".join(f"{path} ({why})" for path, why in list(broken.items())[:_MOST_NAMED])
-            more = f" and {len(broken) - _MOST_NAMED} more" if len(broken) > _MOST_NAMED else ""
-            err.print(
-                f"left out {len(broken)} of {len(self)} images that cannot be decoded: {names}{more}",
-                soft_wrap=True,
-            )
+            told = [f"{path} ({why})" for path, why in broken.items()]
+            _say_left_out(told, f"of {len(self)} images that cannot be decoded")
         self._broken = broken
 
 
@@ -196,6 +196,7 @@ def _scan(root: Path) -> dict[Names, list[Path]]:
         InputError: a folder cannot be read, or is a link to one that holds it.
     """
     found: dict[Names, list[Path]] = {}
+    unfit: list[Path] = []
 
     def visit(folder: Path, names: Names, above: tuple[Path, ...]) -> None:
         resolved = folder.resolve()
@@ -208,19 +209,32 @@ def _scan(root: Path) -> dict[Names, list[Path]]:
                 f"{folder}: cannot be read ({error.strerror}); a readable folder was expected"
             ) from None
         if names:
-            found[names] = [
-                Path(entry.path)
+            images = [
+                entry
                 for entry in entries
-                if Path(entry.name).suffix.lower() in SUFFIXES
-                and not entry.name.startswith(".")
-                and not entry.is_dir()
+                if Path(entry.name).suffix.lower() in SUFFIXES and not entry.name.startswith(".")
             ]
+            found[names] = [Path(entry.path) for entry in images if _readable(entry)]
+            unfit.extend(Path(entry.path) for entry in images if not _readable(entry))
         for entry in entries:
             if entry.is_dir() and not entry.name.startswith("."):
                 visit(Path(entry.path), (*names, entry.name), (*above, resolved))
 
     visit(root, (), ())
+    if unfit:
+        _say_left_out(unfit, f"files of {root} that are called images and are no files to read")
     return found
+
+
+def _readable(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one, that this process may read."""
+    return entry.is_file() and os.access(entry.path, os.R_OK)
+
+
+def _say_left_out(what: Collection[object], why: str) -> None:
+    names = ", ".join(map(str, list(what)[:_MOST_NAMED]))
+    more = f" and {len(what) - _MOST_NAMED} more" if len(what) > _MOST_NAMED else ""
+    err.print(f"left out {len(what)} {why}: {names}{more}", soft_wrap=True)
 
 
 def _imagenet(model: nn.Module) -> str | None:

@@ -91,7 +91,12 @@ def emit_kernel(
 
 @contextmanager
 def written_beside(folder: Path) -> Iterator[Path]:
-    """A new folder, put in the place of ``folder`` once all is written; where that fails nothing is left."""
+    """A new folder, put in the place of ``folder`` once all is written; where that fails nothing is left.
+
+    Where ``folder`` is a link, that stays, and what it leads to is replaced.
+    """
+    if folder.is_symlink():
+        folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

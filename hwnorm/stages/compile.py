@@ -13,6 +13,7 @@ from hwnorm.emit.package import emit_package, put_in_place
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.locks import alone_in
 from hwnorm.lowering.lower import lower, unfused_resources
 from hwnorm.names import kernel_name
 from hwnorm.targets.target import load_target
@@ -85,8 +86,10 @@ def compile(
         ToolError: a tool failed.
     """
     folder = Path(out)
-    if folder.name in ("", ".."):
+    if folder.name in ("", "..") or folder.is_symlink():
         folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder.absolute()):
+        raise InputError(f"option --out: {out}: this command works in that folder; name one inside it")
     beside = folder.with_name(folder.name + UNVERIFIED)
     formats = _format(input), _format(output)
     technology = load_target(target, cost_weights)
@@ -106,11 +109,13 @@ def compile(
     datapath = lower(*problem, fuse=fuse)
     used = resources(datapath.nodes, datapath.latency, technology)
     unfused = unfused_resources(*problem) if fuse else used
-    emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
-    (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
-    if not verdict.passed:
-        return Compiled(beside, top, datapath, used, verdict)
-    put_in_place(beside, folder)
+    with alone_in(folder):
+        _check_folder(folder, force)  # what another process made meanwhile
+        emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
+        (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+        if not verdict.passed:
+            return Compiled(beside, top, datapath, used, verdict)
+        put_in_place(beside, folder)
     return Compiled(folder, top, datapath, used, verdict)
 
 

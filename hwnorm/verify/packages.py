@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from hwnorm.expression import parse
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, read_manifest
 from hwnorm.progress import progress_bar
-from hwnorm.tools import YOSYS, announce, find_tool
+from hwnorm.tools import YOSYS, ToolError, announce, find_tool
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import Cpp, run_cpp
 from hwnorm.verify.formal import Proof, prove
@@ -115,7 +116,6 @@ def _check(
     advance: Callable[[int], None],
 ) -> _Findings:
     """Run every tool over a group."""
-    folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
     scalar = [kernel for kernel in group if kernel.scalar]
 
     def whole(check: Callable[[], T]) -> T:
@@ -128,26 +128,41 @@ def _check(
         advance(1)
         return kernel.top, result
 
-    # The slowest first; they are other programs' work, so threads are enough.
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
-        hls = pool.submit(whole, lambda: run_cpp(scalar, toolchain, folder) if scalar else {})
-        torch_error = [pool.submit(one, _torch_error, kernel) for kernel in scalar]
-        linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
-        proofs = (
-            [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in scalar]
-            if yosys
-            else []
-        )
-        findings = _Findings(
-            dict(future.result() for future in linted),
-            simulation.result(),
-            hls.result(),
-            dict(future.result() for future in torch_error),
-            dict(future.result() for future in proofs),
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    return findings
+    with _work_folder() as folder:
+        # The slowest first; they are other programs' work, so threads are enough.
+        with ThreadPoolExecutor(max(jobs, 1)) as pool:
+            simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
+            hls = pool.submit(whole, lambda: run_cpp(scalar, toolchain, folder) if scalar else {})
+            torch_error = [pool.submit(one, _torch_error, kernel) for kernel in scalar]
+            linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
+            proofs = (
+                [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in scalar]
+                if yosys
+                else []
+            )
+            findings = _Findings(
+                dict(future.result() for future in linted),
+                simulation.result(),
+                hls.result(),
+                dict(future.result() for future in torch_error),
+                dict(future.result() for future in proofs),
+            )
+        return findings
+
+
+@contextmanager
+def _work_folder() -> Iterator[Path]:
+    """A folder that goes at the end, however that comes, but where a tool failed: its logs are there."""
+    folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
+    kept = False
+    try:
+        yield folder
+    except ToolError:
+        kept = True
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def torch_distances(

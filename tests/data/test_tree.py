@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -272,3 +273,24 @@ def test_a_bad_file_of_classes_is_refused(tmp_path, rgb_model, file, text, why):
 def test_names_are_no_use_where_labels_are_numbers(tmp_path, small_vit):
     with pytest.raises(InputError, match="option --classes: the shipped images: its labels are numbers"):
         load_images(None, "train", small_vit(), tmp_path / "names.txt")
+
+
+def test_what_is_no_file_to_read_is_left_out_and_named(tmp_path, rgb_model, capsys):
+    """A broken link, a folder and a pipe that are called images, in the split that comes after the search."""
+    for split in ("train", "val"):
+        for name in "abc":
+            write_images(tmp_path / split / name, 2, 0)
+    at = tmp_path / "val" / "b"
+    (at / "gone.png").symlink_to("nowhere.png")
+    (at / "folder.png").mkdir()
+    os.mkfifo(at / "pipe.jpg")
+    (at / "linked.png").symlink_to("0.png")
+    images = load_images(tmp_path, "test", rgb_model)
+    assert len(images) == 7
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"left out 3 files of {tmp_path / 'val'} that are called images and are no files to read" in said
+    assert all(name in said for name in ("gone.png", "folder.png", "pipe.jpg"))
+    (at / "0.png").unlink()  # after it was found
+    assert images.fingerprint
+    assert sum(len(labels) for _, labels in images.batches(4)) == 5
+    assert "linked.png ([Errno 2] No such file" in capsys.readouterr().err

@@ -151,3 +151,24 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path, name):
     with pytest.raises(InputError, match=f"{name} holds other things than a package"):
         hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path / "k", force=True)
     assert [path.name for path in tmp_path.rglob("*")] == [name, "thesis.tex"]
+
+
+def test_a_link_stays_and_leads_to_the_package(compiled, monkeypatch, tmp_path):
+    monkeypatch.setattr(stage, "verify_packages", lambda folders, jobs: [compiled.verdict])
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target" / "manifest.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_the_folder_at_hand_is_no_package(monkeypatch, tmp_path, out):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(
+        InputError, match=rf"option --out: {out}: this command works in that folder; name one"
+    ):
+        hwnorm.compile("tanh(x)", **FORMATS, out=out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -12,7 +13,7 @@ from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
 from hwnorm.tools import ToolError
-from hwnorm.verify import verify_packages
+from hwnorm.verify import packages, verify_packages
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import load_kernel
 from hwnorm.verify.toolchain import find_toolchain
@@ -165,3 +166,17 @@ def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     with pytest.raises(ToolError, match=message) as caught:
         run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)
     assert "error" in caught.value.output
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ToolError("t", "o", "c")])
+def test_a_stop_leaves_no_folder_but_a_tools_logs(folders, monkeypatch, tmp_path, stop):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def stopped(*arguments, **options):
+        raise stop
+
+    monkeypatch.setattr(packages, "simulate", stopped)
+    monkeypatch.setattr(packages, "run_cpp", stopped)
+    with pytest.raises((KeyboardInterrupt, ToolError)):
+        verify_packages([folders["lanes"]])
+    assert len(list(tmp_path.iterdir())) == isinstance(stop, ToolError)
