@@ -35,8 +35,13 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str = Field("builtin", description="builtin, or the name of a timm model")
-    weights: Path | None = Field(None, description=".safetensors or .pth file; else the model's own weights")
+    model: str = Field("builtin", description="builtin, the name of a timm model, or hf-hub:NAME")
+    model_args: str = Field(
+        "", description="arguments of timm's for the model, such as patch_size=4,in_chans=1"
+    )
+    weights: Path | None = Field(
+        None, description=".safetensors file, or .pth, .pt, .bin or .ckpt; else the model's own weights"
+    )
     data: Path | None = Field(
         None,
         description="folder of idx files, folder tree with one folder a class, or .npz; else what is shipped",
