@@ -227,3 +227,16 @@ def test_what_cannot_be_lowered_is_said_in_one_line(arguments, complaint):
     with pytest.raises(InputError, match=complaint) as caught:
         lowered(*arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("expression", ["0.3*x", "-1.7*x + 2", "0.3*(0.7*x + 1)"])
+@pytest.mark.parametrize("fmt", ["s32f16", "s32f31"])
+def test_products_that_have_no_room_are_made_in_parts(expression, fmt):
+    """Of ports as wide as there are: faithful by proof, and at codes from everywhere."""
+    path = lowered(expression, fmt, fmt)
+    assert path.certificate.max_error_ulp < 1
+    ends = [path.input.min_code, -1, 0, path.input.max_code]
+    codes = np.concatenate([ends, np.arange(-(2**31), 2**31, 2**20)])
+    exact = parse(expression).numpy(path.input.to_float(codes)) / path.output.ulp
+    off = path.evaluate(codes) - exact.clip(path.output.min_code, path.output.max_code)
+    assert np.abs(off).max() <= path.certificate.max_error_ulp

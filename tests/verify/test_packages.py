@@ -19,7 +19,7 @@ from hwnorm.verify.kernel import load_kernel
 from hwnorm.verify.toolchain import find_toolchain
 
 
-@pytest.mark.parametrize("name", ["cells", "lanes"])
+@pytest.mark.parametrize("name", ["cells", "lanes", "fine", "coarse"])
 def test_a_good_package_passes_every_check(name, verdicts):
     """Verilog, HLS, protocol, lint and PyTorch: nothing is wrong with a kernel as it was emitted."""
     assert verdicts[name].problems() == []
