@@ -112,7 +112,7 @@ def synth(
         )
     if (folder / "run.json").is_file():
         RunFolder.open(folder).read(PACKAGES)  # they are those of the choice that lies there
-    found = []
+    found, built = [], []
     for package in packages:
         manifest = read_manifest(package)
         if isinstance(manifest, FoldedManifest):
@@ -123,9 +123,12 @@ def synth(
         if name is None:
             raise InputError(f"{package}: was made for no target; give --target")
         found.append(synth_package(package, load_target(name), pnr=pnr, yosys=yosys))
+        built.append(package)
     print_wide(synthesis_table(found))
     out.print(
-        f"logs and netlists: {packages[0] / 'synth'}{' and beside' if len(packages) > 1 else ''}",
+        f"logs and netlists: {built[0] / 'synth'}{' and beside' if len(built) > 1 else ''}"
+        if built
+        else f"{folder}: every layer folds into the next linear layers; there is nothing to build",
         soft_wrap=True,
     )
 
