@@ -324,7 +324,7 @@ def compile_(
     cost_weights: Annotated[
         str, typer.Option(help="weights of the cost, such as lut=1,dsp=50; else the target's own")
     ] = "",
-    clock: Annotated[float, typer.Option(help="clock in MHz")] = 250.0,
+    clock: Annotated[float | None, typer.Option(help="clock in MHz; the target's own if not given")] = None,
     lanes: Annotated[int, typer.Option(min=1, help="elements a beat of the stream")] = 1,
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
     error: Annotated[

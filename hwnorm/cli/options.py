@@ -77,6 +77,12 @@ def _flag(name: str) -> str:
     return f"{option}/--no-{option[2:]}" if RunSettings.model_fields[name].default is True else option
 
 
+def _given(name: str) -> Any:
+    """The type of a field's option; None where the target says what is not given."""
+    annotation = RunSettings.model_fields[name].annotation
+    return float | None if name == "clock_mhz" else annotation
+
+
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of RunSettings; it gets them as the dict ``values``."""
     hints = get_type_hints(command, include_extras=True)
@@ -89,8 +95,8 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(
             name,
             keyword,
-            default=field.default,
-            annotation=Annotated[field.annotation, typer.Option(_flag(name), help=field.description)],
+            default=None if name == "clock_mhz" else field.default,
+            annotation=Annotated[_given(name), typer.Option(_flag(name), help=field.description)],
         )
         for name, field in RunSettings.model_fields.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -65,7 +66,7 @@ class RunSettings(BaseModel):
     cost_weights: str = Field(
         "", description="weights of the cost, such as lut=1,dsp=50; else the target's own"
     )
-    clock_mhz: float = Field(250.0, gt=0, description="clock in MHz")
+    clock_mhz: float = Field(250.0, gt=0, description="clock in MHz; else the target's own")
     lanes: int = Field(1, ge=1, description="elements a beat of the stream")
     #: The tournament of NSGA-II wants a multiple of 4.
     population: int = Field(64, ge=8, multiple_of=4, description="individuals a generation")
@@ -117,7 +118,7 @@ class RunSettings(BaseModel):
     keep_norms: str = Field(
         "", description="norms that stay LayerNorm in the integer network: names or patterns, by commas"
     )
-    seed: int = Field(0, description="of every random choice")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="of every random choice")
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -192,7 +193,7 @@ def patterns(text: str) -> list[str]:
 
 
 def make_settings(**values: object) -> RunSettings:
-    """Settings from options; those that are not given keep their default.
+    """Settings from options; those that are not given keep their default, and the clock is the target's.
 
     Raises:
         InputError: an option is out of range or a weight is none; the message names it.
@@ -203,10 +204,13 @@ def make_settings(**values: object) -> RunSettings:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):
         given["target"] = str(Path(str(given["target"])).absolute())
+    target = str(given.get("target", RunSettings.model_fields["target"].default))
     if given.get("cost_weights"):
-        load_target(
-            str(given.get("target", RunSettings.model_fields["target"].default)), str(given["cost_weights"])
-        )
+        load_target(target, str(given["cost_weights"]))
+    if given.get("clock_mhz") is None:
+        given.pop("clock_mhz", None)
+        with suppress(InputError):  # a target that is none is told of by the first stage that asks it
+            given["clock_mhz"] = load_target(target).clock_mhz
     try:
         return RunSettings.model_validate(given)
     except ValidationError as error:

@@ -49,7 +49,7 @@ def compile(
     out: str | Path,
     target: str = "xcup",
     cost_weights: str = "",
-    clock_mhz: float = 250.0,
+    clock_mhz: float | None = None,
     lanes: int = 1,
     top: str = "hwnorm_kernel",
     error: float = 1.0,
@@ -69,7 +69,7 @@ def compile(
         out: the package's folder.
         target: a shipped technology, or the path of a JSON file.
         cost_weights: some of the target's weights, to be changed, such as ``"lut=1,dsp=50"``.
-        clock_mhz: the clock.
+        clock_mhz: the clock; None takes the target's own.
         lanes: elements a beat of the stream.
         top: name of the Verilog module.
         error: bound of the error in ulp of the output: 1 is faithful, 0.5 correctly rounded.
@@ -93,6 +93,7 @@ def compile(
     beside = folder.with_name(folder.name + UNVERIFIED)
     formats = _format(input), _format(output)
     technology = load_target(target, cost_weights)
+    clock_mhz = technology.clock_mhz if clock_mhz is None else clock_mhz
     if not 0 < clock_mhz < math.inf:
         raise InputError(f"option --clock: {clock_mhz:g} MHz; a positive number is needed")
     if not 0 < error < math.inf:
