@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hwnorm.files import remove_strays
 from hwnorm.integers.network import IntegerNetwork
 from hwnorm.locks import alone_in
 from hwnorm.runs.folder import RunFolder
@@ -42,6 +43,7 @@ def run(
     """
     folder = RunFolder.create(Path(out), make_settings(**settings), force)
     with alone_in(folder.path):
+        remove_strays(folder.path)
         return run_all(folder, jobs or os.cpu_count() or 1, cluster)
 
 

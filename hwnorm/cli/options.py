@@ -12,6 +12,7 @@ import typer
 
 from hwnorm.cli.group import held
 from hwnorm.errors import InputError
+from hwnorm.files import remove_strays
 from hwnorm.locks import alone_in
 from hwnorm.runs.settings import RunSettings, option_name
 
@@ -48,6 +49,7 @@ def held_run(path: Path) -> Any:
 
     if is_first():
         held.enter_context(alone_in(path))
+        remove_strays(path)
     return RunFolder.open(path)
 
 

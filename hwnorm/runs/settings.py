@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -119,6 +119,16 @@ class RunSettings(BaseModel):
         "", description="norms that stay LayerNorm in the integer network: names or patterns, by commas"
     )
     seed: int = Field(0, ge=0, lt=1 << 32, description="of every random choice")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any) -> Any:
+        """pydantic would take true for 1."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"option {option_name(name)}: {value}; it is no switch: give it a value")
+        return given
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
