@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +16,7 @@ from hwnorm.expression import parse
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, read_manifest
 from hwnorm.progress import progress_bar
-from hwnorm.tools import YOSYS, ToolError, announce, find_tool
+from hwnorm.tools import YOSYS, announce, find_tool, work_folder
 from hwnorm.verify.bench import Simulation, mismatches, simulate
 from hwnorm.verify.csim import Cpp, run_cpp
 from hwnorm.verify.formal import Proof, prove
@@ -128,7 +125,7 @@ def _check(
         advance(1)
         return kernel.top, result
 
-    with _work_folder() as folder:
+    with work_folder("hwnorm-verify.") as folder:
         # The slowest first; they are other programs' work, so threads are enough.
         with ThreadPoolExecutor(max(jobs, 1)) as pool:
             simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
@@ -148,21 +145,6 @@ def _check(
                 dict(future.result() for future in proofs),
             )
         return findings
-
-
-@contextmanager
-def _work_folder() -> Iterator[Path]:
-    """A folder that goes at the end, however that comes, but where a tool failed: its logs are there."""
-    folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
-    kept = False
-    try:
-        yield folder
-    except ToolError:
-        kept = True
-        raise
-    finally:
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def torch_distances(

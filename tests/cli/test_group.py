@@ -37,7 +37,7 @@ def test_another_tools_message_and_command_are_shown(tmp_path):
     assert "Traceback" not in result.stderr
     first, *said, again = result.stderr.splitlines()
     assert first.startswith("hwnorm: kernel k: ")
-    assert "status 3" in first
+    assert "status 3: core.v:7: no such wire; see " in first
     assert said == ["%Error: core.v:7: no such wire", "2 errors"]
     assert again.startswith(f"to run it again: cd {tmp_path} && {sys.executable} -c ")
 
