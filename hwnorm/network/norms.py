@@ -260,6 +260,33 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
     return _tried(model, found, arguments)
 
 
+def norms_left(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, str]:
+    """Modules that look like norms and are none of ``sites``: name -> why no function takes their place."""
+    found = {site.name for site in sites}
+    return {
+        name: _why_left(module)
+        for name, module in plain(model).named_modules()
+        if name not in found and _looks_like_norm(module)
+    }
+
+
+def _looks_like_norm(module: nn.Module) -> bool:
+    """By its class's name; what has others inside is no norm itself."""
+    named = "norm" in type(module).__name__.lower()
+    return named and not any(True for _ in module.children()) and not isinstance(module, nn.Identity)
+
+
+def _why_left(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return f"{kind}: takes its statistics from training, and is affine already"
+    if isinstance(module, nn.GroupNorm):
+        return f"{kind}: takes statistics over channels and places together, of {module.num_groups} group(s)"
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return f"{kind}: takes statistics over places, not over channels"
+    return f"{kind}: does not run, or computes no LayerNorm or RMSNorm over its channels"
+
+
 @contextmanager
 def traced(model: nn.Module, arguments: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """The arguments with gradients; numbers of tokens can have none, so that the parameters have some too."""

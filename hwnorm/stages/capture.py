@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnorm.capture.hooks import capture as capture_norms
 from hwnorm.errors import InputError
 from hwnorm.names import layer_name
-from hwnorm.network.norms import NormSite, find_norms, select_norms
+from hwnorm.network.norms import NormSite, find_norms, norms_left, select_norms
 from hwnorm.network.plausible import Answers
 from hwnorm.profile import Profile
 from hwnorm.progress import err, warn
@@ -13,6 +13,9 @@ from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import PROFILE
 from hwnorm.runs.settings import patterns
+
+#: So many norms of a kind that stays are named.
+_MOST_NAMED = 4
 
 
 def capture(run: RunFolder, inputs: Inputs) -> None:
@@ -59,6 +62,14 @@ def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
     left = [site.name for site in found if site not in sites]
     if left:
         lines.append(f"left as they are: {', '.join(left)}")
+    others: dict[str, list[str]] = {}
+    for name, why in norms_left(inputs.model, found).items():
+        others.setdefault(why, []).append(name)
+    lines += [
+        f"left as they are, {len(names)} of {why}: {', '.join(names[:_MOST_NAMED])}"
+        + (", ..." if len(names) > _MOST_NAMED else "")
+        for why, names in others.items()
+    ]
     kept = [site.name for site in sites if not site.consumers]
     if kept:
         lines.append(

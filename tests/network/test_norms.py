@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hwnorm.errors import InputError
-from hwnorm.network.norms import find_norms, select_norms
+from hwnorm.network.norms import find_norms, norms_left, select_norms
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,26 @@ def test_an_affine_that_does_not_pass_through_is_found_out():
     model.patch_embed = nn.Identity()
     model.patch_embed.img_size = (28, 28)
     assert find_norms(model)[0].consumers == ()
+
+
+def test_what_looks_like_a_norm_and_stays_is_told_with_the_reason(small_vit):
+    """Whatever kind: nobody has to count them to see that some were not replaced."""
+
+    class OddNorm(nn.Module):
+        def forward(self, x):
+            return x.tanh()
+
+    model = small_vit()
+    model.patch_embed.norm = OddNorm()
+    model.extra = nn.ModuleDict(
+        {"batch": nn.BatchNorm2d(4), "group": nn.GroupNorm(2, 4), "no": nn.Identity()}
+    )
+    model.extra["place"] = nn.InstanceNorm2d(4)
+    left = norms_left(model, find_norms(model))
+    assert left == {
+        "patch_embed.norm": "OddNorm: does not run, or computes no LayerNorm or RMSNorm over its channels",
+        "extra.batch": "BatchNorm2d: takes its statistics from training, and is affine already",
+        "extra.group": "GroupNorm: takes statistics over channels and places together, of 2 group(s)",
+        "extra.place": "InstanceNorm2d: takes statistics over places, not over channels",
+    }
+    assert norms_left(small_vit(), find_norms(small_vit())) == {}
