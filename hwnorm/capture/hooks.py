@@ -107,6 +107,8 @@ class _Recorder:
         self._waiting = torch.empty(
             TOGETHER * -(-POINTS // site.channels), site.channels, dtype=torch.float64
         )
+        # What a norm over more than a token makes of these points, which they alone do not tell.
+        self._normed = torch.empty_like(self._waiting) if site.whole else None
         self._tokens = self._images = self._batches = 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -122,7 +124,8 @@ class _Recorder:
         # Another first token each time, so that no position of the image is left out.
         picked = np.arange(self._batches % step, tokens.shape[:-1].numel(), step)
         places = np.unravel_index(picked, tokens.shape[:-1])
-        sample = tokens[tuple(map(torch.from_numpy, places))].double().cpu()
+        at = tuple(map(torch.from_numpy, places))
+        sample = tokens[at].double().cpu()
         if not self._batches:
             self._profile = LayerProfile.empty(self.site.channels, bin_edges(sample))
         profile = self._profile
@@ -130,13 +133,20 @@ class _Recorder:
         if self._tokens + len(sample) > len(self._waiting):
             self._count()
         self._waiting[self._tokens : self._tokens + len(sample)] = sample
+        if self._normed is not None:
+            y = self.site.normalize(inputs[0])
+            y = (y if self._read is None else y[:, self._read]).movedim(self.site.axis, -1)
+            self._normed[self._tokens : self._tokens + len(sample)] = y[at].double().cpu()
         self._tokens += len(sample)
         self._images += len(x)
         self._batches += 1
 
     def _count(self) -> None:
         sample = self._waiting[: self._tokens]
-        self._profile.update(sample, replace(self.site, axis=-1).normalize(sample), self._images)
+        normed = None if self._normed is None else self._normed[: self._tokens]
+        if normed is None:
+            normed = replace(self.site, axis=-1).normalize(sample)
+        self._profile.update(sample, normed, self._images)
         self._tokens = self._images = 0
 
     def finish(self) -> LayerProfile:

@@ -48,7 +48,8 @@ class NormSite:
     ``axis`` is -1 (tokens, channels last) or 1 (LayerNorm2d: channels first). ``consumers`` are the
     linear layers and convolutions that read its output, directly or through pooling and reordering
     of tokens. It is empty unless they are its only readers: then its gamma and beta fold into them
-    exactly.
+    exactly. ``whole`` says that mean and deviation are over all axes but the batch's, as those of a GroupNorm
+    with one group; ``axis`` is where its weight and bias lie.
     """
 
     name: str
@@ -58,6 +59,7 @@ class NormSite:
     kind: NormKind = "layernorm"
     axis: Literal[-1, 1] = -1
     role: NormRole = "block"
+    whole: bool = False
 
     @property
     def affine(self) -> str:
@@ -68,8 +70,9 @@ class NormSite:
 
     def normalize(self, x: Tensor) -> Tensor:
         """The norm's output before its affine: (x - mean) / sigma, or x / rms; of x's shape."""
-        centred = x - x.mean(self.axis, keepdim=True) if self.kind == "layernorm" else x
-        return centred * torch.rsqrt(centred.square().mean(self.axis, keepdim=True) + self.eps)
+        over = tuple(range(1, x.ndim)) if self.whole else (self.axis,)
+        centred = x - x.mean(over, keepdim=True) if self.kind == "layernorm" else x
+        return centred * torch.rsqrt(centred.square().mean(over, keepdim=True) + self.eps)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -281,7 +284,7 @@ def _why_left(module: nn.Module) -> str:
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return f"{kind}: takes its statistics from training, and is affine already"
     if isinstance(module, nn.GroupNorm):
-        return f"{kind}: takes statistics over channels and places together, of {module.num_groups} group(s)"
+        return f"{kind}: takes statistics of each of {module.num_groups} groups of channels"
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return f"{kind}: takes statistics over places, not over channels"
     return f"{kind}: does not run, or computes no LayerNorm or RMSNorm over its channels"
@@ -330,7 +333,9 @@ def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | 
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return None  # with a weight of zero it would look like any norm
     kinds: tuple[NormKind, ...] = ("layernorm", "rmsnorm")
-    axes: tuple[Literal[-1, 1], ...] = (-1, 1) if x.ndim == 4 else (-1,)
+    # A GroupNorm has its channels first, however many axes follow; one group of them is all but the batch.
+    group = isinstance(module, nn.GroupNorm)
+    axes: tuple[Literal[-1, 1], ...] = (1,) if group else (-1, 1) if x.ndim == 4 else (-1,)
     for axis in axes:
         channels = x.shape[axis]
         if any(p is not None and p.shape != (channels,) for p in (weight, bias)):
@@ -341,7 +346,7 @@ def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | 
                 if name.rsplit(".", 1)[-1] in ("q_norm", "k_norm", "norm_q", "norm_k")
                 else "block"
             )
-            site = NormSite(name, channels, eps, (), kind, axis, role)
+            site = NormSite(name, channels, eps, (), kind, axis, role, whole=group)
             y = site.normalize(x)
             y = y if weight is None else y * per_channel(weight, y, axis)
             y = y if bias is None else y + per_channel(bias, y, axis)

@@ -36,7 +36,7 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     there = [run.started and run.has(PROFILE, made_from, site.name) for site in sites]
     if all(there):
         return
-    affines = {site.name: site.affine for site in sites}
+    by_name = {site.name: site for site in sites}
     images = inputs.training_images
     classes = int(getattr(inputs.model, "num_classes", 0)) if images.labelled else 0
     answers = Answers(classes)
@@ -48,7 +48,8 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     if classes:
         warn(answers.doubt(images.description))
     for position, (layer, profile) in enumerate(profiles.items()):
-        told = {"layer": layer, "position": position, "affine": affines[layer]}
+        site = by_name[layer]
+        told = {"layer": layer, "position": position, "affine": site.affine, "whole": site.whole}
         artefact = Profile.model_validate(told | profile.to_json())
         run.write(PROFILE, artefact, made_from, layer)
 
