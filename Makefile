@@ -1,4 +1,4 @@
-# make setup     everything into .venv (once; again only when the requirements change)
+# make setup     everything into .venv (once; again only when the requirements change); PIP_ARGS go to pip
 # make demo      the main job on the built-in model, and its accelerator in Verilog on four images
 # make test      every check but those marked slow
 # make test-all  every check
@@ -6,6 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PIP_ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Where builds of torch lie that bring no CUDA; asked for where there is no GPU.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST := $(BIN)/pytest -n logical --dist loadgroup
 
 .PHONY: setup demo lint test test-all clean
@@ -19,7 +23,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "make: g++ not found; install it (Debian: apt-get install g++)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "make: $(PYTHON) cannot make a venv (Debian: apt-get install python3-venv)" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[verify,characterize,dev]'
+	@nvidia-smi -L >/dev/null 2>&1 || \
+	  $(PIP) --no-deps --timeout 10 --retries 0 --index-url $(TORCH_INDEX) $(PIP_ARGS) "$$(grep '^torch==' constraints.txt)" 2>/dev/null || \
+	  echo "make: no build of torch for CPUs alone at $(TORCH_INDEX); pip takes its own index's, with CUDA mostly (3 GB)"
+	$(PIP) -c constraints.txt $(PIP_ARGS) -e '.[verify,characterize,dev]'
 	@touch $(INSTALLED)
 
 demo: setup

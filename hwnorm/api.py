@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hwnorm.files import remove_strays
 from hwnorm.integers.network import IntegerNetwork
+from hwnorm.locks import alone_in
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import Finished, run_all
@@ -35,12 +37,14 @@ def run(
         What was found; a kernel that failed a check is told of in it, and no exception.
 
     Raises:
-        InputError: a setting is wrong, the folder holds another run, a tool is missing, or the model or the
-            images cannot be used.
+        InputError: a setting is wrong, the folder holds another run or another process works in it, a tool is
+            missing, or the model or the images cannot be used.
         ToolError: a tool failed.
     """
     folder = RunFolder.create(Path(out), make_settings(**settings), force)
-    return run_all(folder, jobs or os.cpu_count() or 1, cluster)
+    with alone_in(folder.path):
+        remove_strays(folder.path)
+        return run_all(folder, jobs or os.cpu_count() or 1, cluster)
 
 
 def integer(run: str | Path) -> IntegerNetwork:

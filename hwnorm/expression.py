@@ -8,12 +8,13 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
+from hwnorm import hints
 from hwnorm.errors import InputError
 from hwnorm.operators import operator, registry
 from hwnorm.operators.base import Interval
@@ -123,6 +124,9 @@ class ExpressionModule(nn.Module):
         self.expression = expression
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype in (torch.float16, torch.bfloat16):
+            # Their own arithmetic would round at each step, and at steps of a table take another one's value.
+            return cast(torch.Tensor, self(x.float())).to(x.dtype)
         x = laid_out(x)
         values = self.expression._fold(x, lambda value: value, lambda name, args: operator(name).torch(*args))
         result = values[self.expression]
@@ -247,18 +251,22 @@ def parse(text: str) -> Expression:
     """Read ordinary infix text such as ``2.58*tanh(x) + 0.24``.
 
     Known are x, numbers, + - * /, parentheses, and every operator by its name; a / b is a times
-    ``reciprocal(b)``, or times 1/b where b is a number.
+    ``reciprocal(b)``, or times 1/b where b is a number. It may take several lines, each with a comment
+    behind ``#``.
 
     Raises:
         InputError: with the text and a caret under the first place that is wrong.
     """
-    text = " ".join(text.split())
+    # Each comment ends with its line, before lines are joined.
+    text = " ".join(word for line in text.splitlines() for word in line.partition("#")[0].split())
+    if (odd := hints.of_character(text)) is not None:
+        raise _complaint(text, *odd)
     try:
         with _PARSING:
             tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         # A broken string or bracket is reported where Python's own parser stops.
-        raise _complaint(text, max((error.offset or 1) - 1, 0), error.msg) from None
+        raise _complaint(text, max((error.offset or 1) - 1, 0), error.msg + hints.of_syntax(text)) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"expression of {len(text)} characters cannot be read: {error}") from None
     depth = _depth(tree)
@@ -316,11 +324,13 @@ def _convert(node: ast.expr, text: str) -> Expression:
             return apply("mul", constant(1.0 / divisor.value), _convert(left, text))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in registry():
-                raise wrong(f"unknown operator {name!r}; there are {', '.join(registry())}")
+                hint = hints.of_function(name, registry())
+                raise wrong(f"unknown operator {name!r}{hint}; there are {', '.join(registry())}")
             return build(name, *args)
         case ast.Name(id=name):
-            raise wrong(f"unknown name {name!r}; the variable is x")
-    raise wrong(f"{ast.unparse(node)!r} is not known; x, numbers, + - * / and operators are")
+            raise wrong(f"unknown name {name!r}; the variable is x{hints.of_variable(name)}")
+    found = ast.unparse(node)
+    raise wrong(f"{found!r} is not known{hints.of_syntax(found)}; x, numbers, + - * / and operators are")
 
 
 # --- printing ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove what killed processes had begun to write into a folder that this one has for itself."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\.\d+\..+", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

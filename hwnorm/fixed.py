@@ -20,7 +20,11 @@ Overflow = Literal["sat", "wrap"]
 #: The widest signal: sums and products of codes must fit NumPy's int64 with room for a carry.
 MAX_WIDTH = 62
 
-_TEXT = re.compile(r"s(\d{1,3})f(\d{1,3})")
+_TEXT = re.compile(r"([su])(\d{1,3})f(-?\d{1,3})")
+#: As HLS writes it: all bits, and those before the point.
+_AP_FIXED = re.compile(r"ap_(u?)fixed<\s*(\d{1,3})\s*,\s*(-?\d{1,3})\s*>")
+#: Fractional bits of a port, at least and at most.
+_LEAST_FRAC, _MOST_FRAC = -32, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +70,31 @@ class FixedFormat:
 
     @classmethod
     def parse(cls, text: str) -> FixedFormat:
-        """Read ``s16f11``: signed, 16 bits, 11 of them fractional.
+        """Read ``s16f11``: signed, 16 bits, 11 of them fractional; or the same as ``ap_fixed<16,5>``.
+
+        There may be more fractional bits than bits (``s8f10``), or fewer than none (``s16f-2``).
 
         Raises:
-            InputError: the text is no such format, or the widths are out of range.
+            InputError: the text is no such format, is an unsigned one, or the widths are out of range.
         """
-        match = _TEXT.fullmatch(text.strip())
-        if match is None:
-            raise InputError(f"format {text!r}: not of the form s16f11 (signed, 16 bits, 11 fractional)")
-        width, frac = int(match[1]), int(match[2])
+        if (match := _TEXT.fullmatch(text.strip())) is not None:
+            unsigned, width, frac = match[1] == "u", int(match[2]), int(match[3])
+        elif (match := _AP_FIXED.fullmatch(text.strip())) is not None:
+            unsigned, width, frac = match[1] == "u", int(match[2]), int(match[2]) - int(match[3])
+        else:
+            raise InputError(
+                f"format {text!r}: not of the form s16f11 (signed, 16 bits, 11 fractional) or ap_fixed<16,5>"
+            )
+        if unsigned:
+            raise InputError(
+                f"format {text!r}: is unsigned; ports are signed: s{width + 1}f{frac} holds the same values"
+            )
         if not 2 <= width <= 32:
             raise InputError(f"format {text!r}: {width} bits; 2 to 32 are possible")
-        if frac > width:
-            raise InputError(f"format {text!r}: {frac} fractional bits; at most its {width} bits can be")
+        if not _LEAST_FRAC <= frac <= _MOST_FRAC:
+            raise InputError(
+                f"format {text!r}: {frac} fractional bits; {_LEAST_FRAC} to {_MOST_FRAC} are possible"
+            )
         return cls(width, frac)
 
     @classmethod

@@ -16,26 +16,73 @@ from pydantic import AfterValidator
 #: Bytes of a layer's name, and characters of a module's, at most: both become names of files.
 MOST_LAYER, MOST_TOP = 200, 100
 
-# Words of Verilog-2005 (with the SystemVerilog ones that readers reject as names) and of C++ that
-# could come up as the name of a signal.
-_WORDS = """
-always and assign automatic begin bit buf byte case casex casez cell class clk const ce deassign
-default define design disable edge else end endcase endmodule enum event expect export final
-first_match for force forever fork function generate genvar if iff import initial inout input inside
-instance int integer interface join large library local localparam logic macromodule matches medium
-modport module nand negedge new nor not notif0 notif1 null or output package packed parameter pmos
-posedge primitive priority program property protected pull0 pull1 pulldown pullup pure rand randc
-real realtime ref reg release repeat return scalared sequence shortint shortreal signed small solve
-specify specparam static string strong0 strong1 struct super supply0 supply1 table tagged task this
-throughout time timeprecision timeunit tran tri tri0 tri1 triand trior trireg type typedef union
-unique unsigned use var vectored virtual void wait wand weak0 weak1 while wildcard wire with within
-wor xnor xor unused alignas alignof asm auto bool break catch char compl concept constexpr continue
-decltype delete do double explicit extern false float friend goto inline long main mutable namespace
-noexcept not_eq nullptr operator or_eq private public register requires short signed sizeof switch
-template throw true try typeid typename using volatile wchar_t xor_eq std abs min max
+# Words of Verilog-2005 and SystemVerilog-2017, which readers of either reject as names.
+_VERILOG = """
+accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind
+bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos config
+const constraint context continue cover covergroup coverpoint cross deassign default defparam design disable
+dist do edge else end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup
+endinterface endmodule endpackage endprimitive endprogram endproperty endsequence endspecify endtable endtask
+enum event eventually expect export extends extern final first_match for force foreach forever fork forkjoin
+function generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies import
+incdir include initial inout input inside instance int integer interconnect interface intersect join join_any
+join_none large let liblist library local localparam logic longint macromodule matches medium modport module
+nand negedge nettype new nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed
+parameter pmos posedge primitive priority program property protected pull0 pull1 pulldown pullup
+pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg
+reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always s_eventually s_nexttime
+s_until s_until_with scalared sequence shortint shortreal showcancelled signed small soft solve specify
+specparam static string strong strong0 strong1 struct super supply0 supply1 sync_accept_on sync_reject_on
+table tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior
+trireg type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void
+wait wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
 """
+# Words of C++ up to 2020.
+_CPP = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class
+co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype
+default delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline
+int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
+reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch template
+this thread_local throw true try typedef typeid typename typeof union unsigned using virtual void volatile
+wchar_t while xor xor_eq
+"""
+#: Names that signals have for something else, or that C++ has in every file.
+_OTHERS = "abs buf clk ce max min main std unused"
+VERILOG, CPP = frozenset(_VERILOG.split()), frozenset(_CPP.split())
 #: Neither a module nor a signal may be called so.
-RESERVED = frozenset(_WORDS.split())
+RESERVED = VERILOG | CPP | frozenset(_OTHERS.split())
+
+#: What no function can be called beside C++'s library and the headers of ap_fixed: their macros, types,
+#: variables and namespaces. Types that end in _t and macros in upper case are not listed, nor is ``ap_...``.
+_LIBRARY_NAMES = """
+abi alloca assert assert_perror daylight environ errno fd_mask fd_set getdate_err hls issubnormal
+math_errhandling offsetof program_invocation_name program_invocation_short_name retval sched_priority
+signgam stderr stdin stdout strdupa strndupa timezone tzname u_char u_int u_long u_short uint ulong ushort
+valtype va_arg va_copy va_end va_list va_start
+"""
+_LIBRARY = frozenset(_LIBRARY_NAMES.split())
+_LIBRARY_BEGINS = (
+    *(
+        "ap_",
+        "af_",
+        "AESL_",
+        "ssdm_int",
+        "pthread_",
+        "M_1_PI",
+        "M_2_",
+        "M_E",
+        "M_LN",
+        "M_LOG",
+        "M_PI",
+        "M_SQRT",
+    ),
+    *("L_", "P_tmpdir", "be16toh", "be32toh", "be64toh", "le16toh", "le32toh", "le64toh", "htobe", "htole"),
+)
+#: Ports and signals of every stage, and of the bench around it.
+STAGE = frozenset(
+    ("aclk", "aresetn", "ce", "data", "lane", "last", "ready", "sweep", "unused", "user", "valid", "x", "y")
+)
 
 #: What packages and benches call by these names, and no kernel may.
 SHARED = frozenset(
@@ -76,6 +123,42 @@ def top_name(text: object) -> str:
     return text
 
 
+def kernel_name(text: object) -> str:
+    """The name of a kernel, that is of its Verilog module and its C++ function.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    if (fault := _fault(text)) is not None:
+        raise ValueError(f"top {text!r}: not a name for a Verilog module and a C++ function ({fault})")
+    return str(text)
+
+
+def _fault(text: object) -> str | None:
+    """Why a kernel cannot be called so; None if it can."""
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text):
+        return "letters, digits and _ alone, a letter first"
+    own = {name.lower() for name in (text, *(f"{text}_{part}" for part in APPENDED))} & SHARED
+    reasons = {
+        f"{len(text)} characters; at most {MOST_TOP} are possible": len(text) > MOST_TOP,
+        "a word of Verilog or SystemVerilog": text in VERILOG,
+        "the function that C++ programs begin with": text == "main",
+        "a word of C++": text in CPP,
+        "a name of C++'s library or of ap_fixed's headers": _is_of_library(text),
+        "upper case alone is for parameters and macros": text.isupper(),
+        "a signal of every stage": text.lower() in STAGE or text.startswith(("s_axis_", "m_axis_")),
+        f"{min(own, default='')} is hwnorm's own": bool(own),
+        "a name that signals and functions have": text in RESERVED,
+    }
+    return next((why for why, so in reasons.items() if so), None)
+
+
+def _is_of_library(text: str) -> bool:
+    # hwnorm's own names are the layers', which may end in anything.
+    types = text.endswith("_t") and not text.startswith("hwnorm_")
+    return types or text in _LIBRARY or text.startswith(_LIBRARY_BEGINS)
+
+
 def layer_name(text: object) -> str:
     """The name of a layer, as a file or a model has it: it can be the name of a file, and no path.
 
@@ -93,7 +176,7 @@ def layer_name(text: object) -> str:
 
 #: A layer's name, and a module's, as a field of an artefact.
 LayerName = Annotated[str, AfterValidator(layer_name)]
-TopName = Annotated[str, AfterValidator(top_name)]
+TopName = Annotated[str, AfterValidator(kernel_name)]
 
 
 def tops_of(layers: Collection[str]) -> dict[str, str]:

@@ -232,7 +232,7 @@ class Profile(Artefact):
     """A layer's profile as its file holds it: which layer, and the numbers of :class:`LayerProfile`.
 
     ``position`` is the layer's place in the order of execution, ``affine`` tells where the norm's weight and
-    bias go.
+    bias go, ``whole`` whether it takes mean and deviation over all axes but the batch's.
     """
 
     KIND = "profile"
@@ -240,6 +240,7 @@ class Profile(Artefact):
     layer: LayerName
     position: int
     affine: str
+    whole: bool = False
     channels: PositiveInt
     edges: tuple[float, ...]
     count: tuple[float, ...]

@@ -8,7 +8,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hwnorm.errors import InputError
@@ -56,11 +58,37 @@ def run_tool(
     if done.returncode != 0:
         name = Path(line[0]).name
         raise ToolError(
-            f"{what}: {name} failed with status {done.returncode}; see {log}",
+            f"{what}: {name} failed with status {done.returncode}{_reason(output)}; see {log}",
             output,
             f"cd {shlex.quote(str(cwd))} && {shlex.join(line)}",
         )
     return output
+
+
+def _reason(output: str) -> str:
+    """The first line that a tool calls an error, behind a colon; nothing where it calls none so."""
+    found = re.search(r"^.{0,40}?\b(?:error|fatal)\b:? *(.+)$", output, flags=re.MULTILINE | re.IGNORECASE)
+    return f": {found[1].strip()[:200]}" if found else ""
+
+
+@contextmanager
+def work_folder(prefix: str, place: Path | None = None) -> Iterator[Path]:
+    """A folder that goes at the end, however that comes, but where a tool failed: its logs are there.
+
+    Args:
+        prefix: what its name begins with.
+        place: the folder that it is made in; else that of temporary files.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    kept = False
+    try:
+        yield folder
+    except ToolError:
+        kept = True
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:

@@ -130,6 +130,8 @@ def workers(count: int) -> Iterator[Executor]:
         yield pool
 
 
+#: Seconds that a scheduler is given to have its first worker.
+WORKERS_S = 30
 #: What ``--cluster NAME:FILE`` may name: the queueing system's class in dask_jobqueue, and its command.
 QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "lsf": ("LSFCluster", "bsub")}
 
@@ -158,12 +160,32 @@ def cluster_client(where: str) -> Iterator[Any]:
         return
     try:
         client = Client(where, timeout=10)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"option --cluster: no Dask scheduler at {where} ({' '.join(str(error).split())})"
-        ) from None
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"option --cluster: no Dask scheduler at {where} ({said})") from None
     with client:
+        _check_workers(client, where)
         yield client
+
+
+def _check_workers(client: Any, where: str) -> None:
+    """See to it that a scheduler has workers, and that they have hwnorm.
+
+    Raises:
+        InputError: it has none, or one has not.
+    """
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_S)
+    except TimeoutError:
+        raise InputError(
+            f"option --cluster: the scheduler at {where} has no workers; `dask worker {where}` starts one"
+        ) from None
+    # Of builtins alone: what else is sent is looked up in the worker's own hwnorm.
+    found = client.run(eval, "__import__('importlib.util').util.find_spec('hwnorm') is not None")
+    if lacking := [worker for worker, has in found.items() if not has]:
+        raise InputError(
+            f"option --cluster: the worker at {lacking[0]} has no hwnorm; install it in its Python"
+        )
 
 
 @contextmanager

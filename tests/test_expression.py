@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import expressions
 
+from hwnorm import hints
 from hwnorm.errors import InputError
 from hwnorm.expression import X, apply, brief, constant, parse
+from hwnorm.operators import registry
 
 POINTS = np.concatenate([np.linspace(-4, 4, 41), [-7.3, 0.01, 6.9]])
 
@@ -31,6 +33,30 @@ def test_torch_module_equals_numpy(expression):
     x = torch.from_numpy(POINTS).reshape(4, 11)
     want = torch.tensor(expression.numpy(POINTS)).reshape(4, 11)
     torch.testing.assert_close(expression.to_module()(x), want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_what_is_not_a_number_is_the_same_everywhere(name):
+    """No operator breaks off, and PyTorch has none where NumPy has none."""
+    x = np.array([np.nan, 1.25, np.nan])
+    for text in registry()[name].examples:
+        expression = parse(text)
+        for dtype in (torch.float64, torch.float32, torch.bfloat16):
+            found = expression.to_module()(torch.tensor(x, dtype=dtype)).isnan().tolist()
+            assert found == np.isnan(expression.numpy(x)).tolist(), text
+
+
+@pytest.mark.parametrize("cells", [256, 512, 1024])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_types_of_16_bits_take_no_other_cell(cells, dtype):
+    """Their own arithmetic would take a neighbour's value, and the place behind the last of a large table."""
+    values = ", ".join(str(i) for i in range(cells))
+    rom = parse(f"rom(x, -4, 4, {values})")
+    x = torch.linspace(-5, 5, 4001).to(dtype)
+    for narrow, wide in ((x, x.double()), (x.clone().requires_grad_(), x.double())):
+        got = rom.to_module()(narrow)
+        assert got.dtype == dtype
+        assert torch.equal(got.detach(), torch.tensor(rom.numpy(wide.numpy())).to(dtype))
 
 
 @given(expression=expressions(), low=st.floats(-8, 8), width=st.floats(0, 8))
@@ -55,6 +81,8 @@ def test_intervals_hold_every_subexpression(expression, low, width):
         ("+x/4", 3.0, 0.75),
         ("2*3*x + 1e-3", 3.0, 18.001),
         (" max( x ,\n 1 ) ", -3.0, 1.0),
+        ("x  # slope\n+ 0.5*tanh(x)", 1.0, 1.0 + 0.5 * math.tanh(1.0)),
+        ("# a comment\r\n2*x # x\r\n\r\n#\n -1", 3.0, 5.0),
         ("clip(x, 2.5)", -3.0, -2.5),
         ("2/x", 4.0, 0.5),
         ("1 - x/(x + 1)", 3.0, 0.25),
@@ -147,6 +175,38 @@ def test_a_mistake_is_shown_with_a_caret_under_it(text, complaint, marked):
     column = caret.index("^") - 2
     assert caret.strip() == "^"
     assert text[column:].startswith(marked)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("x^2", "square(x)"),
+        ("x**3", "square(x)"),
+        ("2*inv(x)", "1/x is reciprocal(x)"),
+        ("log(x)", "0.6931471805599453*log2(x)"),
+        ("0.5*x0", "the variable is x; write x"),
+        ("0.5*X", "the variable is x; write x"),
+        ("ARG0 + 1", "the variable is x; write x"),
+        ("\N{MINUS SIGN}0.5*x", "U+2212 '\N{MINUS SIGN}' stands in no formula; write -"),
+        ("2\N{MULTIPLICATION SIGN}x", "write *"),
+        ("np.tanh(x)", "operators stand alone, as tanh(x)"),
+        ("0,5*x", "a decimal point is a point"),
+        ("Tanh(x)", "it is tanh"),
+        ("sigmoit(x)", "sigmoid is like it"),
+        ("gelu(x)", "0.5*x*(1 + erf("),
+    ],
+)
+def test_what_other_tools_write_is_told_how_to_write_here(text, hint):
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    assert hint in str(caught.value).split("\n")[0]
+
+
+def test_hints_can_be_parsed():
+    """What a hint says to write is an expression."""
+    for hint in hints._FUNCTIONS.values():
+        _, _, formula = hint.rpartition(" is ")
+        parse(formula.replace("a / b", "2/x").replace("low, high", "1").replace("a, b", "1, 2"))
 
 
 @pytest.mark.parametrize("text", ["-" * 400 + "x", "+".join(["x"] * 400), "abs(" * 160 + "x" + ")" * 160])

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hwnorm.errors import InputError
-from hwnorm.files import SCHEMA, digest, read_artefact, write_artefact, write_text, write_whole
+from hwnorm.files import SCHEMA, digest, read_artefact, remove_strays, write_artefact, write_text, write_whole
 from hwnorm.version import VERSION
 
 
@@ -92,3 +92,11 @@ def test_digest_sees_every_change_and_no_order_of_keys(tmp_path):
     assert before == digest(b"1")
     path.write_bytes(b"2")
     assert len({before, digest(path), digest("ab"), digest("a", "b"), digest("b", "a"), digest(1.0)}) == 6
+
+
+def test_what_a_killed_process_had_begun_to_write_goes(tmp_path):
+    for name in (".1234.a.json", "fronts/.77.b.json", ".hidden", "a.json", "fronts/.made_from"):
+        write_text(tmp_path / name, "x")
+    remove_strays(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [".hidden", "a.json", "fronts/.made_from"]

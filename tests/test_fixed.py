@@ -18,19 +18,23 @@ from hwnorm.fuzz.oracle import resized, value
 @given(width=st.integers(2, 32), data=st.data())
 def test_text_reads_back(width, data):
     """parse is the inverse of str for every format that a user may name."""
-    fmt = FixedFormat(width, data.draw(st.integers(0, width)))
+    fmt = FixedFormat(width, data.draw(st.integers(-32, 64)))
     assert FixedFormat.parse(str(fmt)) == fmt
+    assert FixedFormat.parse(f"ap_fixed<{fmt.width}, {fmt.integer_bits}>") == fmt
     assert fmt.integer_bits + fmt.frac == width
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("s16f99", "99 fractional bits; at most its 16 bits"),
+        ("s16f99", "99 fractional bits; -32 to 64 are possible"),
+        ("ap_fixed<16,50>", "-34 fractional bits; -32 to 64"),
         ("x8", "not of the form s16f11"),
         ("s16", "not of the form"),
-        ("u16f11", "not of the form"),
-        ("s16f-1", "not of the form"),
+        ("u16f11", "is unsigned; ports are signed: s17f11 holds the same values"),
+        ("ap_ufixed<8,0>", "is unsigned; ports are signed: s9f8 holds the same values"),
+        ("ap_fixed<16>", "not of the form"),
+        ("s16f--1", "not of the form"),
         ("", "not of the form"),
         ("s1f0", "1 bits; 2 to 32"),
         ("s33f0", "33 bits; 2 to 32"),

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnorm.names import APPENDED, MOST_TOP, RESERVED, SHARED, is_identifier, layer_name, top_name, tops_of
+from hwnorm.names import (
+    APPENDED,
+    MOST_TOP,
+    RESERVED,
+    SHARED,
+    STAGE,
+    is_identifier,
+    kernel_name,
+    layer_name,
+    top_name,
+    tops_of,
+)
 from hwnorm.resources import resource
 
 #: Few letters, so that names are often alike; and anything that torch takes.
@@ -34,6 +45,7 @@ def test_layers_have_modules_of_different_legal_names(layers):
     assert list(tops) == layers
     for top in tops.values():
         assert is_identifier(top)
+        assert kernel_name(top) == top
         assert len(top) <= MOST_TOP
         assert top.lower() not in SHARED
     names = [name for top in tops.values() for name in everything(top)]
@@ -93,6 +105,49 @@ def test_layers_names(text):
 def test_a_modules_name_is_an_identifier(text):
     with pytest.raises(ValueError, match=r"^top .*: not a name"):
         top_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a b", "letters, digits and _ alone"),
+        ("n" * 130, "130 characters; at most 100 are possible"),
+        ("config", "a word of Verilog or SystemVerilog"),
+        ("global", "a word of Verilog or SystemVerilog"),
+        ("endgenerate", "a word of Verilog or SystemVerilog"),
+        ("co_await", r"a word of C\+\+"),
+        ("main", r"the function that C\+\+ programs begin with"),
+        ("errno", r"a name of C\+\+'s library"),
+        ("hls", r"a name of C\+\+'s library"),
+        ("size_t", r"a name of C\+\+'s library"),
+        ("ap_fixed", r"a name of C\+\+'s library or of ap_fixed's headers"),
+        ("NULL", "upper case alone"),
+        ("LANES", "upper case alone"),
+        ("TOP", "upper case alone"),
+        ("x", "a signal of every stage"),
+        ("m_axis_tdata", "a signal of every stage"),
+        ("hwnorm", "hwnorm_axis is hwnorm's own"),
+        ("hwnorm_axis", "hwnorm_axis is hwnorm's own"),
+        ("hwnorm_Axis_pipe", "hwnorm_axis_pipe is hwnorm's own"),
+        ("hwnorm_sweep", "hwnorm_sweep is hwnorm's own"),
+    ],
+)
+def test_what_no_kernel_can_be_called_is_told_with_the_reason(text, why):
+    with pytest.raises(ValueError, match=rf"^top .*: not a name .*\({why}"):
+        kernel_name(text)
+
+
+@pytest.mark.parametrize("text", ["tanh", "gelu_16", "exit", "Kernel", "hwnorm_blocks_0_norm_t", "code", "k"])
+def test_other_names_are_taken(text):
+    assert kernel_name(text) == text
+
+
+def test_signals_of_every_stage_are_known():
+    """A module that bears one of their names hides it, of which Verilator warns."""
+    text = (resource("templates") / "verilog" / "stage.v.j2").read_text()
+    declared = re.findall(r"\b(?:wire|reg|genvar)\b(?: signed)?(?: *\[[^\]]*\]| *\$\{[^}]*\})* *(\w+)", text)
+    assert len(declared) > 10
+    assert {name for name in declared if not name.startswith(("s_axis_", "m_axis_", "u_"))} <= STAGE
 
 
 def test_what_generated_files_append_is_known():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.network.norms import NormSite, device_of, example_arguments
+from hwnorm.network.norms import NormSite, device_of, example_arguments, first_tensor
 from hwnorm.network.sensitivity import token_weights
 from hwnorm.profile import LayerProfile, bin_edges
 from hwnorm.progress import track
@@ -37,6 +37,7 @@ def capture(
     batch: int = 100,
     progress: str | None = None,
     example_inputs: Tensor | None = None,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> dict[str, LayerProfile]:
     """Profile the norms of ``model`` (in evaluation mode) over ``images``, in one pass.
 
@@ -57,6 +58,7 @@ def capture(
         progress: label of the progress bar; None shows none.
         example_inputs: some of what ``images`` give, where timm's data config does not tell what the model
             takes.
+        watch: is given the model's output for each batch, and the batch's labels.
 
     Returns:
         name -> profile, in the order of ``sites``.
@@ -76,8 +78,10 @@ def capture(
         for recorder in recorders:
             handles.append(model.get_submodule(recorder.site.name).register_forward_hook(recorder))
         steps = counted.batches(batch)
-        for pixels, _ in track(steps, progress, -(-len(counted) // batch)) if progress else steps:
-            model(pixels.to(device, dtype) if pixels.is_floating_point() else pixels.to(device))
+        for pixels, labels in track(steps, progress, -(-len(counted) // batch)) if progress else steps:
+            given = model(pixels.to(device, dtype) if pixels.is_floating_point() else pixels.to(device))
+            if watch is not None:
+                watch(first_tensor(given), labels)
     finally:
         for handle in handles:
             handle.remove()
@@ -103,6 +107,8 @@ class _Recorder:
         self._waiting = torch.empty(
             TOGETHER * -(-POINTS // site.channels), site.channels, dtype=torch.float64
         )
+        # What a norm over more than a token makes of these points, which they alone do not tell.
+        self._normed = torch.empty_like(self._waiting) if site.whole else None
         self._tokens = self._images = self._batches = 0
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -118,7 +124,8 @@ class _Recorder:
         # Another first token each time, so that no position of the image is left out.
         picked = np.arange(self._batches % step, tokens.shape[:-1].numel(), step)
         places = np.unravel_index(picked, tokens.shape[:-1])
-        sample = tokens[tuple(map(torch.from_numpy, places))].double().cpu()
+        at = tuple(map(torch.from_numpy, places))
+        sample = tokens[at].double().cpu()
         if not self._batches:
             self._profile = LayerProfile.empty(self.site.channels, bin_edges(sample))
         profile = self._profile
@@ -126,13 +133,20 @@ class _Recorder:
         if self._tokens + len(sample) > len(self._waiting):
             self._count()
         self._waiting[self._tokens : self._tokens + len(sample)] = sample
+        if self._normed is not None:
+            y = self.site.normalize(inputs[0])
+            y = (y if self._read is None else y[:, self._read]).movedim(self.site.axis, -1)
+            self._normed[self._tokens : self._tokens + len(sample)] = y[at].double().cpu()
         self._tokens += len(sample)
         self._images += len(x)
         self._batches += 1
 
     def _count(self) -> None:
         sample = self._waiting[: self._tokens]
-        self._profile.update(sample, replace(self.site, axis=-1).normalize(sample), self._images)
+        normed = None if self._normed is None else self._normed[: self._tokens]
+        if normed is None:
+            normed = replace(self.site, axis=-1).normalize(sample)
+        self._profile.update(sample, normed, self._images)
         self._tokens = self._images = 0
 
     def finish(self) -> LayerProfile:

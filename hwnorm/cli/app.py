@@ -8,10 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnorm.cli.group import Commands
-from hwnorm.cli.options import JOBS, ClusterOption, ForceOption, JobsOption, RunArgument, takes_settings
+from hwnorm.cli.group import Commands, TakesExpression
+from hwnorm.cli.options import (
+    JOBS,
+    ClusterOption,
+    ForceOption,
+    FromOption,
+    JobsOption,
+    RunArgument,
+    held_run,
+    takes_settings,
+    the_expression,
+)
 from hwnorm.errors import InputError
+from hwnorm.locks import alone_in
 from hwnorm.progress import out
+from hwnorm.rounding import ulp_text
 from hwnorm.runs.settings import Finetune, Norms
 from hwnorm.version import VERSION
 
@@ -37,20 +49,11 @@ def _options(
     """Takes a trained vision transformer to verified RTL for its norm layers."""
 
 
-def _run_folder(path: Path, force: bool, values: dict[str, Any]) -> Any:
-    from hwnorm.runs.folder import RunFolder
-    from hwnorm.runs.settings import make_settings
-
-    return RunFolder.create(path, make_settings(**values), force)
-
-
-def _change_settings(run: Any, **options: Any) -> bool:
-    """Make the options that were given settings of an open run, not yet written; whether there were any."""
-    from hwnorm.runs.settings import make_settings
-
+def _change_settings(run: Any, **options: Any) -> None:
+    """Make the options that were given settings of an open run."""
     given = {name: value for name, value in options.items() if value is not None}
-    run.settings = make_settings(**run.settings.model_dump() | given)
-    return bool(given)
+    if given:
+        run.change_settings(**given)
 
 
 @app.command()
@@ -85,29 +88,33 @@ def run(
 @takes_settings
 def capture(run_folder: RunArgument, values: dict[str, Any], force: ForceOption = False) -> None:
     """Make a run folder with its settings, and profile every norm of the model on the training images."""
+    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
+    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.capture import capture as stage
 
-    opened = _run_folder(run_folder, force, values)
-    stage(opened, Inputs(opened.settings))
+    opened = RunFolder.create(run_folder, make_settings(**values), force)
+    with alone_in(run_folder):
+        stage(opened, Inputs(opened.settings))
     out.print(f"profiles: {opened.path / 'profiles'}", soft_wrap=True)
 
 
 @app.command()
 def search(run_folder: RunArgument, jobs: JobsOption = JOBS, cluster: ClusterOption = None) -> None:
     """Evolve each layer's functions: fronts of error against hardware cost."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.search import search as stage
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     stage(opened, jobs, cluster)
     out.print(f"fronts: {opened.path / 'fronts'}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=TakesExpression)
 def score(
     run_folder: RunArgument,
-    expression: Annotated[str, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')],
+    expression: Annotated[str | None, typer.Argument(help='such as "0.668*clip(2.38*x, 5)"')] = None,
+    expression_file: FromOption = None,
+    *,
     layer: Annotated[str, typer.Option("--layer", help="norm layer, such as blocks.3.norm1")],
 ) -> None:
     """Score a formula of your own for a layer: R2, bit-true, and hardware, beside the front."""
@@ -116,7 +123,7 @@ def score(
     from hwnorm.stages.score import score_table
     from hwnorm.stages.tables import print_wide
 
-    found = stage(RunFolder.open(run_folder), layer, expression)
+    found = stage(RunFolder.open(run_folder), layer, the_expression(expression, expression_file))
     print_wide(score_table(found))
     better = found.better()
     if better:
@@ -138,21 +145,16 @@ def choose(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Choose one function a layer by what it costs the network; a budget given here becomes the run's."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import CHOICE, CHOICES
-    from hwnorm.runs.settings import make_settings
     from hwnorm.stages.choose import choose as stage
     from hwnorm.stages.tables import front_table, kernel_table, print_wide
 
-    opened = RunFolder.open(run_folder)
-    given = total_area is not None or max_loss is not None
-    if given:
-        budget = {"total_area": total_area, "max_loss": max_loss}
-        opened.settings = make_settings(**opened.settings.model_dump() | budget)
+    opened = held_run(run_folder)
+    if total_area is not None or max_loss is not None:
+        opened.change_settings(total_area=total_area, max_loss=max_loss)
     stage(opened, Inputs(opened.settings), jobs)
-    if given:
-        opened.write_settings()  # only now: a budget that nothing keeps leaves the run as it was
+    opened.keep_settings()
     choice = opened.read(CHOICE)
     out.print(front_table(opened.read(CHOICES), choice))
     print_wide(kernel_table(choice.layers, []))
@@ -170,14 +172,13 @@ def realign(
 ) -> None:
     """Replace the norms, refit the linear layers around them in closed form, and measure."""
     from hwnorm.realign.distributed import is_first
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import REALIGNED
     from hwnorm.stages.realign import realign as stage
     from hwnorm.stages.tables import accuracy_table, print_wide
 
-    opened = RunFolder.open(run_folder)
-    given = _change_settings(
+    opened = held_run(run_folder)
+    _change_settings(
         opened,
         finetune=finetune,
         epochs=epochs,
@@ -186,8 +187,7 @@ def realign(
     )
     stage(opened, Inputs(opened.settings))
     if is_first():
-        if given:
-            opened.write_settings()  # so that what lies there says what it was made with
+        opened.keep_settings()
         print_wide(accuracy_table(opened.read(REALIGNED)))
         if opened.settings.finetuning_integers is not None:
             out.print(f"Fine-tuning is through all integers: `hwnorm quantize {run_folder}`", soft_wrap=True)
@@ -211,14 +211,13 @@ def quantize(
 ) -> None:
     """Make integers of the whole network: row-wise 4 and 8-bit weights, a format a tensor; and measure."""
     from hwnorm.realign.distributed import is_first
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.runs.products import INTEGER
     from hwnorm.stages.quantize import quantize as stage
     from hwnorm.stages.tables import integer_table, print_wide, rows_table
 
-    opened = RunFolder.open(run_folder)
-    given = _change_settings(
+    opened = held_run(run_folder)
+    _change_settings(
         opened,
         ratio8=ratio8,
         per_layer=per_layer,
@@ -234,8 +233,7 @@ def quantize(
     stage(opened, Inputs(opened.settings))
     if not is_first():
         return
-    if given:
-        opened.write_settings()
+    opened.keep_settings()
     found = opened.read(INTEGER)
     print_wide(rows_table(found))
     print_wide(integer_table(found))
@@ -250,13 +248,12 @@ def export(
     """Write the integer network for other tools."""
     from hwnorm.data.config import input_config
     from hwnorm.integers.onnx_export import export_onnx, export_qonnx
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.quantize import integer_network
 
     if onnx is None and qonnx is None:
         raise InputError("export: nothing to write; give --onnx FILE or --qonnx FILE")
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     network = integer_network(opened)
     size = input_config(Inputs(opened.settings).model)["input_size"][1:]
     for path, write in ((onnx, export_onnx), (qonnx, export_qonnx)):
@@ -268,10 +265,9 @@ def export(
 @app.command()
 def emit(run_folder: RunArgument) -> None:
     """Write Verilog, HLS C++, a testbench and a manifest for each layer."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.emit import emit as stage
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     stage(opened)
     out.print(f"packages: {opened.path / 'packages'}", soft_wrap=True)
 
@@ -285,7 +281,6 @@ def verify(
     ] = False,
 ) -> None:
     """Run every input code through every kernel in Verilator and in HLS, and stress its stream."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.products import VERDICTS
     from hwnorm.stages.verify import verify as stage
     from hwnorm.verify.packages import verify_packages
@@ -297,7 +292,7 @@ def verify(
             raise InputError(
                 f"{folder}: neither a package (it has no manifest.json) nor a run folder (no run.json)"
             )
-        opened = RunFolder.open(folder)
+        opened = held_run(folder)
         stage(opened, jobs, formal)
         verdicts = list(opened.read(VERDICTS).packages)
     _tell(verdicts)
@@ -310,17 +305,18 @@ def report(
 ) -> None:
     """Draw the pictures of a run or of a study and write report.html."""
     from hwnorm.report.study_page import write_study_report
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.report import report as stage
 
     study = path.suffix == ".toml" or (path / "study.json").is_file()
-    page = write_study_report(path) if study else stage(RunFolder.open(path), jobs)
+    page = write_study_report(path) if study else stage(held_run(path), jobs)
     out.print(f"report: {page}", soft_wrap=True)
 
 
-@app.command("compile")
+@app.command("compile", cls=TakesExpression)
 def compile_(
-    expression: Annotated[str, typer.Argument(help='such as "2.58*tanh(x)+0.24"')],
+    *,
+    expression: Annotated[str | None, typer.Argument(help='such as "2.58*tanh(x)+0.24"')] = None,
+    expression_file: FromOption = None,
     input_format: Annotated[str, typer.Option("--input", help="s16f11: signed, 16 bits, 11 fractional")],
     output_format: Annotated[str, typer.Option("--output", help="in the same form")],
     out_folder: Annotated[Path, typer.Option("--out", help="package folder to write")],
@@ -328,7 +324,7 @@ def compile_(
     cost_weights: Annotated[
         str, typer.Option(help="weights of the cost, such as lut=1,dsp=50; else the target's own")
     ] = "",
-    clock: Annotated[float, typer.Option(help="clock in MHz")] = 250.0,
+    clock: Annotated[float | None, typer.Option(help="clock in MHz; the target's own if not given")] = None,
     lanes: Annotated[int, typer.Option(min=1, help="elements a beat of the stream")] = 1,
     top: Annotated[str, typer.Option(help="name of the Verilog module")] = "hwnorm_kernel",
     error: Annotated[
@@ -344,7 +340,7 @@ def compile_(
     from hwnorm.stages.compile import compile
 
     found = compile(
-        expression,
+        the_expression(expression, expression_file),
         input=input_format,
         output=output_format,
         out=out_folder,
@@ -363,7 +359,7 @@ def compile_(
         f"{top}: {path.input} -> {path.output}, {path.latency} cycles, "
         f"{used.lut} LUT, {used.ff} FF, {used.dsp} DSP, "
         f"{'largest error' if path.certificate.exhaustive else 'error proven below'} "
-        f"{path.certificate.max_error_ulp:.3f} ulp; package: {found.folder}",
+        f"{ulp_text(path.certificate.max_error_ulp)} ulp; package: {found.folder}",
         soft_wrap=True,
     )
     _tell([found.verdict])
@@ -415,6 +411,6 @@ def fuzz(
         lines, failed = replay_file(replay)
         interrupted = False
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     if failed or interrupted:
         raise typer.Exit(1 if failed else 130)

@@ -10,7 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hwnorm.cli.options import JOBS, JobsOption, RunArgument
+from hwnorm.cli.options import JOBS, JobsOption, RunArgument, held_run
 from hwnorm.errors import InputError
 from hwnorm.progress import out
 from hwnorm.runs.settings import Norms
@@ -120,7 +120,7 @@ def synth(
         )
     if (folder / "run.json").is_file():
         RunFolder.open(folder).read(PACKAGES)  # they are those of the choice that lies there
-    found = []
+    found, built = [], []
     for package in packages:
         manifest = read_manifest(package)
         if isinstance(manifest, FoldedManifest):
@@ -131,9 +131,12 @@ def synth(
         if name is None:
             raise InputError(f"{package}: was made for no target; give --target")
         found.append(synth_package(package, load_target(name), pnr=pnr, yosys=yosys))
+        built.append(package)
     print_wide(synthesis_table(found))
     out.print(
-        f"logs and netlists: {packages[0] / 'synth'}{' and beside' if len(packages) > 1 else ''}",
+        f"logs and netlists: {built[0] / 'synth'}{' and beside' if len(built) > 1 else ''}"
+        if built
+        else f"{folder}: every layer folds into the next linear layers; there is nothing to build",
         soft_wrap=True,
     )
 
@@ -174,11 +177,10 @@ def compare(
     jobs: JobsOption = JOBS,
 ) -> None:
     """Hold each layer's function beside LayerNorm, DyT, Derf and a table, all synthesized."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.stages.compare import compare as stage
     from hwnorm.stages.tables import print_wide
 
-    found = stage(RunFolder.open(run_folder), target, lanes, pnr, jobs, yosys)
+    found = stage(held_run(run_folder), target, lanes, pnr, jobs, yosys)
     print_wide(comparison_table(found.rows))
     out.print("Whole model, sums over the layers:")
     for design, total in found.totals().items():
@@ -290,13 +292,12 @@ def engine(
     ] = None,
 ) -> None:
     """Build an accelerator for the integer network: its Verilog, its program, its cycles."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.control import make_control, with_norms
     from hwnorm.stages.engine import engine as stage
     from hwnorm.stages.tables import engine_front_table, engine_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     inputs = Inputs(opened.settings)
     of_norms = with_norms(opened, norms)
     if of_norms is not opened:
@@ -317,13 +318,12 @@ def cosim(
     norms: Annotated[Norms | None, typer.Option(help="layernorm: the control's engine")] = None,
 ) -> None:
     """Run whole images through the engine's Verilog: every logit, and every cycle, as predicted."""
-    from hwnorm.runs.folder import RunFolder
     from hwnorm.runs.inputs import Inputs
     from hwnorm.stages.control import open_control
     from hwnorm.stages.cosim import cosim as stage
     from hwnorm.stages.tables import cosim_table, print_wide
 
-    opened = RunFolder.open(run_folder)
+    opened = held_run(run_folder)
     found = stage(open_control(opened, norms), Inputs(opened.settings), images)
     print_wide(cosim_table(found))
     if not found.passed:

@@ -40,7 +40,7 @@ def sweep(
     told = f"{len(summary.rows)} trials, {summary.ran} of them run now, {len(summary.failed)} failed"
     out.print(f"{study.name}: {told}; table: {study.results}", soft_wrap=True)
     for row in summary.failed:
-        out.print(f"trial {row['trial']} failed: {row['error']}", markup=False, soft_wrap=True)
+        out.print(f"trial {row['trial']} failed: {row['error']}", soft_wrap=True)
     if summary.failed:
         out.print("--retry-failed runs them again")
         raise typer.Exit(1)

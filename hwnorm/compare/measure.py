@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hwnorm.files import digest
 from hwnorm.kernel.stream import StreamKernel
@@ -13,7 +11,7 @@ from hwnorm.progress import track
 from hwnorm.synth.flow import Counts
 from hwnorm.synth.kernel import Measured, synthesize_kernel
 from hwnorm.targets.target import Target
-from hwnorm.tools import YOSYS
+from hwnorm.tools import YOSYS, work_folder
 
 #: What is measured where nothing is built.
 NOTHING = Measured(Counts(lut=0, ff=0, dsp=0, bram=0), None)
@@ -42,8 +40,8 @@ def measure_kernels(
     different = {key: kernel for key, kernel in zip(keys, kernels, strict=True) if kernel is not None}
 
     def measure(kernel: StreamKernel) -> Measured:
-        with TemporaryDirectory() as name:
-            return synthesize_kernel(kernel, target, Path(name) / "synth", pnr_mhz=pnr_mhz, yosys=yosys)
+        with work_folder("hwnorm-compare.") as folder:
+            return synthesize_kernel(kernel, target, folder / "synth", pnr_mhz=pnr_mhz, yosys=yosys)
 
     with ThreadPoolExecutor(jobs) as pool:
         done = track(

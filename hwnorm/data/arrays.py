@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnorm.data.imageset import ImageSet
+from hwnorm.errors import InputError
 from hwnorm.files import digest
 
 
@@ -60,6 +61,19 @@ class ArrayImages(ImageSet):
                 scaled = F.interpolate(scaled, (height, width), mode="bilinear", antialias=True)
             labels = torch.from_numpy(np.array(self.labels[start : start + size], dtype=np.int64))
             yield (scaled.expand(-1, channels, -1, -1) - mean) / std, labels
+
+
+def check_labels(what: str, labels: np.ndarray, model: nn.Module) -> None:
+    """See to it that each of some integer labels is a class of the model.
+
+    Raises:
+        InputError: one is not; the message begins with ``what``.
+    """
+    classes = getattr(model, "num_classes", 0)
+    if classes and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise InputError(
+            f"{what} runs from {labels.min()} to {labels.max()}; the model tells {classes} classes apart"
+        )
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -21,6 +21,8 @@ class ImageSet(ABC):
     copies: int = 1
     #: Whether the labels mean anything.
     labelled: bool = True
+    #: How labels were numbered, for people; empty where the images' file says it.
+    numbered: str = ""
 
     @abstractmethod
     def __len__(self) -> int:

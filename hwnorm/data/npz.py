@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from hwnorm.data.arrays import ArrayImages
+from hwnorm.data.arrays import ArrayImages, check_labels
 from hwnorm.data.imageset import Split
 from hwnorm.errors import InputError
 
@@ -42,10 +42,5 @@ def read_npz(path: Path, split: Split, model: nn.Module, config: dict[str, Any])
         raise InputError(
             f"{path}: {split}_labels is {labels.dtype} {labels.shape}; {len(images)} integers were expected"
         )
-    classes = getattr(model, "num_classes", 0)
-    if classes and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise InputError(
-            f"{path}: {split}_labels runs from {labels.min()} to {labels.max()}; the model tells "
-            f"{classes} classes apart"
-        )
+    check_labels(f"{path}: {split}_labels", labels, model)
     return ArrayImages(images, labels.astype(np.int64), config, f"{len(labels)} {split} images of {path}")

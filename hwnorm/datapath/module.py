@@ -34,12 +34,14 @@ class FixedPointFunction(nn.Module):
     """Elementwise: quantize to the input format, then look up what the datapath makes of that code.
 
     The input is rounded half up and saturated, as ``FixedFormat.quantize`` does; the output is the
-    value of the output code in float32. Gradients are the expression's at that code, straight through both
-    roundings (Y. Bengio et al., arXiv 1308.3432), and zero where the input saturates.
+    value of the output code in float32, rounded to the input's type. What is not a number stays none.
+    Gradients are the expression's at that code, straight through both roundings (Y. Bengio et al., arXiv
+    1308.3432), and zero where the input saturates.
 
     The tables of values and of gradients are no part of the ``state_dict``: a network loads the same weights
     whether its functions are float or bit-true. They have two entries a code, for the half steps 2x: halves
-    round up when a half step becomes its code, so that nothing is added to x, and float32 is exact.
+    round up when a half step becomes its code, so that nothing is added to x, and float32 is exact. The last
+    entry is for what is not a number.
 
     Raises:
         ValueError: the input format has more than 16 bits.
@@ -55,7 +57,7 @@ class FixedPointFunction(nn.Module):
         if self.input.width > MAX_INPUT_BITS:
             raise ValueError(f"{self.input} input; a table of all codes holds at most {MAX_INPUT_BITS} bits")
         values = self.output.to_float(datapath.evaluate(self.input.codes()))
-        steps = np.concatenate([values[:1], values[1:].repeat(2), values[-1:]])
+        steps = np.concatenate([values[:1], values[1:].repeat(2), values[-1:], [np.nan]])
         self.register_buffer("table", torch.from_numpy(steps).float(), persistent=False)
         # Made when a gradient is first asked for: most networks are only evaluated.
         self.register_buffer("slopes", None, persistent=False)
@@ -77,7 +79,7 @@ class FixedPointFunction(nn.Module):
             (slopes,) = torch.autograd.grad(parse(self.expression).to_module()(at).sum(), at)
         # Where x saturates, the place in the table is one of its ends.
         ends = torch.zeros(1, dtype=slopes.dtype)
-        return torch.cat([ends, slopes[1:].repeat_interleave(2), ends]).float()
+        return torch.cat([ends, slopes[1:].repeat_interleave(2), ends, ends]).float()
 
     def _half_steps(self, x: Tensor) -> Tensor:
         """Places in the table: int32, of x's shape."""
@@ -87,7 +89,8 @@ class FixedPointFunction(nn.Module):
             steps = (x * (scale / 2)).add_(0.5).floor_().mul_(2.0)
         else:
             steps = (x.float() * scale).floor_()
-        return steps.sub_(first).clamp_(0, len(self.table) - 1).int()
+        last = len(self.table) - 1
+        return steps.sub_(first).clamp_(0, last - 1).nan_to_num_(last).int()
 
     def extra_repr(self) -> str:
         return f"{self.expression!r}, {self.input} -> {self.output}"

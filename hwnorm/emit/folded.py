@@ -9,7 +9,7 @@ from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, FoldedManifest
-from hwnorm.names import top_name
+from hwnorm.names import kernel_name
 from hwnorm.network.fold import line_of
 
 
@@ -25,7 +25,7 @@ def emit_folded(expression: str, top: str, folder: Path) -> None:
         InputError: ``top`` is no name for a module, or the expression is not affine.
     """
     try:
-        top_name(top)
+        kernel_name(top)
     except ValueError as error:
         raise InputError(str(error)) from None
     line = line_of(parse(expression))

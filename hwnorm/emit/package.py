@@ -19,7 +19,7 @@ from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, PackageManifest, hash_of
 from hwnorm.kernel.stimulus import protocol_plan
 from hwnorm.kernel.stream import StreamKernel
-from hwnorm.names import top_name
+from hwnorm.names import kernel_name
 from hwnorm.resources import resource
 from hwnorm.version import VERSION
 
@@ -77,7 +77,7 @@ def emit_kernel(
         InputError: the kernel's ``top`` is a word of Verilog or C++, or ``folder`` is a file.
     """
     try:
-        top_name(kernel.top)
+        kernel_name(kernel.top)
     except ValueError as error:
         raise InputError(str(error)) from None
     if folder.exists() and not folder.is_dir():
@@ -91,7 +91,12 @@ def emit_kernel(
 
 @contextmanager
 def written_beside(folder: Path) -> Iterator[Path]:
-    """A new folder, put in the place of ``folder`` once all is written; where that fails nothing is left."""
+    """A new folder, put in the place of ``folder`` once all is written; where that fails nothing is left.
+
+    Where ``folder`` is a link, that stays, and what it leads to is replaced.
+    """
+    if folder.is_symlink():
+        folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -124,7 +129,8 @@ def _fill(folder: Path, kernel: StreamKernel) -> None:
     texts = {f"rtl/{name}": text for name, text in (rtl | memories).items()}
     texts[f"{kernel.kind}.json"] = json.dumps(kernel.description(), indent=1) + "\n"
     texts["sim/plan.json"] = json.dumps(plan) + "\n"
-    texts["sim/test_axis.py"] = (resource("sim") / "test_axis.py").read_text(encoding="utf-8")
+    for name in ("test_axis.py", "check_results.py"):
+        texts[f"sim/{name}"] = (resource("sim") / name).read_text(encoding="utf-8")
     texts |= kernel.files()
     context = {"kernel": kernel, "rtl": list(rtl), "memories": list(memories), "version": VERSION}
     texts |= {name: render(template, context) for name, template in _PLAIN.items() if name not in texts}

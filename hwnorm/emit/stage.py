@@ -235,10 +235,12 @@ def core_of(datapath: Datapath, top: str) -> dict[str, Any]:
 
 
 def _error(certificate: Certificate) -> dict[str, Any]:
-    """The certificate for people: four decimals, the largest error rounded up."""
-    mean = certificate.mean_error_ulp
+    """The certificate for people: four decimals, the largest error rounded up, though never to 0.5 or 1."""
+    mean, error, steps = certificate.mean_error_ulp, certificate.max_error_ulp, 10**4
+    while math.ceil(error * steps) / steps in (0.5, 1.0) and error not in (0.5, 1.0):
+        steps *= 10
     return {
-        "largest": math.ceil(certificate.max_error_ulp * 1e4) / 1e4,
+        "largest": math.ceil(error * steps) / steps,
         "mean": None if mean is None else round(mean, 4),
         "worst_code": certificate.worst_code,
         "codes": certificate.codes,

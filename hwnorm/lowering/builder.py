@@ -295,8 +295,18 @@ class Builder:
         off = abs(multiple * 2.0**-point - factor) * largest + abs(factor) * a.error
         if multiple == 0:
             return replace(self.constant(0.0), real=real, error=off)
-        digits = signed_digits(multiple)
-        terms = [(self.shift(a, place - point), sign) for place, sign in digits]
+        try:
+            total = self._times(a, multiple, point)
+        except InputError:  # no room for the exact product
+            width = FixedFormat.holding(a.low, a.high, a.frac).width
+            if width <= 2:
+                raise
+            return self._scaled_in_parts(a, factor, width // 2, real)
+        return self.trim(replace(total, real=real, error=off))
+
+    def _times(self, a: Wire, multiple: int, point: int) -> Wire:
+        """``a * multiple / 2**point``, exact, by its canonical signed digits."""
+        terms = [(self.shift(a, place - point), sign) for place, sign in signed_digits(multiple)]
         # A positive term first spares the change of sign; then from low to high, so that the low
         # bits of each sum are wires.
         first = next((i for i, (_, sign) in enumerate(terms) if sign > 0), 0)
@@ -305,7 +315,18 @@ class Builder:
             total = self.neg(total)
         for term, sign in terms:
             total = self.add(total, term) if sign > 0 else self.sub(total, term)
-        return self.trim(replace(total, real=real, error=off))
+        return total
+
+    def _scaled_in_parts(self, a: Wire, factor: float, bits: int, real: Interval) -> Wire:
+        """:meth:`scale` where the exact product has no room: of the lowest ``bits`` and of the others."""
+        below = self.cell(Cell.LOW_BITS, (a,), "low", parameter=bits)
+        above = self.resize(a, a.frac - bits)
+        parts = []
+        for part in (above, below):
+            ends = part.low * 2.0**-part.frac, part.high * 2.0**-part.frac
+            parts.append(self.scale(replace(part, real=ends, error=0.0), factor))
+        total = self.add(*parts)
+        return self.trim(replace(total, real=real, error=total.error + abs(factor) * a.error))
 
     def function(self, a: Wire, function: Function) -> Wire:
         """A function of ``a`` as a piecewise unit, to the working precision.

@@ -19,7 +19,7 @@ from hwnorm.lowering.wire import Wire
 from hwnorm.operators import operator
 from hwnorm.operators.base import Interval
 from hwnorm.piecewise.design import Limited
-from hwnorm.rounding import nearest
+from hwnorm.rounding import decimals, nearest
 from hwnorm.targets.target import Target
 
 #: Up to this input width every code is evaluated; wider inputs get a proven bound.
@@ -220,6 +220,22 @@ class _Problem:
                 f"{self.expression}: has one value over all codes of {self.input} to {self.output}; "
                 "it must depend on x"
             )
+        if self.exhaustive and not self.meets(least := self.least_error):
+            raise self.unmet(least)
+
+    @property
+    def least_error(self) -> float:
+        """The largest error of results that are all rounded correctly, if every code is tried."""
+        return float(nearest(np.abs(np.rint(self.exact) - self.exact), ERROR_STEP).max())
+
+    def unmet(self, error_ulp: float, more: str = "") -> InputError:
+        """That an error is the least there is, and above the bound; told in as many digits as show it."""
+        bound = self.max_error_ulp
+        least = decimals(error_ulp, 3, (bound, 0.5)).rstrip("0").rstrip(".")
+        return InputError(
+            f"{self.expression}: the largest error is {least} ulp of {self.output} at best; below {bound:g} "
+            f"was asked for: allow more, or choose fewer fractional bits{more}"
+        )
 
     def coarse(self) -> _Problem:
         """The problem over the highest COARSE_BITS of the input, if every code is tried."""
@@ -303,12 +319,17 @@ class _Problem:
             # A guard bit halves an error at best: those that cannot do are left out.
             guard += 1 if best else max(1, int(math.log2(min(error, 2.0**60) / self.max_error_ulp)))
         if best is None:
-            raise InputError(
-                f"{self.expression}: the largest error is {least_error:.3g} ulp of {self.output} at best; "
-                f"below {self.max_error_ulp:g} was asked for: allow more, or choose fewer fractional bits"
-                f"{beyond}"
-            )
+            raise self.unmet(min(least_error, self.error_at_most(cover)), beyond)
         return best
+
+    def error_at_most(self, cover: Cover) -> float:
+        """The error with as many guard bits as there is room for."""
+        for guard in range(MOST_GUARD_BITS, 0, -1):
+            try:
+                return self.certificate(self.build(cover, guard)).max_error_ulp
+            except InputError:
+                continue
+        return math.inf
 
     def meets(self, error_ulp: float) -> bool:
         """Whether an error is below the bound; half a step, a tie, is as near as a result can be."""

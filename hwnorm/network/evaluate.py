@@ -14,6 +14,7 @@ from hwnorm.data.imageset import ImageSet
 from hwnorm.network.norms import device_of, first_tensor
 from hwnorm.network.paired import Z95, PairedAccuracy, PairedCosine, wilson
 from hwnorm.progress import track
+from hwnorm.rounding import percent_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.percent:.2f} % ({low:.2f} to {high:.2f}, {self.total} images)"
+        return f"{percent_text(self.percent)} ({low:.2f} to {high:.2f}, {self.total} images)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import logging
 import math
-import pickle
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hwnorm.builtin import model as builtin
 from hwnorm.errors import InputError
+from hwnorm.network.checkpoints import Checkpoint, named, read_checkpoint, reason_of, shaped
 from hwnorm.network.norms import example_images
+from hwnorm.progress import err
 from hwnorm.timm_compat import import_timm
 
 
@@ -27,9 +29,10 @@ def load_model(name: str, weights: Path | None, image_size: int | None = None, *
     with as many classes as they have, and with the image size of their position embedding.
 
     Args:
-        name: "builtin", or a model name of timm.
-        weights: a .safetensors or .pth file with a state dict; None takes the weights that are
-            shipped (built-in model) or that timm publishes.
+        name: "builtin", a model name of timm (``timm/`` may stand before it), or ``hf-hub:`` and a name
+            there.
+        weights: a checkpoint (:func:`hwnorm.network.checkpoints.read_checkpoint`); None takes the weights
+            that are shipped (built-in model) or that timm publishes.
         image_size: side of the images in pixels; None is what the weights were trained with. A position
             embedding is resampled.
         kwargs: passed on to ``timm.create_model``, e.g. ``img_size=224, num_classes=0``.
@@ -39,34 +42,40 @@ def load_model(name: str, weights: Path | None, image_size: int | None = None, *
             parameter is not finite, or the model cannot be set to the image size.
     """
     if name == builtin.NAME:
+        if kwargs:
+            raise InputError(f"option --model-args: {', '.join(kwargs)}: the built-in model takes none")
         weights = weights or builtin.WEIGHTS
         model = builtin.build()
+        load_weights(model, weights)
     elif weights is None:
         model = _create(name, pretrained=True, **kwargs)
     else:
+        checkpoint = read_checkpoint(weights)
         model = _create(name, pretrained=False, **kwargs)
-        wanted = _built_with(model, _read_state(weights))
+        wanted = _built_with(model, named(checkpoint.tensors, model, weights))
         if wanted.keys() - kwargs.keys():
             model = _create(name, pretrained=False, **(wanted | kwargs))
-    if weights is not None:
-        load_weights(model, weights)
+        _load(model, checkpoint, weights)
     _check_finite(model, weights or name)
     if image_size is not None:
         _resize(model, name, image_size)
     return model.eval()
 
 
-def _built_with(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Any]:
+def _built_with(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Arguments with which a model takes the weights, where its defaults do not."""
     wanted: dict[str, Any] = {}
     own = model.state_dict()
-    classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
-    if isinstance(classifier, str) and f"{classifier}.weight" in own:
-        head = state.get(f"{classifier}.weight")
-        if head is None:
+    classifiers = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
+    # A network that was distilled has two, of as many classes.
+    for classifier in (classifiers,) if isinstance(classifiers, str) else classifiers or ():
+        name = f"{classifier}.weight"
+        if name not in own:
+            continue
+        if name not in state:
             wanted["num_classes"] = 0
-        elif head.shape != own[f"{classifier}.weight"].shape:
-            wanted["num_classes"] = len(head)
+        elif state[name].shape != own[name].shape:
+            wanted["num_classes"] = len(state[name])
     patches: Any = getattr(model, "patch_embed", None)
     at, mine = state.get("pos_embed"), own.get("pos_embed")
     if at is not None and mine is not None and at.shape != mine.shape and hasattr(patches, "patch_size"):
@@ -86,15 +95,15 @@ def _resize(model: Any, name: str, side: int) -> None:
         with torch.no_grad():
             model.eval()(example_images(model))
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"option --image-size: model {name!r} cannot take {side} pixels ({reason})"
+            f"option --image-size: model {name!r} cannot take {side} pixels ({reason_of(error)})"
         ) from None
 
 
 def _create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     timm = import_timm()
-    if not timm.is_model(name):
+    # A hub's name is looked up there, or in its cache; timm's own may have the publisher before it.
+    if not name.startswith("hf-hub:") and not timm.is_model(name.removeprefix("timm/").split(".")[0]):
         close = difflib.get_close_matches(name, [builtin.NAME, *timm.list_models()], n=3, cutoff=0.5)
         hint = f"closest: {', '.join(close)}" if close else "timm.list_models() lists them"
         raise InputError(f"model {name!r}: neither builtin nor a model of timm {timm.__version__}; {hint}")
@@ -103,16 +112,17 @@ def _create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **kwargs)
     except Exception as error:  # a hub's client may raise anything where there is no network
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = reason_of(error)
+        if _is_network(error):
+            reason = "no network here"
         if not pretrained:
             raise InputError(f"model {name!r}: timm cannot build it ({reason})") from error
         if "No pretrained weights exist" in reason:
             raise InputError(
                 f"model {name!r}: timm publishes no weights for it; give a file with --weights"
             ) from error
-        what = "no network here" if _is_network(error) else reason
         raise InputError(
-            f"model {name!r}: its published weights cannot be had ({what}); give a file with --weights"
+            f"model {name!r}: its published weights cannot be had ({reason}); give a file with --weights"
         ) from error
     return model
 
@@ -135,13 +145,16 @@ def _is_network(error: BaseException | None) -> bool:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a state dict from a .safetensors or .pth file into ``model``; every key has to fit.
+    """Load a checkpoint (:func:`hwnorm.network.checkpoints.read_checkpoint`); every key has to fit.
 
     Raises:
         InputError: the file cannot be read, or a key is missing, unexpected or of another shape.
     """
-    found = _read_state(path)
-    expected = model.state_dict()
+    _load(model, read_checkpoint(path), path)
+
+
+def _load(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    found, expected = shaped(checkpoint.tensors, model, path), model.state_dict()
     for key, tensor in expected.items():
         if key not in found:
             raise InputError(f"{path}: no {key!r}, which the model needs with shape {tuple(tensor.shape)}")
@@ -153,24 +166,34 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if key not in expected:
             raise InputError(f"{path}: unexpected {key!r}; the model has no parameter of that name")
     model.load_state_dict(found)
+    if checkpoint.told:
+        err.print(f"weights: {path}: {checkpoint.told}", highlight=False, soft_wrap=True)
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if path.suffix not in (".safetensors", ".pth"):
-        raise InputError(f"{path}: a weights file ends in .safetensors or .pth")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as a {path.suffix} state dict ({reason})") from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: holds a {type(state).__name__}; a state dict of tensors was expected")
-    return dict(state)
+def model_arguments(text: str) -> dict[str, Any]:
+    """What ``patch_size=4,in_chans=1`` gives to ``timm.create_model``: numbers, truths, None, or text.
+
+    Commas inside brackets part no arguments: ``img_size=(96,64)``.
+
+    Raises:
+        InputError: a part is no name with a value.
+    """
+    found: dict[str, Any] = {}
+    for part in re.split(r",(?![^(\[{]*[)\]}])", text):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not part.strip():
+            continue
+        if not equals or not name.isidentifier() or not value:
+            raise InputError(
+                f"option --model-args: {part.strip()!r}; NAME=VALUE was expected, as patch_size=4"
+            )
+        if name in found:
+            raise InputError(f"option --model-args: {name} is given twice")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = {"true": True, "false": False, "none": None}.get(value.lower(), value)
+    return found
 
 
 def _check_finite(model: nn.Module, origin: Path | str) -> None:

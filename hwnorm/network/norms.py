@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class NormSite:
     ``axis`` is -1 (tokens, channels last) or 1 (LayerNorm2d: channels first). ``consumers`` are the
     linear layers and convolutions that read its output, directly or through pooling and reordering
     of tokens. It is empty unless they are its only readers: then its gamma and beta fold into them
-    exactly.
+    exactly. ``whole`` says that mean and deviation are over all axes but the batch's, as those of a GroupNorm
+    with one group; ``axis`` is where its weight and bias lie.
     """
 
     name: str
@@ -57,6 +59,7 @@ class NormSite:
     kind: NormKind = "layernorm"
     axis: Literal[-1, 1] = -1
     role: NormRole = "block"
+    whole: bool = False
 
     @property
     def affine(self) -> str:
@@ -67,8 +70,9 @@ class NormSite:
 
     def normalize(self, x: Tensor) -> Tensor:
         """The norm's output before its affine: (x - mean) / sigma, or x / rms; of x's shape."""
-        centred = x - x.mean(self.axis, keepdim=True) if self.kind == "layernorm" else x
-        return centred * torch.rsqrt(centred.square().mean(self.axis, keepdim=True) + self.eps)
+        over = tuple(range(1, x.ndim)) if self.whole else (self.axis,)
+        centred = x - x.mean(over, keepdim=True) if self.kind == "layernorm" else x
+        return centred * torch.rsqrt(centred.square().mean(over, keepdim=True) + self.eps)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -101,6 +105,17 @@ def example_arguments(model: nn.Module, example_inputs: ExampleInputs | None) ->
         return (example_images(model),)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     return tuple(argument.to(device_of(model)) for argument in given)
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """The module itself, of one that ``torch.compile`` returned."""
+    return getattr(model, "_orig_mod", model)
+
+
+def in_single(model: nn.Module) -> nn.Module:
+    """A copy in single precision of a model that has parameters of 16 bits; others as they are."""
+    narrow = any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters())
+    return copy.deepcopy(model).float() if narrow else model
 
 
 def in_precision(inputs: Tensor, dtype: torch.dtype) -> Tensor:
@@ -192,7 +207,12 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
     Raises:
         InputError: the model has no such norm, or nothing tells what it takes.
     """
-    arguments = example_arguments(model, example_inputs)
+    # In types of 16 bits no output is near enough to what a norm would give.
+    model = in_single(plain(model))
+    arguments = tuple(
+        in_precision(x, x.dtype if x.dtype is torch.float64 else torch.float32)
+        for x in example_arguments(model, example_inputs)
+    )
     calls: list[tuple[NormSite, Tensor]] = []
     reads: list[tuple[str, Tensor]] = []
 
@@ -243,6 +263,33 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
     return _tried(model, found, arguments)
 
 
+def norms_left(model: nn.Module, sites: Sequence[NormSite]) -> dict[str, str]:
+    """Modules that look like norms and are none of ``sites``: name -> why no function takes their place."""
+    found = {site.name for site in sites}
+    return {
+        name: _why_left(module)
+        for name, module in plain(model).named_modules()
+        if name not in found and _looks_like_norm(module)
+    }
+
+
+def _looks_like_norm(module: nn.Module) -> bool:
+    """By its class's name; what has others inside is no norm itself."""
+    named = "norm" in type(module).__name__.lower()
+    return named and not any(True for _ in module.children()) and not isinstance(module, nn.Identity)
+
+
+def _why_left(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return f"{kind}: takes its statistics from training, and is affine already"
+    if isinstance(module, nn.GroupNorm):
+        return f"{kind}: takes statistics of each of {module.num_groups} groups of channels"
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return f"{kind}: takes statistics over places, not over channels"
+    return f"{kind}: does not run, or computes no LayerNorm or RMSNorm over its channels"
+
+
 @contextmanager
 def traced(model: nn.Module, arguments: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """The arguments with gradients; numbers of tokens can have none, so that the parameters have some too."""
@@ -286,7 +333,9 @@ def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | 
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return None  # with a weight of zero it would look like any norm
     kinds: tuple[NormKind, ...] = ("layernorm", "rmsnorm")
-    axes: tuple[Literal[-1, 1], ...] = (-1, 1) if x.ndim == 4 else (-1,)
+    # A GroupNorm has its channels first, however many axes follow; one group of them is all but the batch.
+    group = isinstance(module, nn.GroupNorm)
+    axes: tuple[Literal[-1, 1], ...] = (1,) if group else (-1, 1) if x.ndim == 4 else (-1,)
     for axis in axes:
         channels = x.shape[axis]
         if any(p is not None and p.shape != (channels,) for p in (weight, bias)):
@@ -297,7 +346,7 @@ def _recognize(name: str, module: nn.Module, x: Any, output: Any) -> NormSite | 
                 if name.rsplit(".", 1)[-1] in ("q_norm", "k_norm", "norm_q", "norm_k")
                 else "block"
             )
-            site = NormSite(name, channels, eps, (), kind, axis, role)
+            site = NormSite(name, channels, eps, (), kind, axis, role, whole=group)
             y = site.normalize(x)
             y = y if weight is None else y * per_channel(weight, y, axis)
             y = y if bias is None else y + per_channel(bias, y, axis)

@@ -20,7 +20,15 @@ from hwnorm.expression import Expression, ExpressionModule, parse
 from hwnorm.files import digest
 from hwnorm.network.choice import Chosen, functions_digest, read_choice
 from hwnorm.network.fold import fold_affine, line_of
-from hwnorm.network.norms import ExampleInputs, NormSite, device_of, find_norms, norm_affine, per_channel
+from hwnorm.network.norms import (
+    ExampleInputs,
+    NormSite,
+    device_of,
+    find_norms,
+    norm_affine,
+    per_channel,
+    plain,
+)
 
 #: The file of the re-aligned weights, beside the choice that they belong to.
 WEIGHTS = "realigned.safetensors"
@@ -37,15 +45,23 @@ class ChannelAffine(nn.Module):
         function: elementwise.
         weight, bias: (channels,); None stands for ones and zeros.
         axis: where the channels are, -1 or 1.
+        dtype: of those that are not given.
     """
 
     def __init__(
-        self, function: nn.Module, channels: int, weight: Tensor | None, bias: Tensor | None, axis: int
+        self,
+        function: nn.Module,
+        channels: int,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        axis: int,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.function, self.axis = function, axis
-        self.weight = nn.Parameter(torch.ones(channels) if weight is None else weight.detach().clone())
-        self.bias = nn.Parameter(torch.zeros(channels) if bias is None else bias.detach().clone())
+        ones, zeros = torch.ones(channels, dtype=dtype), torch.zeros(channels, dtype=dtype)
+        self.weight = nn.Parameter(ones if weight is None else weight.detach().clone())
+        self.bias = nn.Parameter(zeros if bias is None else bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.function(x)
@@ -75,8 +91,9 @@ def replace(
 ) -> nn.Module:
     """Return a copy of ``model`` in which each chosen norm is its function.
 
-    The result is an ordinary module in the state (training or evaluation) and on the device of ``model``: it
-    can be trained, stored with ``state_dict``, and exported with ``torch.export`` and to ONNX. Weight and
+    The result is an ordinary module in the state (training or evaluation), on the device and in the precision
+    of ``model`` (of one that ``torch.compile`` returned, of the module in it: compile the result): it can be
+    trained, stored with ``state_dict``, and exported with ``torch.export`` and to ONNX. Weight and
     bias of a norm fold into the layers that read it, exactly; where others read it too, they stay as an
     affine a channel behind the function. A function that is affine in x folds away whole.
 
@@ -166,11 +183,12 @@ def replace_norms(
     Raises:
         InputError: a name is no norm of the model.
     """
+    model = plain(model)
     changed = copy.deepcopy(model)
     for site, function in _placed(model, functions, example_inputs):
         gamma, beta = norm_affine(model.get_submodule(site.name))
         if not site.consumers:
-            function = ChannelAffine(function, site.channels, gamma, beta, site.axis)
+            function = ChannelAffine(function, site.channels, gamma, beta, site.axis, _dtype_of(model))
         else:
             readers = [changed.get_submodule(name) for name in site.consumers]
             fold_affine(readers, gamma, beta)
@@ -195,6 +213,7 @@ def replaced(
         InputError: a name is no norm of the model.
     """
     found = []
+    model = plain(model)
     for site, function in _placed(model, functions, example_inputs):
         line = _line(function)
         readers = [model.get_submodule(name) for name in site.consumers]
@@ -226,6 +245,10 @@ def _placed(
         if name not in names:
             raise InputError(f"layer {name!r}: no norm of this model; its norms are {', '.join(names)}")
     return [(site, functions[site.name]) for site in sites if site.name in functions]
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _line(function: nn.Module) -> tuple[float, float] | None:

@@ -55,9 +55,12 @@ class _LookUp(torch.autograd.Function):
 
 
 def _look_up(x: Tensor, values: Tensor, low: float, cell: float) -> Tensor:
+    """The values at ``x`` in its type; what is not a number stays none."""
+    # Types of 16 bits have not the digits that tell the cells of a large table apart.
+    wide = x.detach().float() if x.dtype in (torch.float16, torch.bfloat16) else x.detach()
     # A cell is a power of two wide: multiplying by its reciprocal is exact.
-    index = (x.detach() - low).mul_(1 / cell).floor_().clamp_(0, len(values) - 1)
-    return look_up(values, index.int())
+    index = (wide - low).mul_(1 / cell).floor_().clamp_(0, len(values) - 1).nan_to_num_(len(values))
+    return look_up(torch.nn.functional.pad(values, (0, 1), value=torch.nan), index.int())
 
 
 class Rom(Operator):
@@ -82,8 +85,11 @@ class Rom(Operator):
 
     def numpy(self, *args: Any) -> Any:
         x, low, *_ = args
-        index = np.clip(np.floor((np.asarray(x) - low) / _cell(*args[1:])), 0, len(args) - 4)
-        return np.asarray(args[3:], dtype=np.float64)[index.astype(np.int64)]
+        last = len(args) - 4
+        index = np.nan_to_num(
+            np.clip(np.floor((np.asarray(x) - low) / _cell(*args[1:])), 0, last), nan=last + 1
+        )
+        return np.asarray([*args[3:], np.nan], dtype=np.float64)[index.astype(np.int64)]
 
     def _values(self, *args: Interval) -> tuple[float, ...]:
         """Those of the cells that the argument's interval meets."""

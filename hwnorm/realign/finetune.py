@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -144,14 +143,20 @@ def finetune(
     return history
 
 
+#: What a checkpoint holds.
+_PARTS = frozenset(("identity", "done", "student", "optimizer", "best", "history"))
+
+
 def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
     try:
         stored: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged pickle may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{checkpoint}: cannot be read as a checkpoint ({reason}); remove it to start fine-tuning anew"
         ) from None
+    if not isinstance(stored, dict) or not stored.keys() >= _PARTS:
+        raise InputError(f"{checkpoint}: holds no state of fine-tuning; remove it to start fine-tuning anew")
     return stored
 
 

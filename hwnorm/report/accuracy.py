@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from hwnorm.realign.realigned import Counted, Paired
 from hwnorm.report.style import BLACK, GREY, new_figure
+from hwnorm.rounding import percent_text
 
 #: The steps of ``realign.json`` in order, as people call them.
 STEPS = {
@@ -44,7 +45,7 @@ def accuracy_figure(top1: Mapping[str, Counted], paired: Mapping[str, Paired]) -
             linewidth=0.8,
             hatch="//" if step == "functions_only" else None,
         )
-        top, text = accuracy.percent, f"{accuracy.percent:.2f} %"
+        top, text = accuracy.percent, percent_text(accuracy.percent)
         if step in paired:
             found = paired[step]
             (low, high), middle = found.interval, found.difference

@@ -19,6 +19,7 @@ from hwnorm.report.operators import grouped
 from hwnorm.report.pareto import accuracy_text, interval
 from hwnorm.report.study import Study, Trial
 from hwnorm.report.traffic import site_of
+from hwnorm.rounding import ulp_text
 from hwnorm.synth.flow import Counts
 from hwnorm.targets.target import Target
 
@@ -141,7 +142,7 @@ def _layer(context: _Context, layer: Layer, chosen: Chosen) -> dict[str, Any]:
         cells = ["", "", "", *["0"] * 3, "", "folds", "folds"]
     else:
         checks = [_verdict_text(layer, check) for check in ("verilator_bit_exact", "hls_bit_exact")]
-        error = f"{path.certificate.max_error_ulp:.3f}"
+        error = ulp_text(path.certificate.max_error_ulp)
         cells = [str(path.input), str(path.output), str(path.latency), *hardware, error, *checks]
     return {
         "name": layer.name,
@@ -176,11 +177,12 @@ def _certificate(chosen: Chosen) -> str:
     found = chosen.datapath.certificate
     if not found.exhaustive:
         return (
-            f"Error proven below {found.max_error_ulp:.3f} ulp of the output, for all {found.codes:,} codes."
+            f"Error proven below {ulp_text(found.max_error_ulp)} ulp of the output, "
+            f"for all {found.codes:,} codes."
         )
     return (
-        f"Largest error {found.max_error_ulp:.3f} ulp of the output, at input code {found.worst_code}; "
-        f"{found.mean_error_ulp:.3f} on average; over all {found.codes:,} input codes, "
+        f"Largest error {ulp_text(found.max_error_ulp)} ulp of the output, at input code {found.worst_code}; "
+        f"{ulp_text(found.mean_error_ulp or 0.0)} on average; over all {found.codes:,} input codes, "
         "against the expression in float64."
     )
 

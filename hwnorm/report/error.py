@@ -19,6 +19,7 @@ from hwnorm.report.style import (
     set_margins,
     set_title,
 )
+from hwnorm.rounding import ulp_text
 
 #: Columns of the picture: of the codes that fall into one, the least and the greatest error are drawn.
 _COLUMNS = 512
@@ -69,7 +70,7 @@ def error_figure(
         markeredgecolor=BLACK,
         markersize=8,
         zorder=4,
-        label=f"largest, {abs(off[worst]):.3f} ulp at code {codes[worst]}",
+        label=f"largest, {ulp_text(abs(off[worst]))} ulp at code {codes[worst]}",
     )
     reach = 1.15 * max(1.0, abs(off[worst]))
     axes.set_ylim(-1.5 * reach, reach)
@@ -81,7 +82,7 @@ def error_figure(
     axes.set_ylabel(f"error, ulp of {datapath.output}")
     certificate = datapath.certificate
     said = "largest error" if certificate.exhaustive else "error proven below"
-    figures = f"{said} {certificate.max_error_ulp:.3f} ulp over {certificate.codes:,} codes"
+    figures = f"{said} {ulp_text(certificate.max_error_ulp)} ulp over {certificate.codes:,} codes"
     set_title(figure, layer, str(expression), figures)
     set_margins(figure, legend_columns=2)
     return figure

@@ -31,6 +31,7 @@ from hwnorm.report.operators import operators_figure, parts_of
 from hwnorm.report.style import save, warm_up
 from hwnorm.report.traffic import site_of, traffic_figure
 from hwnorm.resources import resource
+from hwnorm.rounding import percent_text
 from hwnorm.workers import workers
 
 
@@ -170,14 +171,15 @@ def _accuracy_sentence(run: Run) -> str:
     if "layernorm" not in run.top1:
         return "The network's accuracy is not measured: this run has no realign.json."
     before = run.top1["layernorm"]
-    text = f"With LayerNorm the network is right on {before.percent:.2f} % of {before.total:,} test images"
+    right = percent_text(before.percent)
+    text = f"With LayerNorm the network is right on {right} of {before.total:,} test images"
     named = {
         "functions_only": "with a scalar function in the place of each norm and nothing else changed",
         "realigned": "after re-alignment",
         "bit_true": "computed with the bit-true integers of the kernels",
     }
     parts = [
-        f"{how}, {run.top1[step].percent:.2f} % ({_difference(run.paired[step])})"
+        f"{how}, {percent_text(run.top1[step].percent)} ({_difference(run.paired[step])})"
         for step, how in named.items()
         if step in run.top1
     ]

@@ -12,7 +12,7 @@ from hwnorm.errors import InputError
 from hwnorm.files import body, digest, read_artefact
 from hwnorm.network.replacement import WEIGHTS
 from hwnorm.runs.products import PRODUCTS, Need, Product, Source
-from hwnorm.runs.settings import Norms, RunSettings, target_digest
+from hwnorm.runs.settings import Norms, RunSettings, make_settings, option_name, target_digest
 from hwnorm.runs.store import Store
 from hwnorm.version import VERSION, code_digest, library_versions
 
@@ -46,6 +46,8 @@ class RunFolder:
         self.store = store
         #: Whether ``run.json`` holds these settings; :meth:`start` writes it.
         self.started = started
+        #: What ``run.json`` holds, where that is not these settings.
+        self._stored: RunSettings | None = None
         #: Of each file the state that it was read in, and what it held then.
         self._files: dict[Path, tuple[Hashable, dict[str, Any]]] = {}
         self._digests: dict[Hashable, str] = {}
@@ -81,7 +83,7 @@ class RunFolder:
                 if old != new:
                     raise InputError(
                         f"{path}: holds a run with {name} {old}; {new} was asked for: "
-                        "choose another folder, or start over with --force"
+                        f"{_going_on(name, old)}, choose another folder, or start over with --force"
                     )
             return cls(path, settings)
         if path.is_dir() and any(path.iterdir()) and not force:
@@ -118,9 +120,24 @@ class RunFolder:
             if not any(control.iterdir()):
                 control.rmdir()
 
+    def change_settings(self, **values: object) -> None:
+        """Give the run other settings, which ``run.json`` holds before any result that was made with them.
+
+        Raises:
+            InputError: one is out of range; the message names it.
+        """
+        before = self._stored or self.settings
+        self.settings, self._stored = make_settings(**self.settings.model_dump() | values), before
+
+    def keep_settings(self) -> None:
+        """Write ``run.json`` where settings were changed and nothing was made with them."""
+        if self._stored is not None:
+            self.write_settings()
+
     def write_settings(self) -> None:
         """Write ``run.json``."""
         RunFile(settings=self.settings).write(self.path / "run.json", self.settings.seed, {})
+        self._stored = None
 
     # --- places --------------------------------------------------------------------------------------
 
@@ -198,6 +215,10 @@ class RunFolder:
             beside: files and folders that belong to it, and were written before.
         """
         path = self.at(product, layer)
+        if self._stored is not None and any(
+            getattr(self._stored, name) != getattr(self.settings, name) for name in product.settings
+        ):
+            self.write_settings()
         artefact.write(path, self.settings.seed, made_from)
         if self.store is not None and self.store.claimed(key := self._key(product, made_from, layer)):
             self.store.publish(key, self.path, [*beside, path])
@@ -348,6 +369,17 @@ class RunFolder:
         if path not in self._files or self._files[path][0] != state:
             self._files[path] = state, read_artefact(path, product.kind)
         return self._files[path][1]
+
+
+def _going_on(name: str, value: object) -> str:
+    """What to give a command so that it goes on with a setting."""
+    option = option_name(name)
+    if isinstance(value, bool):
+        default = RunSettings.model_fields[name].default
+        return (
+            f"give {option if value else f'--no-{option[2:]}'}" if value != default else f"leave {option} out"
+        )
+    return f"leave {option} out" if value in (None, "") else f"give {option} {value} to go on with it"
 
 
 def _state(path: Path) -> Hashable:

@@ -12,7 +12,7 @@ from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.files import digest
-from hwnorm.network.models import load_model
+from hwnorm.network.models import load_model, model_arguments
 from hwnorm.runs.products import Need
 from hwnorm.runs.settings import RunSettings
 
@@ -32,7 +32,8 @@ class Inputs:
     @cached_property
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode."""
-        return load_model(self.settings.model, self.settings.weights, self.settings.image_size)
+        s = self.settings
+        return load_model(s.model, s.weights, s.image_size, **model_arguments(s.model_args))
 
     @property
     def pixels(self) -> int:
@@ -43,13 +44,13 @@ class Inputs:
     @cached_property
     def training_images(self) -> ImageSet:
         """What capture and re-alignment may look at."""
-        images = load_images(self.settings.data, "train", self.model)
+        images = load_images(self.settings.data, "train", self.model, self.settings.classes)
         return images.limited(self.settings.images)
 
     @cached_property
     def test_images(self) -> ImageSet:
         """What accuracies are measured on, and nothing else."""
-        return load_images(self.settings.data, "test", self.model)
+        return load_images(self.settings.data, "test", self.model, self.settings.classes)
 
     def digest(self, need: Need) -> str:
         """Hash of something that artefacts depend on: its content, wherever it lies."""

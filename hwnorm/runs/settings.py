@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -35,11 +36,21 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str = Field("builtin", description="builtin, or the name of a timm model")
-    weights: Path | None = Field(None, description=".safetensors or .pth file; else the model's own weights")
+    model: str = Field("builtin", description="builtin, the name of a timm model, or hf-hub:NAME")
+    model_args: str = Field(
+        "", description="arguments of timm's for the model, such as patch_size=4,in_chans=1"
+    )
+    weights: Path | None = Field(
+        None, description=".safetensors file, or .pth, .pt, .bin or .ckpt; else the model's own weights"
+    )
     data: Path | None = Field(
         None,
         description="folder of idx files, folder tree with one folder a class, or .npz; else what is shipped",
+    )
+    classes: Path | None = Field(
+        None,
+        description="file with the names of a folder tree's classes in the order of the model's outputs, one "
+        "a line, or a JSON of name to index; else timm's order",
     )
     image_size: int | None = Field(
         None, ge=8, description="side of the images in pixels; else the weights' own"
@@ -55,7 +66,7 @@ class RunSettings(BaseModel):
     cost_weights: str = Field(
         "", description="weights of the cost, such as lut=1,dsp=50; else the target's own"
     )
-    clock_mhz: float = Field(250.0, gt=0, description="clock in MHz")
+    clock_mhz: float = Field(250.0, gt=0, description="clock in MHz; else the target's own")
     lanes: int = Field(1, ge=1, description="elements a beat of the stream")
     #: The tournament of NSGA-II wants a multiple of 4.
     population: int = Field(64, ge=8, multiple_of=4, description="individuals a generation")
@@ -107,7 +118,17 @@ class RunSettings(BaseModel):
     keep_norms: str = Field(
         "", description="norms that stay LayerNorm in the integer network: names or patterns, by commas"
     )
-    seed: int = Field(0, description="of every random choice")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="of every random choice")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any) -> Any:
+        """pydantic would take true for 1."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"option {option_name(name)}: {value}; it is no switch: give it a value")
+        return given
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -182,21 +203,24 @@ def patterns(text: str) -> list[str]:
 
 
 def make_settings(**values: object) -> RunSettings:
-    """Settings from options; those that are not given keep their default.
+    """Settings from options; those that are not given keep their default, and the clock is the target's.
 
     Raises:
         InputError: an option is out of range or a weight is none; the message names it.
     """
     given = dict(values)
-    for name in ("weights", "data", "warm_start"):
+    for name in ("weights", "data", "classes", "warm_start"):
         if given.get(name) is not None:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):
         given["target"] = str(Path(str(given["target"])).absolute())
+    target = str(given.get("target", RunSettings.model_fields["target"].default))
     if given.get("cost_weights"):
-        load_target(
-            str(given.get("target", RunSettings.model_fields["target"].default)), str(given["cost_weights"])
-        )
+        load_target(target, str(given["cost_weights"]))
+    if given.get("clock_mhz") is None:
+        given.pop("clock_mhz", None)
+        with suppress(InputError):  # a target that is none is told of by the first stage that asks it
+            given["clock_mhz"] = load_target(target).clock_mhz
     try:
         return RunSettings.model_validate(given)
     except ValidationError as error:

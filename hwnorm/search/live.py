@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from rich import box
 from rich.live import Live
 from rich.table import Table
 
-from hwnorm.progress import err
+from hwnorm.progress import duration, err, telling
 from hwnorm.search.tasks import Job
 
 
@@ -24,8 +25,18 @@ class LiveTable:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show the table while in the block."""
-        with self._live:
+        self._began = time.monotonic()
+        with self._live, telling(lambda: [self._line()]):
             yield
+
+    def _line(self) -> str:
+        """How far the search is: layers that are done, generations of all, and what is left."""
+        ran = sum(s["generation"] for job in self._jobs for s in job.states if s is not None)
+        every = sum(len(job.states) * job.settings.generations for job in self._jobs)
+        line = f"search: {len(self._done)} of {len(self._jobs)} layers, {ran} of {every} generations"
+        if not 0 < ran < every:
+            return line
+        return f"{line}, {duration((time.monotonic() - self._began) / ran * (every - ran))} left"
 
     def refresh(self) -> None:
         """Show what the jobs' states are now."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from hwnorm.capture.hooks import capture as capture_norms
 from hwnorm.errors import InputError
 from hwnorm.names import layer_name
-from hwnorm.network.norms import NormSite, find_norms, select_norms
+from hwnorm.network.norms import NormSite, find_norms, norms_left, select_norms
+from hwnorm.network.plausible import Answers
 from hwnorm.profile import Profile
-from hwnorm.progress import err
+from hwnorm.progress import err, warn
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import PROFILE
 from hwnorm.runs.settings import patterns
+
+#: So many norms of a kind that stays are named.
+_MOST_NAMED = 4
 
 
 def capture(run: RunFolder, inputs: Inputs) -> None:
@@ -32,26 +36,45 @@ def capture(run: RunFolder, inputs: Inputs) -> None:
     there = [run.started and run.has(PROFILE, made_from, site.name) for site in sites]
     if all(there):
         return
-    affines = {site.name: site.affine for site in sites}
-    profiles = capture_norms(inputs.model, inputs.training_images, sites, progress="capture")
+    by_name = {site.name: site for site in sites}
+    images = inputs.training_images
+    classes = int(getattr(inputs.model, "num_classes", 0)) if images.labelled else 0
+    answers = Answers(classes)
+    profiles = capture_norms(
+        inputs.model, images, sites, progress="capture", watch=answers.see if classes else None
+    )
     run.start()
     _tell(found, sites, inputs)
+    if classes:
+        warn(answers.doubt(images.description))
     for position, (layer, profile) in enumerate(profiles.items()):
-        told = {"layer": layer, "position": position, "affine": affines[layer]}
+        site = by_name[layer]
+        told = {"layer": layer, "position": position, "affine": site.affine, "whole": site.whole}
         artefact = Profile.model_validate(told | profile.to_json())
         run.write(PROFILE, artefact, made_from, layer)
 
 
 def _tell(found: list[NormSite], sites: list[NormSite], inputs: Inputs) -> None:
     """Say how images were prepared and what is not as usual, once nothing can be refused any more."""
-    lines = [f"images: {inputs.training_images.preparation}"]
+    images = inputs.training_images
+    lines = [f"images: {images.preparation}"]
+    if images.numbered:
+        lines.append(f"labels: {images.numbered}")
     left = [site.name for site in found if site not in sites]
     if left:
         lines.append(f"left as they are: {', '.join(left)}")
+    others: dict[str, list[str]] = {}
+    for name, why in norms_left(inputs.model, found).items():
+        others.setdefault(why, []).append(name)
+    lines += [
+        f"left as they are, {len(names)} of {why}: {', '.join(names[:_MOST_NAMED])}"
+        + (", ..." if len(names) > _MOST_NAMED else "")
+        for why, names in others.items()
+    ]
     kept = [site.name for site in sites if not site.consumers]
     if kept:
         lines.append(
             f"keep a weight and a bias a channel, for others than linear layers read them: {', '.join(kept)}"
         )
     for line in lines:
-        err.print(line, highlight=False, markup=False, soft_wrap=True)
+        err.print(line, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures, scalar_
 from hwnorm.compare.measure import measure_kernels
 from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.stage import DatapathStage
+from hwnorm.errors import InputError
 from hwnorm.files import digest
 from hwnorm.kernel.stream import StreamKernel
 from hwnorm.layernorm import LayerNormDesign, LayerNormKernel
@@ -87,7 +88,13 @@ def _target(run: RunFolder, name: str | None) -> Target:
 
 
 def _designs(run: RunFolder, chosen: Chosen, target: Target, lanes: int, clock: float) -> list[_Design]:
-    profile = run.read(PROFILE, chosen.layer).statistics
+    found = run.read(PROFILE, chosen.layer)
+    if found.whole:
+        raise InputError(
+            f"layer {chosen.layer!r}: its norm is over all axes but the batch's; there is no such LayerNorm "
+            "in hardware to hold its function beside"
+        )
+    profile = found.statistics
     if chosen.datapath is None:
         front = run.read(FRONT, chosen.layer)
         formats = front.input, front.output

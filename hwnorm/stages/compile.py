@@ -13,7 +13,9 @@ from hwnorm.emit.package import emit_package, put_in_place
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
 from hwnorm.fixed import FixedFormat
+from hwnorm.locks import alone_in
 from hwnorm.lowering.lower import lower, unfused_resources
+from hwnorm.names import kernel_name
 from hwnorm.targets.target import load_target
 from hwnorm.verify.packages import verify_packages
 from hwnorm.verify.toolchain import find_toolchain
@@ -47,7 +49,7 @@ def compile(
     out: str | Path,
     target: str = "xcup",
     cost_weights: str = "",
-    clock_mhz: float = 250.0,
+    clock_mhz: float | None = None,
     lanes: int = 1,
     top: str = "hwnorm_kernel",
     error: float = 1.0,
@@ -67,7 +69,7 @@ def compile(
         out: the package's folder.
         target: a shipped technology, or the path of a JSON file.
         cost_weights: some of the target's weights, to be changed, such as ``"lut=1,dsp=50"``.
-        clock_mhz: the clock.
+        clock_mhz: the clock; None takes the target's own.
         lanes: elements a beat of the stream.
         top: name of the Verilog module.
         error: bound of the error in ulp of the output: 1 is faithful, 0.5 correctly rounded.
@@ -84,15 +86,22 @@ def compile(
         ToolError: a tool failed.
     """
     folder = Path(out)
-    if folder.name in ("", ".."):
+    if folder.name in ("", "..") or folder.is_symlink():
         folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder.absolute()):
+        raise InputError(f"option --out: {out}: this command works in that folder; name one inside it")
     beside = folder.with_name(folder.name + UNVERIFIED)
     formats = _format(input), _format(output)
     technology = load_target(target, cost_weights)
+    clock_mhz = technology.clock_mhz if clock_mhz is None else clock_mhz
     if not 0 < clock_mhz < math.inf:
         raise InputError(f"option --clock: {clock_mhz:g} MHz; a positive number is needed")
     if not 0 < error < math.inf:
         raise InputError(f"option --error: {error:g} ulp; a positive number is needed, such as 1.0")
+    try:
+        kernel_name(top)
+    except ValueError as fault:
+        raise InputError(f"option --top: {fault}") from None
     _check_folder(folder, force)
     _check_folder(beside, force=True)
     find_toolchain()
@@ -101,11 +110,13 @@ def compile(
     datapath = lower(*problem, fuse=fuse)
     used = resources(datapath.nodes, datapath.latency, technology)
     unfused = unfused_resources(*problem) if fuse else used
-    emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
-    (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
-    if not verdict.passed:
-        return Compiled(beside, top, datapath, used, verdict)
-    put_in_place(beside, folder)
+    with alone_in(folder):
+        _check_folder(folder, force)  # what another process made meanwhile
+        emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
+        (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+        if not verdict.passed:
+            return Compiled(beside, top, datapath, used, verdict)
+        put_in_place(beside, folder)
     return Compiled(folder, top, datapath, used, verdict)
 
 

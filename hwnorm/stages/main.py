@@ -56,7 +56,7 @@ def _quantize(run: RunFolder, work: Work) -> None:
     try:
         quantize(run, work.inputs)
     except NotCovered as reason:
-        err.print(f"quantize: left out; {reason}", style="yellow", highlight=False, markup=False)
+        err.print(f"quantize: left out; {reason}", style="yellow", highlight=False)
 
 
 #: In order. What a trial of a sweep does is all but the last.

@@ -10,7 +10,9 @@ from hwnorm.data.mirrored import MirroredImages
 from hwnorm.files import write_whole
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
+from hwnorm.network.plausible import hardly_right
 from hwnorm.network.replacement import functions_of, replace_norms, replaced, with_functions
+from hwnorm.progress import warn
 from hwnorm.realign.closed_form import realign as refit
 from hwnorm.realign.distributed import is_first
 from hwnorm.realign.finetune import Epoch
@@ -76,6 +78,8 @@ def realign(run: RunFolder, inputs: Inputs) -> None:
     scores = evaluate(networks, model, tests, classes, batch=BATCH if small else 32, progress="evaluate")
     if not is_first():
         return
+    if (original := scores["layernorm"].top1) is not None:
+        warn(hardly_right(original.percent / 100, 1 / classes, tests.description))
     weights = {name: value.contiguous() for name, value in networks["realigned"].state_dict().items()}
     # One entry: several would be written in any order.
     told = {"choice": made_from["choice"]}

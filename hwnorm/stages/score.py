@@ -10,6 +10,7 @@ from rich.table import Table
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.lowering.lower import lower
+from hwnorm.rounding import ulp_text
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.products import FRONT, PROFILE
 from hwnorm.runs.settings import target_of
@@ -84,6 +85,6 @@ def score_table(found: Score) -> Table:
         for p in points:
             text = p.expression if len(p.expression) <= 60 else p.expression[:57] + "..."
             figures = (f"{p.r2:.4f}", f"{p.r2_bit_true:.4f}", f"{p.tail:.4f}", f"{p.cost:g}", str(p.lut))
-            more = (str(p.ff), str(p.dsp), str(p.latency), f"{p.max_error_ulp:.3f}")
+            more = (str(p.ff), str(p.dsp), str(p.latency), ulp_text(p.max_error_ulp))
             table.add_row(text, p.family, *figures, *more, style=style)
     return table

@@ -132,4 +132,4 @@ class _Keeper(Watcher):
         self._table.done(job.layer, len(found.points))
 
     def said(self, text: str) -> None:
-        err.print(text, style="red", markup=False, soft_wrap=True)
+        err.print(text, style="red", soft_wrap=True)

@@ -19,6 +19,7 @@ from hwnorm.network.choice import Choice, Chosen
 from hwnorm.network.paired import p_text
 from hwnorm.progress import out
 from hwnorm.realign.realigned import Paired, Realigned
+from hwnorm.rounding import percent_text, ulp_text
 from hwnorm.share.form import Form
 from hwnorm.share.stored import StoredShare
 from hwnorm.verify.verdict import Verdict
@@ -59,7 +60,7 @@ def kernel_table(chosen: Sequence[Chosen], verdicts: Sequence[Verdict]) -> Table
             f"{used.area or used.lut:g}",
             str(used.ff),
             str(used.dsp),
-            f"{path.certificate.max_error_ulp:.3f}",
+            ulp_text(path.certificate.max_error_ulp),
             exactness(None if verdict is None else verdict.verilator_bit_exact),
             exactness(None if verdict is None else verdict.hls_bit_exact),
         )
@@ -269,8 +270,8 @@ def _scores_table(found: Realigned | StoredNetwork, labels: Mapping[str, str]) -
         score = found.scores[name]
         if score.top1 is not None and score.top5 is not None:
             low, high = score.top1.interval
-            exact, within = f"{score.top1.percent:.2f} %", f"{low:.2f} to {high:.2f}"
-            cells = exact, within, f"{score.top5.percent:.2f} %"
+            exact, within = percent_text(score.top1.percent), f"{low:.2f} to {high:.2f}"
+            cells = exact, within, percent_text(score.top5.percent)
         else:
             low, high = score.cosine_interval
             cells = f"{score.cosine:.4f}", f"{low:.4f} to {high:.4f}", f"{score.cosine_centred:.4f}"
@@ -345,6 +346,6 @@ def _taken(used: Resources) -> list[str]:
 
 def print_wide(table: Table) -> None:
     """Print a table at the width it needs, beyond a narrow terminal's edge: a layer stays a line."""
-    wide = Console(width=1000)
+    wide = Console(width=1000, markup=False, emoji=False)
     needed = Measurement.get(wide, wide.options, table).maximum
-    Console(width=max(needed, out.width)).print(table)
+    Console(width=max(needed, out.width), markup=False, emoji=False).print(table)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -26,7 +27,7 @@ from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings
 from hwnorm.runs.storage import masked, reason
 from hwnorm.runs.studies import SETTINGS, Value
-from hwnorm.sweep.study import Parameters, Range, Study
+from hwnorm.sweep.study import Parameters, Range, Study, step_of
 
 #: The attribute of a trial that was added with its result: Optuna's own number is another.
 NUMBER = "trial"
@@ -130,6 +131,8 @@ def _open(study: Study, new: bool) -> optuna.Study:
         if not path.is_file():
             _make(path)
         return _create(study, _sqlite(path))
+    if (file := re.fullmatch(r"sqlite:///([^/:?][^?]*)", url)) is not None:
+        url = f"sqlite:///{(study.path.parent / file[1]).absolute()}"  # as all paths in a study file
     try:
         storage = optuna.storages.RDBStorage(url)
         there = study.name in optuna.get_all_study_names(storage)
@@ -189,7 +192,9 @@ def _distribution(name: str, values: list[Value] | Range) -> BaseDistribution:
         return CategoricalDistribution([_choice(value) for value in values])
     annotation = RunSettings.model_fields[SETTINGS[name]].annotation
     if int in (get_args(annotation) or (annotation,)):
-        return IntDistribution(int(values.low), int(values.high), log=values.log)
+        step = step_of(name)
+        low, high = -(-int(values.low) // step) * step, int(values.high) // step * step
+        return IntDistribution(low, high, log=values.log, step=step)
     return FloatDistribution(float(values.low), float(values.high), log=values.log)
 
 

@@ -11,7 +11,7 @@ from rich import box
 from rich.live import Live
 from rich.table import Table
 
-from hwnorm.progress import err
+from hwnorm.progress import duration, err, telling
 from hwnorm.sweep.pareto import front_rows, on_front
 
 #: Seconds between two views.
@@ -37,7 +37,7 @@ class View:
         self._began = time.monotonic()
         self._live = Live(self.table(), console=err, auto_refresh=False, vertical_overflow="visible")
         try:
-            with self._live:
+            with self._live, telling(lambda: [self._title()]):
                 yield
                 self._live.update(self.table(), refresh=True)
         finally:
@@ -60,13 +60,16 @@ class View:
             self._shown_at = time.monotonic()
             self._live.update(self.table(), refresh=True)
 
-    def table(self) -> Table:
-        """The view as of now."""
+    def _title(self) -> str:
         left = self._total - self._done
         title = f"{self._name}: {self._done} of {self._total} trials, {self._failed} failed"
         if left and self._now:
-            title += f", about {_duration((time.monotonic() - self._began) / self._now * left)} left"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold")
+            title += f", about {duration((time.monotonic() - self._began) / self._now * left)} left"
+        return title
+
+    def table(self) -> Table:
+        """The view as of now."""
+        table = Table(title=self._title(), title_justify="left", box=box.SIMPLE_HEAD, header_style="bold")
         for heading in ("front so far: trial", "accuracy, bit-true", "area", "latency"):
             table.add_column(heading, justify="right", no_wrap=True)
         for (name, unit), rows in self._fronts.items():
@@ -79,9 +82,3 @@ class View:
                     str(row["latency"]),
                 )
         return table
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

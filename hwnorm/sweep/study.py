@@ -20,7 +20,7 @@ from hwnorm.runs.studies import SETTINGS, StudyAxes, StudyHead, StudyRange, Stud
 from hwnorm.targets.target import load_target
 
 #: Settings that are paths; in a study file they are relative to it.
-PATHS = ("weights", "data", "warm_start")
+PATHS = ("weights", "data", "classes", "warm_start")
 
 #: What one trial has of each axis.
 Parameters: TypeAlias = Mapping[str, Value]
@@ -156,7 +156,7 @@ def read_study(path: Path) -> Study:
             what was found and what would be right.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: not there; a study file was expected (docs/sweeps.md)") from None
     except (OSError, ValueError) as error:
@@ -218,6 +218,10 @@ def _check(study: Study) -> None:
             if study.file.study.sampler == "grid":
                 raise InputError(f"{study.path}: axes.{key}: a range; a grid needs a list of values")
             _known(study, "axes", key)
+            if values.log and (step := step_of(key)) > 1:
+                raise InputError(
+                    f"{study.path}: axes.{key}: multiples of {step} cannot be drawn with log; leave it out"
+                )
             continue
         if not values:
             raise InputError(f"{study.path}: axes.{key}: []; at least one value is needed")
@@ -249,6 +253,12 @@ def _check(study: Study) -> None:
     if study.file.study.sampler == "grid":
         for parameters in grid(axes):
             _try(study, f"axes, {json.dumps(parameters)}", parameters)
+
+
+def step_of(name: str) -> int:
+    """What the values of a setting, by its name in the file, are multiples of."""
+    rules = RunSettings.model_fields[SETTINGS[name]].metadata
+    return int(next((rule.multiple_of for rule in rules if hasattr(rule, "multiple_of")), 1))
 
 
 def _first(values: list[Value] | Range) -> Value:

@@ -96,14 +96,20 @@ def sweep(
         if study.file.study.sampler == "grid":
             source = _Grid(study, numbered(history), results)
         keeper = _Keeper(study, book, source, results)
-        if source.left() and cluster is None and run_trial is run_pipeline:
-            _check_tools()
         try:
-            if source.left():
-                with _executor(cluster, min(jobs, source.left())) as (pool, width), keeper.view.shown():
-                    _run(study, source, keeper, run_trial, pool, width)
-        finally:
-            keeper.write()
+            if source.left() and cluster is None and run_trial is run_pipeline:
+                _check_tools()
+            try:
+                if source.left():
+                    with _executor(cluster, min(jobs, source.left())) as (pool, width), keeper.view.shown():
+                        _run(study, source, keeper, run_trial, pool, width)
+            finally:
+                keeper.write()
+        except InputError:
+            if new and not keeper.ran:
+                for name in ("study.json", "optuna.sqlite3"):  # nothing has begun
+                    (study.folder / name).unlink(missing_ok=True)
+            raise
         return Summary(keeper.rows(), keeper.ran)
 
 
@@ -208,7 +214,7 @@ class _Keeper:
 
     def said(self, text: str) -> None:
         """Tell of something above the view."""
-        err.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(text, style="red", highlight=False, soft_wrap=True)
 
     def rows(self) -> list[dict[str, Any]]:
         """By number, with the table's columns."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from hwnorm.artefact import Artefact, Part
@@ -14,7 +13,7 @@ from hwnorm.kernel.package import load_package
 from hwnorm.synth.flow import Counts
 from hwnorm.synth.kernel import synthesize_files
 from hwnorm.targets.target import Target
-from hwnorm.tools import YOSYS, versions_of
+from hwnorm.tools import YOSYS, versions_of, work_folder
 
 #: The clock that a kernel is placed for which was made for none.
 _CLOCK_MHZ = 100.0
@@ -82,8 +81,10 @@ def synth_package(folder: Path, target: Target, *, pnr: bool = False, yosys: str
     runs = read_synthesis(folder)
     kept = folder / FOLDER / target.name
     kept.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f".{target.name}.") as beside:
-        work = Path(beside) / "work"
+    for earlier in kept.parent.glob(f"{target.name}.failed.*"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    with work_folder(f"{target.name}.failed.", kept.parent) as beside:
+        work = beside / "work"
         work.mkdir()
         for memory in package.memories:
             shutil.copy(memory, work)

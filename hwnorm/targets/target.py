@@ -182,6 +182,8 @@ class Target(_Strict):
     measured_with: str
     #: Where the delays come from.
     delay_source: str
+    #: The clock that is built for where none is asked for.
+    clock_mhz: float = Field(250.0, gt=0)
     #: From a register's clock to the next one's input with nothing between: clock to output, wire, set-up.
     register_ns: float
     #: Time of a level of logic with its wire where delays are estimated; 0 where they were placed and routed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ def simulate(
         raise ToolError(
             f"{names}: the simulation broke off ({error}); see {log}",
             output,
-            f"cd {folder} && {model / _TOP}",
+            f"cd {shlex.quote(str(folder))} && {shlex.quote(str(model / _TOP))}",
         ) from None
 
 
@@ -130,6 +130,7 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
     bench = render(
         "verify/bench.v.j2", {"kernels": [k.bench_context() for k in kernels], "user_width": USER_WIDTH}
     )
+    # By its plain name, each once: a package may lie where makefiles cannot name it.
     sources = [
         resource("sim") / "hwnorm_bench.vlt",
         resource("sim") / "hwnorm_sweep.v",
@@ -139,36 +140,40 @@ def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -
     ready = cache_folder() / "models" / key
     if (ready / _TOP).exists():
         return use(ready)
-    ready.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building.", dir=ready.parent))
+    building = Path(tempfile.mkdtemp(prefix="hwnorm-build."))
     failed = cache_folder() / "failed" / key
     try:
         (building / f"{_TOP}.v").write_text(bench, encoding="utf-8")
+        copies = {Path(shutil.copy(source, building)): source for source in sources}
         log = building / "build.log"
         try:
             Runner(toolchain, jobs).build_model(
-                [*sources, building / f"{_TOP}.v"], _TOP, building / "model", log
+                [*copies, building / f"{_TOP}.v"], _TOP, building / "model", log
             )
         except (RuntimeError, SystemExit):
+            output = log.read_text(encoding="utf-8") if log.exists() else ""
+            for copy, source in copies.items():
+                output = output.replace(str(copy), str(source))
             shutil.rmtree(failed, ignore_errors=True)
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(building, failed)
-            raise _build_error(kernels, failed) from None
-        done = building / "ready"
-        done.mkdir()
-        os.replace(building / "model" / _TOP, done / _TOP)
-        os.replace(log, done / "build.log")
-        install(done, ready)
+            failed.mkdir(parents=True, exist_ok=True)
+            (failed / "build.log").write_text(output, encoding="utf-8")
+            raise _build_error(kernels, failed / "build.log", output) from None
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        done = Path(tempfile.mkdtemp(prefix=".building.", dir=ready.parent))
+        try:
+            shutil.copy(building / "model" / _TOP, done)
+            shutil.copy(log, done)
+            install(done, ready)
+        finally:
+            shutil.rmtree(done, ignore_errors=True)
         prune()
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return ready
 
 
-def _build_error(kernels: Sequence[Kernel], failed: Path) -> ToolError:
-    log = failed / "build.log"
-    output = log.read_text(encoding="utf-8") if log.exists() else ""
+def _build_error(kernels: Sequence[Kernel], log: Path, output: str) -> ToolError:
     names = blamed(kernels, output)
-    sources = " ".join(dict.fromkeys(str(source) for kernel in kernels for source in kernel.rtl))
-    command = f"verilator --lint-only -Wall {sources}"
+    sources = dict.fromkeys(str(source) for kernel in kernels for source in kernel.rtl)
+    command = shlex.join(["verilator", "--lint-only", "-Wall", *sources])
     return ToolError(f"{names}: Verilator could not build the model; see {log}", output, command)

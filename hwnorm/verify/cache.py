@@ -24,15 +24,23 @@ def use(simulator: Path) -> Path:
 def prune() -> None:
     """Remove the simulators that were not used for the longest time until the rest fits."""
     folders = ("models", "csim", "integer", "engines", "failed")
+    # What processes that were killed had begun to write.
+    for path in cache_folder().glob("*/.*"):
+        if time.time() - _used(path) > _RECENT_S:
+            _remove(path)
     entries = [path for name in folders for path in (cache_folder() / name).glob("[!.]*")]
     kept = 0
     for used, path in sorted(((_used(path), path) for path in entries), reverse=True):
         kept += _size(path)
         if kept > MOST_BYTES and time.time() - used > _RECENT_S:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _used(path: Path) -> float:

@@ -1,4 +1,7 @@
-"""HLS C++ compiled with g++ against the ap_fixed headers, all kernels in one program, run over all codes."""
+"""HLS C++ compiled with g++ against the ap_fixed headers, all kernels in one program, run over all codes.
+
+With it goes everything in C++ that a package ships: its stage on a stream, and the testbench that runs that.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,44 @@ from hwnorm.verify.toolchain import Toolchain, ap_types, cache_folder
 _FLAGS = ("-std=c++14", "-w")
 
 
+@dataclass(frozen=True)
+class Cpp:
+    """What a package's C++ gave: output codes (int64) of its function, and its own testbench's complaint.
+
+    The testbench takes every vector of the package through the function, and through the stage in bursts;
+    ``fault`` is empty where it passed.
+    """
+
+    codes: np.ndarray
+    fault: str
+
+
+def run_cpp(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path) -> dict[str, Cpp]:
+    """Everything that packages ship in C++, by top: functions over lane 0 of ``kernel.codes``, testbenches.
+
+    Raises:
+        ToolError: g++ or the program failed.
+    """
+    program = _program(kernels, toolchain, folder, ["-O2", *_FLAGS], testbenches=True)
+    codes = _functions(program, kernels, toolchain)
+    return {k.top: Cpp(codes[k.top], _testbench(program, n, k, toolchain)) for n, k in enumerate(kernels)}
+
+
+def _testbench(program: Path, number: int, kernel: Kernel, toolchain: Toolchain) -> str:
+    vectors = kernel.folder.resolve() / "sim" / "vectors.txt"
+    done = subprocess.run(
+        [program, str(number), vectors],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=toolchain.environment,
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    if done.returncode == 0 and any(line.startswith(f"PASS: {kernel.top}, ") for line in lines):
+        return ""
+    return lines[0] if lines else f"the testbench ended with status {done.returncode}"
+
+
 def run_csim(
     kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, optimize: str = "-O2"
 ) -> dict[str, np.ndarray]:
@@ -30,10 +72,18 @@ def run_csim(
     Raises:
         ToolError: g++ or the program failed.
     """
-    program = _program(kernels, toolchain, folder, [optimize, *_FLAGS])
+    program = _program(kernels, toolchain, folder, [optimize, *_FLAGS], testbenches=False)
+    return _functions(program, kernels, toolchain)
+
+
+def _functions(program: Path, kernels: Sequence[Kernel], toolchain: Toolchain) -> dict[str, np.ndarray]:
     codes = [np.ascontiguousarray(kernel.codes[:, 0]) for kernel in kernels]
     done = subprocess.run(
-        [program], input=b"".join(c.tobytes() for c in codes), capture_output=True, check=False
+        [program],
+        input=b"".join(c.tobytes() for c in codes),
+        capture_output=True,
+        check=False,
+        env=toolchain.environment,
     )
     results = np.frombuffer(done.stdout[: len(done.stdout) // 8 * 8], dtype=np.int64)
     if done.returncode != 0 or len(results) != sum(map(len, codes)):
@@ -47,7 +97,9 @@ def run_csim(
     return {kernel.top: part for kernel, part in zip(kernels, parts, strict=True)}
 
 
-def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, flags: Sequence[str]) -> Path:
+def _program(
+    kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, flags: Sequence[str], testbenches: bool
+) -> Path:
     """The compiled program: from the cache, where its name is a hash of sources, flags and compiler."""
     headers = ap_types()
     context = [
@@ -60,12 +112,15 @@ def _program(kernels: Sequence[Kernel], toolchain: Toolchain, folder: Path, flag
         }
         for kernel in kernels
     ]
-    text = render("verify/csim.cpp.j2", {"kernels": context})
-    neutral = render("verify/csim.cpp.j2", {"kernels": [line | {"folder": "."} for line in context]})
+    told = {"testbenches": testbenches}
+    text = render("verify/csim.cpp.j2", told | {"kernels": context})
+    neutral = render("verify/csim.cpp.j2", told | {"kernels": [line | {"folder": "."} for line in context]})
+    parts = [".cpp", ".h", *(["_axis.cpp", "_axis.h", "_tb.cpp"] if testbenches else [])]
+    shared = ["hwnorm_cells.h", *(["hwnorm_axis.h"] if testbenches else [])]
     hls = [
         kernel.folder / "hls" / name
         for kernel in kernels
-        for name in (f"{kernel.top}.cpp", f"{kernel.top}.h", "hwnorm_cells.h")
+        for name in (*(f"{kernel.top}{part}" for part in parts), *shared)
     ]
     compiler = [*flags, toolchain.versions["g++"]]
     key = digest(neutral.encode(), *hls, *sorted(headers.glob("*.h")), compiler)

@@ -139,8 +139,8 @@ def groups(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
 
 
 def _shared(kernel: Kernel) -> list[Path]:
-    cells = [kernel.folder / "hls" / "hwnorm_cells.h"] if kernel.scalar else []
-    return [*kernel.verilog, *kernel.package.memories, *cells]
+    headers = ("hwnorm_cells.h", "hwnorm_axis.h") if kernel.scalar else ()
+    return [*kernel.verilog, *kernel.package.memories, *(kernel.folder / "hls" / name for name in headers)]
 
 
 def blamed(kernels: Sequence[Kernel], output: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +17,23 @@ def lint(
 ) -> str:
     """What Verilator warns of in ``sources``; empty if nothing."""
     sets = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
+    # By names without their folders: Verilator takes $ in a path for a variable's.
+    place = os.path.commonpath([source.resolve().parent for source in sources])
+    names = [os.path.relpath(source.resolve(), place) for source in sources]
     done = subprocess.run(
-        [toolchain.verilator, "--lint-only", "--quiet", "-Wall", *sets, "--top-module", top, *sources],
+        [toolchain.verilator, "--lint-only", "--quiet", "-Wall", *sets, "--top-module", top, *names],
+        cwd=place,
         env=toolchain.environment,
         capture_output=True,
         text=True,
         check=False,
     )
     said = (done.stdout + done.stderr).strip()
-    return said if said or done.returncode == 0 else f"verilator ended with status {done.returncode}"
+    # What stands there may be of others, such as the loader: findings are Verilator's own lines.
+    found = re.search(r"^%(Error|Warning)", said, flags=re.MULTILINE)
+    if found is not None:
+        return said[found.start() :]
+    return "" if done.returncode == 0 else said or f"verilator ended with status {done.returncode}"
 
 
 def lint_kernel(kernel: Kernel, toolchain: Toolchain) -> str:

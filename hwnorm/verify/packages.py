@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +17,9 @@ from hwnorm.expression import parse
 from hwnorm.files import digest
 from hwnorm.kernel.manifest import MANIFEST, read_manifest
 from hwnorm.progress import progress_bar
-from hwnorm.tools import YOSYS, announce, find_tool
+from hwnorm.tools import YOSYS, announce, find_tool, work_folder
 from hwnorm.verify.bench import Simulation, mismatches, simulate
-from hwnorm.verify.csim import run_csim
+from hwnorm.verify.csim import Cpp, run_cpp
 from hwnorm.verify.formal import Proof, prove
 from hwnorm.verify.kernel import Kernel, groups, load_kernel
 from hwnorm.verify.lint import lint_kernel
@@ -48,7 +46,7 @@ class _Findings:
 
     lint: dict[str, str]
     simulation: dict[str, Simulation]
-    hls: dict[str, np.ndarray]
+    hls: dict[str, Cpp]
     torch_error: dict[str, Distance]
     formal: dict[str, Proof]
 
@@ -124,7 +122,6 @@ def _check(
     advance: Callable[[int], None],
 ) -> _Findings:
     """Run every tool over a group."""
-    folder = Path(tempfile.mkdtemp(prefix="hwnorm-verify."))
     scalar = [kernel for kernel in group if kernel.scalar]
 
     def whole(check: Callable[[], T]) -> T:
@@ -137,26 +134,26 @@ def _check(
         advance(1)
         return kernel.top, result
 
-    # The slowest first; they are other programs' work, so threads are enough.
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
-        hls = pool.submit(whole, lambda: run_csim(scalar, toolchain, folder) if scalar else {})
-        torch_error = [pool.submit(one, _torch_error, kernel) for kernel in scalar]
-        linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
-        proofs = (
-            [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in scalar]
-            if yosys
-            else []
-        )
-        findings = _Findings(
-            dict(future.result() for future in linted),
-            simulation.result(),
-            hls.result(),
-            dict(future.result() for future in torch_error),
-            dict(future.result() for future in proofs),
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    return findings
+    with work_folder("hwnorm-verify.") as folder:
+        # The slowest first; they are other programs' work, so threads are enough.
+        with ThreadPoolExecutor(max(jobs, 1)) as pool:
+            simulation = pool.submit(whole, lambda: simulate(group, toolchain, folder, seed=seed, jobs=jobs))
+            hls = pool.submit(whole, lambda: run_cpp(scalar, toolchain, folder) if scalar else {})
+            torch_error = [pool.submit(one, _torch_error, kernel) for kernel in scalar]
+            linted = [pool.submit(one, lambda k: lint_kernel(k, toolchain), kernel) for kernel in group]
+            proofs = (
+                [pool.submit(one, lambda k: prove(k, yosys, folder), kernel) for kernel in scalar]
+                if yosys
+                else []
+            )
+            findings = _Findings(
+                dict(future.result() for future in linted),
+                simulation.result(),
+                hls.result(),
+                dict(future.result() for future in torch_error),
+                dict(future.result() for future in proofs),
+            )
+        return findings
 
 
 def torch_distances(
@@ -213,7 +210,8 @@ def _judge(kernel: Kernel, findings: _Findings, toolchain: Toolchain) -> Verdict
 
 def _with_scalar(stream: Verdict, kernel: Kernel, findings: _Findings) -> Verdict:
     """The verdict on a stage with what the renderings without a stream showed."""
-    codes, expected, got = kernel.codes[:, 0], kernel.results[:, 0], findings.hls[kernel.top]
+    codes, expected = kernel.codes[:, 0], kernel.results[:, 0]
+    got, fault = findings.hls[kernel.top].codes, findings.hls[kernel.top].fault
     differ = np.flatnonzero(got != expected)
     first = stream.first_mismatch
     if first is None and len(differ):
@@ -225,8 +223,9 @@ def _with_scalar(stream: Verdict, kernel: Kernel, findings: _Findings) -> Verdic
         update={
             "comb_differing": findings.simulation[kernel.top].comb_differing,
             "first_mismatch": first,
-            "hls_bit_exact": len(differ) == 0,
+            "hls_bit_exact": len(differ) == 0 and not fault,
             "hls_mismatches": len(differ),
+            "hls_message": fault,
             "torch_within_certificate": error.within,
             "torch_max_error_ulp": error.largest if np.isfinite(error.largest) else -1.0,
             "formal": proof.outcome,

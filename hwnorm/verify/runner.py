@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cocotb_tools import config
 from cocotb_tools.runner import Verilator
+from find_libpython import find_libpython
 
 from hwnorm.files import digest
 from hwnorm.resources import resource
@@ -54,15 +56,16 @@ class Runner(Verilator):  # type: ignore[misc]
         if library.is_dir():
             shutil.copytree(library, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
             self.kept = [made.name for made in library.iterdir()]
-        self.build(
-            sources=list(sources),
-            hdl_toplevel=top,
-            parameters=dict(parameters or {}),
-            build_dir=folder,
-            build_args=list(_FLAGS),
-            timescale=("1ns", "1ps"),
-            log_file=log,
-        )
+        with _alone():
+            self.build(
+                sources=list(sources),
+                hdl_toplevel=top,
+                parameters=dict(parameters or {}),
+                build_dir=folder,
+                build_args=list(_FLAGS),
+                timescale=("1ns", "1ps"),
+                log_file=log,
+            )
         if not library.is_dir():
             keep_library(folder, library)
 
@@ -75,7 +78,7 @@ class Runner(Verilator):  # type: ignore[misc]
         ``only`` is a regular expression that picks tests; empty takes all.
         """
         log = folder / "simulation.log"
-        with suppress(RuntimeError, SystemExit):
+        with suppress(RuntimeError, SystemExit), _alone():
             self.test(
                 test_module=list(modules),
                 hdl_toplevel=top,
@@ -94,10 +97,14 @@ class Runner(Verilator):  # type: ignore[misc]
         self.executable = str(self.toolchain.verilator)
 
     def _set_env_common(self) -> None:
-        super()._set_env_common()
-        for name in ("VERILATOR_ROOT", "PATH"):
-            self.env[name] = self.toolchain.environment[name]
-        self.env["PYTHONPATH"] = os.pathsep.join([str(resource("sim")), *filter(None, sys.path)])
+        # cocotb's own would take all of the user's shell: filters of tests, seeds, waves.
+        environment = self.toolchain.environment
+        self.env |= environment | {
+            "PATH": os.pathsep.join([environment["PATH"], str(config.libs_dir)]),
+            "PYTHONPATH": os.pathsep.join([str(resource("sim")), *filter(None, sys.path)]),
+            "PYGPI_PYTHON_BIN": sys.executable,
+            "GPI_USERS": f"{find_libpython()};{config.pygpi_entry_point()}",
+        }
 
     def _build_command(self) -> list[list[str]]:
         verilate, make = (list(command) for command in super()._build_command())
@@ -107,6 +114,16 @@ class Runner(Verilator):  # type: ignore[misc]
         # The makefile takes kept objects for older than itself: Verilator has just written it.
         touched = [["touch", *self.kept]] if self.kept else []
         return [verilate, *touched, [*make, *_MAKE]]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Without the variables of the user's shell that cocotb's runner asks this process for."""
+    kept = {name: os.environ.pop(name) for name in ("WAVES", "GUI") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def keep_library(made: Path, library: Path) -> None:

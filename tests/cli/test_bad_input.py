@@ -127,11 +127,13 @@ def test_unreadable_data(tmp_path, command):
     (idx / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08")
     line = one_line(tmp_path, *command, tmp_path / "r", "--data", idx)
     assert str(idx / "train-images-idx3-ubyte") in line
-    tree = tmp_path / "tree" / "cat"
-    tree.mkdir(parents=True)
-    (tree / "1.png").write_bytes(b"\x89PNG but no more")
-    (tree / "2.png").write_bytes(b"\x89PNG but no more")
-    assert str(tree) in one_line(tmp_path, *command, tmp_path / "r", "--data", tmp_path / "tree")
+    for label in range(10):
+        tree = tmp_path / "tree" / f"cat{label}"
+        tree.mkdir(parents=True)
+        (tree / "1.png").write_bytes(b"\x89PNG but no more")
+        (tree / "2.png").write_bytes(b"\x89PNG but no more")
+    line = one_line(tmp_path, *command, tmp_path / "r", "--data", tmp_path / "tree")
+    assert str(tmp_path / "tree" / "cat") in line
 
 
 def test_model_without_norms(tmp_path):
@@ -141,8 +143,9 @@ def test_model_without_norms(tmp_path):
     for split in ("train", "test"):
         (tmp_path / "data" / split / "a").mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "data" / split / "a" / "1.png")
+    (tmp_path / "names.txt").write_text("a")
     options = ["--model", "test_resnet", "--weights", tmp_path / "w.safetensors", "--data", tmp_path / "data"]
-    line = one_line(tmp_path, "run", "--out", tmp_path / "r", *options)
+    line = one_line(tmp_path, "run", "--out", tmp_path / "r", *options, "--classes", tmp_path / "names.txt")
     assert "'test_resnet'" in line
     assert "no LayerNorm" in line
 

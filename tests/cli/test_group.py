@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from hwnorm.cli.group import Commands
+from hwnorm.cli.group import Commands, held
+from hwnorm.locks import alone_in
 from hwnorm.tools import run_tool
 from hwnorm.version import VERSION
 
@@ -33,7 +37,7 @@ def test_another_tools_message_and_command_are_shown(tmp_path):
     assert "Traceback" not in result.stderr
     first, *said, again = result.stderr.splitlines()
     assert first.startswith("hwnorm: kernel k: ")
-    assert "status 3" in first
+    assert "status 3: core.v:7: no such wire; see " in first
     assert said == ["%Error: core.v:7: no such wire", "2 errors"]
     assert again.startswith(f"to run it again: cd {tmp_path} && {sys.executable} -c ")
 
@@ -50,6 +54,23 @@ def test_interrupt_says_that_work_is_kept():
     assert "goes on from there" in result.stderr
 
 
+def test_what_a_queue_ends_is_tidied_up(tmp_path):
+    """SIGTERM: what is held is let go, code 143 and one line; the handler that was there is again."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def go() -> None:
+        held.enter_context(alone_in(tmp_path / "r"))
+        assert [path.name for path in tmp_path.iterdir()] == [".r.lock"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    result = ending(go)
+    assert result.exit_code == 143
+    assert result.stderr.startswith("hwnorm: terminated; ")
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_trouble_with_a_file_is_one_line():
     """An OSError that names a file is the user's to put right; one without is a bug and stays loud."""
 
@@ -59,6 +80,16 @@ def test_trouble_with_a_file_is_one_line():
     result = ending(full)
     assert result.exit_code == 2
     assert result.stderr == "hwnorm: /out/x: No space left on device\n"
+
+    def full_without_a_name() -> None:
+        raise OSError(28, "No space left on device")
+
+    def full_in_a_library() -> None:
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    for command in (full_without_a_name, full_in_a_library):
+        result = ending(command)
+        assert (result.exit_code, result.stderr) == (2, "hwnorm: No space left on device\n")
 
     def bug() -> None:
         raise OSError("odd")

@@ -67,6 +67,21 @@ def test_every_float32_gives_what_the_datapath_gives(values, width, frac):
     np.testing.assert_array_equal(FixedPointFunction(datapath)(x).numpy(), expected(datapath, x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_what_is_not_a_number_stays_none(dtype):
+    """As the norm has it that the function stands for; numbers beside it are not touched, nor gradients."""
+    function = FixedPointFunction(square(FixedFormat(8, 4), FixedFormat(16, 8)))
+    x = torch.tensor([1.5, torch.nan, -99.0, torch.inf], dtype=dtype, requires_grad=True)
+    y = function(x)
+    y.nansum().backward()
+    for got in (y.detach(), function(x.detach())):
+        assert torch.equal(got.isnan(), x.isnan())
+        assert got[0] == 2.25
+        assert got[2:].tolist() == [64.0, torch.tensor(63.00390625).to(dtype)]
+    assert x.grad is not None
+    assert x.grad.tolist() == [3.0, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_other_types_keep_their_type(dtype):
     """Float64 tells more values around a code's edge apart than float32."""

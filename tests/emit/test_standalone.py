@@ -30,13 +30,16 @@ BREAKS = {
 }
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """``make -C sim`` with the tools on the PATH that a user would have there."""
+def make(folder: Path, *arguments: str, first: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``make -C sim`` with the tools on the PATH that a user would have there, those in ``first`` before."""
     environment = find_toolchain().environment
-    path = os.pathsep.join([environment["PATH"], str(Path(sys.executable).parent)])
+    places = [str(first)] if first else []
+    path = os.pathsep.join([*places, environment["PATH"], str(Path(sys.executable).parent)])
+    # A shell in which somebody works at tests of his own.
+    own = {"COCOTB_TEST_FILTER": "nothing", "COCOTB_TESTCASE": "nothing", "TESTCASE": "nothing"}
     return subprocess.run(
         ["make", "-C", folder / "sim", *arguments],
-        env=environment | {"PATH": path, "PYTHONPATH": ""},
+        env=environment | own | {"PATH": path, "PYTHONPATH": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -44,11 +47,47 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_verilator_through_cocotb(copied):
-    """The default target: every code, the stream contract, Verilator."""
+    """The default target: every code, the stream contract, Verilator; in a folder with a space."""
+    copied = copied.rename(copied.with_name("my 1:2 kernel"))
     done = make(copied, "OPT_FAST=-O0", "OPT_GLOBAL=-O0")  # to compile is what takes time
     assert done.returncode == 0, done.stdout + done.stderr
     assert "512 codes are right" in done.stdout
     assert "TESTS=4 PASS=4" in done.stdout
+
+
+def test_an_older_cocotb_is_refused(copied, tmp_path):
+    """It knows the tests by another variable, and would find none."""
+    older = tmp_path / "older" / "cocotb-config"
+    older.parent.mkdir()
+    older.write_text("#!/bin/sh\necho 1.9.2\n")
+    older.chmod(0o755)
+    done = make(copied, first=older.parent)
+    assert done.returncode == 2
+    assert "cocotb 1.9.2 found; 2 or later is needed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((), []),
+        (('name="every_code" ', 'name="other" '), ["test_codes.every_code did not run"]),
+        (("</testcase>", "<failure/></testcase>"), ["test_codes.every_code did not pass"]),
+        (("</testcase>", "<skipped/></testcase>"), ["test_codes.every_code did not pass"]),
+        (("<testsuites", "<"), ["the simulation did not end"]),
+    ],
+)
+def test_results_say_that_all_tests_ran(copied, change, said):
+    """Whatever make, simulator and cocotb end with: each test there is must be told of, as passed."""
+    names = ["random_stalls", "reset_at_any_time", "full_throughput"]
+    cases = [("test_codes", "every_code"), *(("test_axis", name) for name in names)]
+    lines = [f'<testcase name="{name}" classname="{module}" time="1"></testcase>' for module, name in cases]
+    text = f"<testsuites><testsuite>{''.join(lines)}</testsuite></testsuites>"
+    (copied / "sim" / "results.xml").write_text(text.replace(*change, 1) if change else text)
+    command = [sys.executable, "check_results.py", "results.xml", "test_codes", "test_axis"]
+    done = subprocess.run(command, cwd=copied / "sim", capture_output=True, text=True, check=False)
+    assert done.returncode == bool(said), done.stderr
+    assert len(done.stderr.splitlines()) == len(said)
+    assert all(line in done.stderr for line in said)
 
 
 @needs_icarus
@@ -83,11 +122,10 @@ def test_the_plain_testbench(copied):
     done = make(copied, "verilog")
     assert done.returncode != 0
     assert "input code -249: expected" in done.stdout
-    # As FuseSoC runs it: there is nobody who looks for a line.
-    alone = subprocess.run(
-        ["vvp", "-N", "cells_tb.vvp"], cwd=copied / "sim", capture_output=True, check=False
+    program = subprocess.run(
+        ["vvp", "-n", "cells_tb.vvp"], cwd=copied / "sim", capture_output=True, text=True, check=False
     )
-    assert alone.returncode == 1
+    assert program.returncode != 0  # by itself, as other flows run it
 
 
 @needs_icarus

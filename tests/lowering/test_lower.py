@@ -220,6 +220,11 @@ def test_lowering_is_repeatable():
         (("sqrt(x - 1)", "s8f4", "s8f4"), r"sqrt\(x - 1\): sqrt's argument runs from -9"),
         (("x", "s8f4", "s8f4", 200.0, 0.0), "error 0 ulp: it must be positive"),
         (("0.5*x", "s8f4", "s8f4", 200.0, 0.4), "error is 0.5 ulp of s8f4 at best; below 0.4 was"),
+        # What all results rounded correctly have, told in as many digits as show it.
+        (
+            ("2.58*tanh(x)", "s8f4", "s8f5", 200.0, 1e-9),
+            "error is 0.497 ulp of s8f5 at best; below 1e-09 was",
+        ),
         (("x", "s8f4", "s8f4", 5000.0), r"clock 5000 MHz: .* at most \d+ MHz is possible"),
         (("tanh(x)", "s8f4", "s8f4", 1500.0), r"clock 1500 MHz: input x \(x\) takes 0.45 ns on xcup"),
         (("x", "s8f4", "s8f4", 0.0), "clock 0 MHz: it must be a positive number"),
@@ -234,3 +239,16 @@ def test_what_cannot_be_lowered_is_said_in_one_line(arguments, complaint):
     with pytest.raises(InputError, match=complaint) as caught:
         lowered(*arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("expression", ["0.3*x", "-1.7*x + 2", "0.3*(0.7*x + 1)"])
+@pytest.mark.parametrize("fmt", ["s32f16", "s32f31"])
+def test_products_that_have_no_room_are_made_in_parts(expression, fmt):
+    """Of ports as wide as there are: faithful by proof, and at codes from everywhere."""
+    path = lowered(expression, fmt, fmt)
+    assert path.certificate.max_error_ulp < 1
+    ends = [path.input.min_code, -1, 0, path.input.max_code]
+    codes = np.concatenate([ends, np.arange(-(2**31), 2**31, 2**20)])
+    exact = parse(expression).numpy(path.input.to_float(codes)) / path.output.ulp
+    off = path.evaluate(codes) - exact.clip(path.output.min_code, path.output.max_code)
+    assert np.abs(off).max() <= path.certificate.max_error_ulp

@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from hwnorm.capture.hooks import capture
+from hwnorm.data.imageset import ImageSet
 from hwnorm.errors import InputError
-from hwnorm.network.norms import find_norms, select_norms
+from hwnorm.network.norms import find_norms, norms_left, select_norms
+from hwnorm.network.replacement import replace_norms
+from hwnorm.timm_compat import import_timm
 
 
 @pytest.mark.parametrize(
@@ -127,3 +131,79 @@ def test_an_affine_that_does_not_pass_through_is_found_out():
     model.patch_embed = nn.Identity()
     model.patch_embed.img_size = (28, 28)
     assert find_norms(model)[0].consumers == ()
+
+
+def test_what_looks_like_a_norm_and_stays_is_told_with_the_reason(small_vit):
+    """Whatever kind: nobody has to count them to see that some were not replaced."""
+
+    class OddNorm(nn.Module):
+        def forward(self, x):
+            return x.tanh()
+
+    model = small_vit()
+    model.patch_embed.norm = OddNorm()
+    model.extra = nn.ModuleDict(
+        {"batch": nn.BatchNorm2d(4), "group": nn.GroupNorm(2, 4), "no": nn.Identity()}
+    )
+    model.extra["place"] = nn.InstanceNorm2d(4)
+    left = norms_left(model, find_norms(model))
+    assert left == {
+        "patch_embed.norm": "OddNorm: does not run, or computes no LayerNorm or RMSNorm over its channels",
+        "extra.batch": "BatchNorm2d: takes its statistics from training, and is affine already",
+        "extra.group": "GroupNorm: takes statistics of each of 2 groups of channels",
+        "extra.place": "InstanceNorm2d: takes statistics over places, not over channels",
+    }
+    assert norms_left(small_vit(), find_norms(small_vit())) == {}
+
+
+def test_a_group_norm_of_one_group_is_a_norm_over_all_but_the_batch(small_vit):
+    """PoolFormer's: all are found, captured, and replaced by what they compute."""
+    import_timm()
+    from timm.layers import GroupNorm1
+    from timm.models.metaformer import MetaFormer
+
+    sizes = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16), "num_classes": 3}
+    kind = {"norm_layers": GroupNorm1, "downsample_norm": None, "use_mlp_head": False}
+    model = MetaFormer(**sizes, **kind).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.GroupNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    sites = find_norms(model, example_inputs=images)
+    whole = [site for site in sites if site.whole]
+    assert len(whole) == 8
+    assert norms_left(model, sites) == {}
+    plain = {s.name: nn.GroupNorm(1, s.channels, eps=s.eps, affine=False) for s in whole}
+    student = replace_norms(model, plain, example_inputs=images)
+    torch.testing.assert_close(student(images), model(images), rtol=1e-4, atol=1e-5)
+
+    seen = []
+    at = model.get_submodule(whole[-1].name)
+    at.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    profile = capture(model, Maps(images), whole, batch=1, example_inputs=images)[whole[-1].name]
+    x = torch.cat(seen[-2:]).double()
+    y = nn.functional.group_norm(x, 1, eps=whole[-1].eps)
+    assert profile.images == 2
+    assert profile.sum_yy.sum() == pytest.approx(float(y.square().sum()), rel=1e-6)
+    assert profile.count.sum() == y.numel()
+
+
+class Maps(ImageSet):
+    """Some images, whatever they are of."""
+
+    description, preparation, fingerprint = "maps", "none", "maps"
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def subset(self, indices):
+        return Maps(self.pixels[indices])
+
+    def batches(self, size):
+        for pixels in self.pixels.split(size):
+            yield pixels, torch.zeros(len(pixels), dtype=torch.int64)

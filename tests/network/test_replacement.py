@@ -205,3 +205,34 @@ def test_realigned_weights_belong_to_a_choice(tmp_path, small_vit):
     path.write_bytes(b"weights")
     with pytest.raises(InputError, match="cannot be read as weights"):
         hwnorm.realigned(model, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_a_model_of_16_bits_is_replaced_like_one_of_32(small_vit, datapath, dtype, fixed, pool):
+    """In its own precision, with the weights that folding in 32 bits and rounding once gives."""
+    model = small_vit(global_pool=pool).to(dtype)
+    choice = {site.name: datapath for site in find_norms(model.float())}
+    wide, narrow = replace(model.float(), choice, fixed=fixed), replace(model.to(dtype), choice, fixed=fixed)
+    assert {p.dtype for p in narrow.parameters()} == {dtype}
+    assert all(torch.equal(narrow.state_dict()[n], v.to(dtype)) for n, v in wide.state_dict().items())
+    with torch.no_grad():
+        got, want = narrow(images().to(dtype)), wide(images())
+    assert got.dtype == dtype
+    assert float((got.float() - want).norm() / want.norm()) < 0.2
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_torch_compile_before_and_after(small_vit, datapath, fixed):
+    """A compiled model gives the module in it, replaced; that one compiles, and computes the same."""
+    model = small_vit(depth=1)
+    choice = {"blocks.0.norm2": datapath}
+    plain = replace(model, choice, fixed=fixed)
+    student = replace(torch.compile(model, backend="eager"), choice, fixed=fixed)
+    assert student.state_dict().keys() == plain.state_dict().keys()
+    compiled = torch.compile(student, backend="eager")
+    x = images()
+    torch.testing.assert_close(compiled(x), plain(x))
+    compiled(x).square().mean().backward()
+    assert all(p.grad is not None for p in student.parameters())

@@ -81,6 +81,10 @@ def test_a_damaged_checkpoint_is_named(teacher, images, tmp_path):
     (tmp_path / "c.pt").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(InputError, match=r"c\.pt: cannot be read as a checkpoint .*remove it"):
         finetune(replaced(teacher), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
+    for other in ({"student": {}}, [1, 2]):
+        torch.save(other, tmp_path / "c.pt")
+        with pytest.raises(InputError, match=r"c\.pt: holds no state of fine-tuning; remove it"):
+            finetune(replaced(teacher), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
 
 
 def test_training_stops_where_nothing_gets_better(teacher, images):

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from run_folders import begun, put_alone
 
 import hwnorm.runs.folder
 from hwnorm.errors import InputError
 from hwnorm.files import write_artefact
+from hwnorm.realign.realigned import Realigned
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.markers import Emitted, SearchStates
-from hwnorm.runs.products import FRONT, PACKAGES, PROFILE, REPORT, SEARCH
+from hwnorm.runs.products import FRONT, PACKAGES, PROFILE, REALIGNED, REPORT, SEARCH
 from hwnorm.runs.settings import RunSettings
 from hwnorm.version import library_versions
 
@@ -50,6 +52,27 @@ def run(tmp_path: Path) -> RunFolder:
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(name)
     return made
+
+
+def test_what_a_stage_was_given_is_the_runs_before_there_is_a_result(tmp_path):
+    """A stop behind it, and the command that made the run does not replace the result by its own."""
+    run = begun(tmp_path / "r")
+    run.change_settings(finetune="D", epochs=2)
+    assert RunFolder.open(run.path).settings.finetune == "none"  # a stage that fails leaves it as it was
+    put_alone(run, PACKAGES, Emitted(tops=(), seal=""))
+    assert RunFolder.open(run.path).settings.finetune == "none"  # packages do not depend on it
+    put_alone(run, REALIGNED, Realigned.model_construct())
+    assert RunFolder.open(run.path).settings.finetune == "D"
+    with pytest.raises(
+        InputError, match=r"holds a run with finetune D; none was .* give --finetune D to go on"
+    ):
+        RunFolder.create(run.path, RunSettings(), force=False)
+    with pytest.raises(
+        InputError, match=r"with no_dsp False; True was asked for: leave --no-dsp out, choose"
+    ):
+        RunFolder.create(run.path, RunSettings(no_dsp=True), force=False)
+    with pytest.raises(InputError, match=r"with max_lut None; 4 was asked for: leave --max-lut out, choose"):
+        RunFolder.create(run.path, RunSettings(max_lut=4), force=False)
 
 
 def test_nothing_is_written_before_the_start(tmp_path):

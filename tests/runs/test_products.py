@@ -81,7 +81,17 @@ def test_every_setting_decides_something():
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
     # What is hashed by content: the model and its images, the target, and the functions of an earlier run.
-    content = {"weights", "data", "image_size", "images", "target", "cost_weights", "warm_start"}
+    content = {
+        "model_args",
+        "weights",
+        "data",
+        "classes",
+        "image_size",
+        "images",
+        "target",
+        "cost_weights",
+        "warm_start",
+    }
     # Whether there is an artefact at all, and so which network is trained.
     assert RunSettings.model_fields.keys() - named - grouped - content == {"quantize"}
 

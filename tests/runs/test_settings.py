@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from hwnorm.errors import InputError
+from hwnorm.expression import parse
+from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
 from hwnorm.runs.settings import RunSettings, make_settings
+from hwnorm.targets.target import load_target
 
 
 def test_options_that_are_not_given_keep_their_default():
@@ -75,3 +79,21 @@ def test_one_budget_at_a_time():
     """An area and a loss together leave nothing to choose: both options are named."""
     with pytest.raises(InputError, match=r"--total-area or --max-loss, not both"):
         make_settings(total_area=300.0, max_loss=0.1)
+
+
+@pytest.mark.parametrize(
+    ("target", "clock"), [("xcup", 250.0), ("ecp5", 100.0), ("ice40", 50.0), ("asic", 250.0)]
+)
+def test_the_clock_is_the_targets_where_none_is_given(target, clock):
+    """One that it reaches with what kernels are made of; what is given is kept."""
+    technology = load_target(target)
+    assert make_settings(target=target).clock_mhz == technology.clock_mhz == clock
+    assert make_settings(target=target, clock_mhz=12.5).clock_mhz == 12.5
+    for text in ("2.58*tanh(x)+0.24", "x*x*x - 0.3*x", "rsqrt(square(x) + 1)"):
+        lower(parse(text), FixedFormat(10, 6), FixedFormat(8, 5), technology, technology.clock_mhz)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_a_seed_that_a_later_stage_cannot_take_is_refused_at_once(seed):
+    with pytest.raises(InputError, match="option --seed"):
+        make_settings(seed=seed)

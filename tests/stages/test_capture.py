@@ -1,4 +1,4 @@
-"""Capture refuses what later stages could not name."""
+"""Capture refuses what later stages could not name, and says what is hard to believe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from hwnorm.errors import InputError
 from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.settings import RunSettings
 from hwnorm.stages.capture import capture
 
@@ -22,3 +23,14 @@ def test_a_layer_that_cannot_be_a_file_is_refused(small_vit, tmp_path):
     with pytest.raises(InputError, match=r"model 'builtin': layer 'blocks\.a/c\.norm1': not a name"):
         capture(run, SimpleNamespace(model=model, digest=lambda need: need))
     assert not run.path.exists()
+
+
+def test_an_original_that_only_guesses_is_told_of_loudly(small_vit, tmp_path, capsys):
+    """Before the search, which takes hours; a network of features is measured by no labels."""
+    settings = RunSettings(images=60)
+    for classes, warned in ((10, True), (0, False)):
+        run = RunFolder.create(tmp_path / str(classes), settings, force=False)
+        capture(run, Inputs(settings, small_vit(num_classes=classes)))
+        said = capsys.readouterr().err
+        assert ("WARNING: the original network is right on" in said) is warned
+        assert "labels" in said or not warned

@@ -18,12 +18,31 @@ from hwnorm.stages import compile as stage
 from hwnorm.tools import ToolError
 
 FORMATS = {"input": "s8f5", "output": "s6f3"}
+#: Of a shell in which somebody works with the same tools: each alone would break verification.
+SHELL = {
+    "COCOTB_TEST_FILTER": "nothing_of_that_name",
+    "COCOTB_TESTCASE": "nothing_of_that_name",
+    "COCOTB_TEST_MODULES": "nothing_of_that_name",
+    "COCOTB_RANDOM_SEED": "not a number",
+    "GPI_USERS": "/nowhere.so",
+    "MAKEFLAGS": "-n",
+    "PYTHONWARNINGS": "error",
+    "VERILATOR_ROOT": "/nowhere",
+    "WAVES": "maybe",
+}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A kernel of few codes, for reading only."""
-    return hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path_factory.mktemp("compile") / "k", lanes=2, jobs=1)
+    """A kernel of few codes, for reading only.
+
+    Made where makefiles could not name it, in a shell whose variables would change what the tools do.
+    """
+    folder = tmp_path_factory.mktemp("compile") / "12:30 $HOME" / "k"
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in SHELL.items():
+            shell.setenv(name, value)
+        return hwnorm.compile("tanh(x)", **FORMATS, out=folder, lanes=2, jobs=1)
 
 
 @pytest.fixture
@@ -59,10 +78,13 @@ def test_expressions_and_formats_may_be_objects(compiled, tmp_path):
 
 
 def test_the_command_makes_the_same_package(compiled, tmp_path):
-    options = ["--input", "s8f5", "--output", "s6f3", "--lanes", "2", "--out", str(tmp_path / "k")]
+    """Where it is asked to; what looks like markup in a path is a part of it."""
+    folder = tmp_path / "k[" / "v2][bold] :smile:"
+    options = ["--input", "s8f5", "--output", "s6f3", "--lanes", "2", "--out", str(folder)]
     result = CliRunner().invoke(app, ["compile", "tanh(x)", *options])
     assert result.exit_code == 0, (result.output, result.exception)
-    manifests = [json.loads((f / "manifest.json").read_text()) for f in (compiled.folder, tmp_path / "k")]
+    assert f"package: {folder}" in result.stdout
+    manifests = [json.loads((f / "manifest.json").read_text()) for f in (compiled.folder, folder)]
     assert manifests[0] == manifests[1]
     assert "bit-exact in Verilator and HLS" in result.stdout
 
@@ -107,6 +129,8 @@ def test_a_tool_that_fails_leaves_nothing_that_looks_verified(monkeypatch, tmp_p
         ({"error": -1.0}, "--error: -1 ulp"),
         ({"target": "asic7"}, "'asic7'"),
         ({"top": "../../victim"}, "not a name for a Verilog module"),
+        ({"top": "config"}, "a word of Verilog"),
+        ({"top": "n" * 130}, "130 characters; at most 100"),
         ({"lanes": 0}, "lanes 0"),
         ({"expression": "tan(x"}, "tan"),
     ],
@@ -127,3 +151,24 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path, name):
     with pytest.raises(InputError, match=f"{name} holds other things than a package"):
         hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path / "k", force=True)
     assert [path.name for path in tmp_path.rglob("*")] == [name, "thesis.tex"]
+
+
+def test_a_link_stays_and_leads_to_the_package(compiled, monkeypatch, tmp_path):
+    monkeypatch.setattr(stage, "verify_packages", lambda folders, jobs: [compiled.verdict])
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    hwnorm.compile("tanh(x)", **FORMATS, out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target" / "manifest.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_the_folder_at_hand_is_no_package(monkeypatch, tmp_path, out):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(
+        InputError, match=rf"option --out: {out}: this command works in that folder; name one"
+    ):
+        hwnorm.compile("tanh(x)", **FORMATS, out=out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]

@@ -16,6 +16,7 @@ from synthetic_trials import quick, runs, wait_for, waiting, write_study
 from hwnorm.errors import InputError
 from hwnorm.sweep.sweep import sweep
 from hwnorm.sweep.table import read_table
+from hwnorm.workers import _check_workers
 
 pytest.importorskip("distributed")
 
@@ -158,3 +159,41 @@ def test_a_system_without_its_commands_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="bsub is not on the PATH"):
         sweep(write_study(tmp_path), cluster=f"lsf:{tmp_path / 'c.toml'}", run_trial=quick)
+
+
+def test_a_cluster_that_cannot_be_had_begins_no_study(tmp_path):
+    """The corrected command, and the corrected file, find nothing that was begun otherwise."""
+    study = write_study(tmp_path)
+    with pytest.raises(InputError, match=r"option --cluster: no Dask scheduler at tls://127\.0\.0\.1:9"):
+        sweep(study, cluster="tls://127.0.0.1:9", run_trial=quick)
+    assert not (study.folder / "study.json").exists()
+    other = write_study(tmp_path, "[axes]\ninput_bits = [8]")
+    assert len(sweep(other, jobs=1, run_trial=quick).rows) == 1
+
+
+class Scheduler:
+    """Of a Dask client what is asked of it first."""
+
+    def __init__(self, workers: dict[str, bool]) -> None:
+        self.workers = workers
+
+    def wait_for_workers(self, count: int, timeout: float) -> None:
+        if len(self.workers) < count:
+            raise TimeoutError
+
+    def run(self, function, text: str) -> dict[str, bool]:
+        assert function(text) is True
+        return self.workers
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ({}, "the scheduler at tcp://s has no workers; `dask worker tcp://s`"),
+        ({"a": True, "b": False}, "at b has no hwnorm"),
+    ],
+)
+def test_a_scheduler_without_workers_that_can_is_told(workers, message):
+    with pytest.raises(InputError, match=f"option --cluster: .*{message}"):
+        _check_workers(Scheduler(workers), "tcp://s")
+    _check_workers(Scheduler({"a": True}), "tcp://s")

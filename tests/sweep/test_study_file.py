@@ -10,6 +10,7 @@ from synthetic_trials import GRID, write_study
 from hwnorm.errors import InputError
 from hwnorm.runs.settings import RunSettings
 from hwnorm.runs.studies import SETTINGS
+from hwnorm.sweep.book import _distribution
 from hwnorm.sweep.study import grid, read_study
 
 HEAD = "[axes]\ninput_bits = [8, 10]\n"
@@ -112,3 +113,29 @@ def test_a_file_that_is_not_there(tmp_path):
     (tmp_path / "study").write_text(GRID)
     with pytest.raises(InputError, match=r"study: a study file is called NAME\.toml"):
         read_study(Path(tmp_path / "study"))
+
+
+def test_a_range_is_drawn_in_the_steps_that_a_run_takes(tmp_path):
+    """Whatever a sampler draws of it is a setting that a run can have."""
+    head = '[study]\nsampler = "random"\ntrials = 3\n[axes]\n'
+    study = write_study(
+        tmp_path, head + "population = { low = 8, high = 64 }\ngenerations = { low = 1, high = 3 }"
+    )
+    drawn = _distribution("population", study.file.axes["population"])
+    assert (drawn.low, drawn.high, drawn.step) == (8, 64, 4)
+    assert _distribution("generations", study.file.axes["generations"]).step == 1
+    with pytest.raises(InputError, match=r"axes\.population: multiples of 4 cannot be drawn with log"):
+        write_study(tmp_path, head + "population = { low = 8, high = 64, log = true }", name="b")
+
+
+@pytest.mark.parametrize(
+    "text", ["[axes]\nclock = [true]", "[run]\nclock = true\n" + HEAD, "[axes]\nseed = [false]"]
+)
+def test_a_truth_is_no_number(tmp_path, text):
+    with pytest.raises(InputError, match="it is no switch: give it a value"):
+        write_study(tmp_path, text)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "s.toml").write_text("\ufeff" + HEAD, encoding="utf-8")
+    assert list(grid(read_study(tmp_path / "s.toml").file.axes)) == [{"input_bits": 8}, {"input_bits": 10}]

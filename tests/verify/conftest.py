@@ -9,24 +9,38 @@ import pytest
 from sample_datapaths import every_cell
 from small_packages import change, fault, offset_kernel, sign
 
+from hwnorm.datapath.ir import Datapath
 from hwnorm.emit import emit_package
+from hwnorm.expression import parse
+from hwnorm.fixed import FixedFormat
+from hwnorm.lowering.lower import lower
+from hwnorm.targets.target import load_target
 from hwnorm.verify import Verdict, verify_packages
+
+#: Packages with one fault each.
+FAULTY = ("verilog", "cpp", "stage", "flow", "latency", "certificate", "untidy")
+
+
+def between(expression: str, source: str, to: str) -> Datapath:
+    """Its datapath between two formats."""
+    formats = FixedFormat.parse(source), FixedFormat.parse(to)
+    return lower(parse(expression), *formats, load_target("xcup"), 250.0)
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Good packages, and ones as faulty emitters would have written them."""
     root = tmp_path_factory.mktemp("packages")
-    made = {
-        name: root / name
-        for name in ("cells", "lanes", "verilog", "cpp", "flow", "latency", "certificate", "untidy")
-    }
+    made = {name: root / name for name in ("cells", "lanes", "fine", "coarse", *FAULTY)}
     emit_package(every_cell(), "cells", made["cells"])
     emit_package(offset_kernel(), "lanes", made["lanes"], lanes=3)
-    for name in ("verilog", "cpp", "flow", "latency", "certificate", "untidy"):
+    emit_package(between("tanh(x)", "ap_fixed<8,-2>", "ap_fixed<16,1>"), "fine", made["fine"])
+    emit_package(between("0.3*x", "s10f-2", "s9f-1"), "coarse", made["coarse"])
+    for name in FAULTY:
         emit_package(offset_kernel(), name, made[name])
     fault(made["verilog"], "rtl/verilog_core.v", "8'sd4", "8'sd5")
     fault(made["cpp"], "hls/cpp.cpp", "(4LL)", "(5LL)")
+    fault(made["stage"], "hls/stage_axis.cpp", "out.last = in.last;", "out.last = 0;")
     fault(made["flow"], "rtl/hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
     for name in ("manifest.json", "datapath.json"):
         change(made["latency"] / name, '"latency": 2', '"latency": 3')

@@ -30,3 +30,13 @@ def test_what_was_just_used_stays(tmp_path, monkeypatch):
     program.write_bytes(bytes(100))
     cache.prune()
     assert program.exists()
+
+
+def test_what_killed_processes_had_begun_goes(tmp_path, monkeypatch):
+    """After an hour: until then it may be another process's that is at it."""
+    monkeypatch.setenv("HWNORM_CACHE", str(tmp_path))
+    for hours, name in [(2, "models/.building.a"), (0, "models/.building.b"), (2, "csim/.17.key")]:
+        (tmp_path / name).mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - 3600 * hours,) * 2)
+    cache.prune()
+    assert sorted(path.name for path in tmp_path.glob("*/.*")) == [".building.b"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -12,13 +13,13 @@ from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
 from hwnorm.files import read_artefact
 from hwnorm.tools import ToolError
-from hwnorm.verify import verify_packages
+from hwnorm.verify import packages, verify_packages
 from hwnorm.verify.csim import run_csim
 from hwnorm.verify.kernel import load_kernel
 from hwnorm.verify.toolchain import find_toolchain
 
 
-@pytest.mark.parametrize("name", ["cells", "lanes"])
+@pytest.mark.parametrize("name", ["cells", "lanes", "fine", "coarse"])
 def test_a_good_package_passes_every_check(name, verdicts):
     """Verilog, HLS, protocol, lint and PyTorch: nothing is wrong with a kernel as it was emitted."""
     assert verdicts[name].problems() == []
@@ -47,6 +48,16 @@ def test_a_changed_constant_in_hls_fails(verdicts):
     assert verdict.verilator_bit_exact
     assert verdict.hls_mismatches == 256
     assert verdict.first_mismatch == (-128, -124, -123)
+
+
+def test_a_stage_in_cpp_that_drops_tlast_fails(verdicts):
+    """The function alone is right: what runs the stage is the package's own testbench."""
+    verdict = verdicts["stage"]
+    assert verdict.hls_mismatches == 0
+    assert verdict.hls_message == "stage_axis, beat 0: TUSER or TLAST is lost"
+    assert not verdict.hls_bit_exact
+    assert not verdict.passed
+    assert "HLS testbench: stage_axis, beat 0" in "; ".join(verdict.problems())
 
 
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):
@@ -155,3 +166,17 @@ def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     with pytest.raises(ToolError, match=message) as caught:
         run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)
     assert "error" in caught.value.output
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ToolError("t", "o", "c")])
+def test_a_stop_leaves_no_folder_but_a_tools_logs(folders, monkeypatch, tmp_path, stop):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def stopped(*arguments, **options):
+        raise stop
+
+    monkeypatch.setattr(packages, "simulate", stopped)
+    monkeypatch.setattr(packages, "run_cpp", stopped)
+    with pytest.raises((KeyboardInterrupt, ToolError)):
+        verify_packages([folders["lanes"]])
+    assert len(list(tmp_path.iterdir())) == isinstance(stop, ToolError)
