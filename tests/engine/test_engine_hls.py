@@ -285,6 +285,7 @@ BREAKS = {
     "no borrow": ("a6", ARRAY, "product[place - 1] ?", "false ?"),
     "activations apart": ("a6", ARRAY, "<< j * A_GAP", "<< j * (A_GAP - 1)"),
     "weights apart": ("norms", ARRAY, "<< n * G4", "<< n * (G4 - 1)"),
+    "columns of LUTs": ("a6", ARRAY, "product = pair[j] * weights[n]", "product = pair[j] + weights[n]"),
     "halves of pixels": ("a6", ARRAY, "total << 4", "total << 3"),
     "class token": ("a6", COMPUTE, "pass.tile * TOKENS + t >= phase.first", "true"),
     "largest score": ("a6", SOFTMAX, "key == 0 || code > most[parity][t]", "key == 0"),
