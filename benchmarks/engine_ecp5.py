@@ -1,6 +1,6 @@
 """An engine for a run's network on ECP5-85F, placed and routed: clock, area, images a second.
 
-.venv/bin/python benchmarks/engine_ecp5.py [--run runs/demo] [--clock 60] [--budget lut=0.8] [--config FILE]
+.venv/bin/python benchmarks/engine_ecp5.py [--run runs/demo] [--clock 80] [--budget lut=0.6] [--config FILE]
     [--work build/engine_ecp5]
 
 The run is copied; its own engine stays. The fastest engine within the budget is picked, or that of FILE is
@@ -28,8 +28,8 @@ def main() -> None:
     """Print the engine as it is predicted, then what was found of it, and the slowest path."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="run folder with integers")
-    parser.add_argument("--clock", type=float, default=60.0, help="MHz that nextpnr is to reach")
-    parser.add_argument("--budget", default="lut=0.8")
+    parser.add_argument("--clock", type=float, default=80.0, help="MHz that nextpnr is to reach")
+    parser.add_argument("--budget", default="lut=0.6")
     parser.add_argument(
         "--config", type=Path, help="engine of your own, as `hwnorm engine --config` takes it"
     )

@@ -49,7 +49,7 @@ class Family:
         return {"shifted": 0.0, "held": bits * length}
 
 
-#: Parts of a memory of LUTs, up to which each number of them has a coefficient of its own.
+#: Parts of a memory of LUTs with four inputs, up to which each number of them has its own coefficient.
 _FEW = 8
 
 
@@ -200,13 +200,13 @@ def _memory(p: Parameters, family: Family) -> Terms:
     parts = memory(words, bits, family.technology).parts
     kind = "block" if in_blocks(words, bits) else "distributed"
     found = {kind: 1.0, f"{kind} bits": bits, f"{kind} parts": parts - 1.0}
-    if kind == "distributed" and 1 < parts <= _FEW:
-        # What chooses between parts does not grow evenly with them.
-        found[f"one of {parts}"] = bits
-    elif parts > 1:
+    if family.technology == "xilinx" or parts > _FEW or kind == "block":
         # A LUT chooses one of four, or one of two where it has four inputs.
         inputs = 4 if family.technology == "xilinx" else 2
-        found["chosen"] = bits * max(1, (1 << _log2(parts)) // inputs)
+        found["chosen"] = bits * max(1, (1 << _log2(parts)) // inputs) if parts > 1 else 0
+    elif parts > 1:
+        # What chooses between few parts of LUTs does not grow evenly with them.
+        found[f"one of {parts}"] = bits
     return found
 
 
