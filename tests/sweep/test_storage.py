@@ -107,3 +107,14 @@ def test_a_password_that_an_earlier_version_wrote_goes(tmp_path):
     path.write_text(path.read_text().replace("***@", f"me:{SECRET}@"))
     assert not begin(study)[0]
     assert SECRET not in path.read_text()
+
+
+def test_a_relative_file_is_relative_to_the_study(tmp_path, monkeypatch):
+    """As all paths in a study file are: the same one wherever the sweep is started."""
+    (tmp_path / "elsewhere").mkdir()
+    head = '[study]\nsampler = "random"\ntrials = 2\nstorage = "sqlite:///opt.db"\n'
+    study = write_study(tmp_path, head + AXES)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(sweep(study, jobs=1, run_trial=quick).rows) == 2
+    assert (tmp_path / "opt.db").is_file()
+    assert not list((tmp_path / "elsewhere").iterdir())

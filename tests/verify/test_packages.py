@@ -60,6 +60,13 @@ def test_a_stage_in_cpp_that_drops_tlast_fails(verdicts):
     assert "HLS testbench: stage_axis, beat 0" in "; ".join(verdict.problems())
 
 
+def test_a_stage_in_cpp_that_lets_a_token_grow_fails(verdicts):
+    """Of a partial last beat the elements that count are kept, and no others."""
+    assert verdicts["partial"].hls_mismatches == 0
+    assert verdicts["partial"].hls_message == "partial_axis, beat 0: TKEEP or TSTRB is wrong"
+    assert not verdicts["partial"].passed
+
+
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):
     """A pipeline that advances always is bit-exact while nobody stalls; the protocol test finds it."""
     verdict = verdicts["flow"]
