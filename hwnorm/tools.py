@@ -85,7 +85,7 @@ def run_tool(
 
 def _reason(output: str) -> str:
     """The first line that a tool calls an error, behind a colon; nothing where it calls none so."""
-    found = re.search(r"^.{0,40}?\b(?:error|fatal)\b:? *(.+)$", output, flags=re.MULTILINE | re.IGNORECASE)
+    found = re.search(r"^.{0,200}?\b(?:error|fatal)\b(?:-\w+)?: *(.+)$", output, re.MULTILINE | re.IGNORECASE)
     return f": {found[1].strip()[:200]}" if found else ""
 
 

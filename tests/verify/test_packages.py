@@ -169,7 +169,7 @@ def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     folder = copy_of("lanes")
     (folder / "hls" / "lanes.cpp").write_text("this is not C++\n")
     sign(folder)
-    message = r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
+    message = r"lanes: HLS C\+\+: g\+\+ failed with status 1: .*; see .*csim\.log"
     with pytest.raises(ToolError, match=message) as caught:
         run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)
     assert "error" in caught.value.output
