@@ -29,6 +29,24 @@ class ToolError(InputError):
         self.command = command
 
 
+#: Where things are: the only variables that tools get of the user's shell.
+_KEPT = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP"),
+        *("LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "XDG_CACHE_HOME", "YOWASP_CACHE_DIR"),
+    )
+)
+
+
+def tool_environment() -> dict[str, str]:
+    """The environment of tools: what they find each other by, and nothing that would change what they do.
+
+    Variables such as MAKEFLAGS, COCOTB_TEST_FILTER or PYTHONWARNINGS of the user's shell are not in it.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+    return kept | {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+
 def find_tool(name: str) -> str:
     """The path of a command: beside this Python first, then on the PATH.
 
@@ -67,7 +85,7 @@ def run_tool(
 
 def _reason(output: str) -> str:
     """The first line that a tool calls an error, behind a colon; nothing where it calls none so."""
-    found = re.search(r"^.{0,40}?\b(?:error|fatal)\b:? *(.+)$", output, flags=re.MULTILINE | re.IGNORECASE)
+    found = re.search(r"^.{0,200}?\b(?:error|fatal)\b(?:-\w+)?: *(.+)$", output, re.MULTILINE | re.IGNORECASE)
     return f": {found[1].strip()[:200]}" if found else ""
 
 
@@ -98,7 +116,7 @@ def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:
         ToolError: it failed.
     """
     announce(command[0])
-    return run_tool(command, log, what, cwd=cwd, environment=os.environ)
+    return run_tool(command, log, what, cwd=cwd, environment=tool_environment())
 
 
 def announce(tool: str) -> None:
@@ -110,7 +128,8 @@ def announce(tool: str) -> None:
 
 def versions_of(name: str) -> str:
     """What a tool says of its version, with its path and its build's machine left out."""
-    done = subprocess.run([find_tool(name), "--version"], capture_output=True, text=True, check=False)
+    command = [find_tool(name), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=tool_environment())
     lines = (done.stdout + done.stderr).strip().splitlines()
     said = next((line for line in lines if "Version" in line or line.startswith("Yosys")), name)
     said = re.sub(r"^.*?-- ", "", said)

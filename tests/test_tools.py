@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hwnorm.tools import ToolError, run_tool, work_folder
+from hwnorm.tools import ToolError, call, run_tool, work_folder
 
 PINS = (
     "Info: Packing IOs..\nERROR: Unable to place cell 'x[7]$tr_io', no BELs remaining\n1 warning, 1 error\n"
@@ -32,6 +32,15 @@ def test_the_reason_and_the_log_are_told(tmp_path):
 
 def test_a_tool_that_names_no_error_is_told_with_its_status(tmp_path):
     assert "failed with status 1; see " in str(fails(tmp_path, "done, in a way"))
+
+
+def test_a_tool_does_not_hear_of_the_users_shell(tmp_path, monkeypatch):
+    """Yosys and nextpnr of PyPI are Python too: its variables would be theirs."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("HOME", "/home/of/the/user")
+    said = call([sys.executable, "-c", "import os; print(dict(os.environ))"], tmp_path / "log", "k", tmp_path)
+    assert "PYTHONWARNINGS" not in said
+    assert "/home/of/the/user" in said
 
 
 def test_a_work_folder_goes_unless_a_tool_failed(tmp_path):

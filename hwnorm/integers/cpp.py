@@ -35,7 +35,7 @@ from hwnorm.integers.operations import (
 )
 from hwnorm.layernorm.design import GUARD
 from hwnorm.layernorm.rsqrt import ADDRESS_BITS, VALUE_BITS, rsqrt_table
-from hwnorm.tools import ToolError, run_tool
+from hwnorm.tools import ToolError, run_tool, tool_environment
 from hwnorm.verify.cache import prune, use
 from hwnorm.verify.toolchain import cache_folder, find_gxx
 
@@ -226,7 +226,8 @@ def _program() -> Path:
         (building / "network.cpp").write_text(text, encoding="utf-8")
         command: list[str | Path] = [gxx, *_FLAGS, "network.cpp", "-o", "network"]
         try:
-            run_tool(command, building / "g++.log", "C++ of integers", cwd=building, environment=os.environ)
+            log, environment = building / "g++.log", tool_environment()
+            run_tool(command, log, "C++ of integers", cwd=building, environment=environment)
         except ToolError as error:
             shutil.rmtree(failed, ignore_errors=True)
             failed.parent.mkdir(parents=True, exist_ok=True)

@@ -256,8 +256,20 @@ def _run(
     while source.left() or again or running:
         wide = width()
         while (source.left() or again) and len(running) < wide:
-            task = again.pop() if again else _Running(_trial(study, source, source.take()))
+            if again:
+                task = again.pop()
+            else:
+                number = source.take()
+                try:
+                    task = _Running(_trial(study, source, number))
+                except (
+                    InputError
+                ) as error:  # drawn by an earlier version, which did not know what a run takes
+                    keeper.keep(_unfit(study, source, number, error))
+                    continue
             running[pool.submit(perform, task.trial, run_trial)] = task
+        if not running:
+            continue
         done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
         for future in done:
             task = running.pop(future)
@@ -284,6 +296,14 @@ def _lost(task: _Running, error: Exception, keeper: _Keeper) -> dict[str, Any] |
         keeper.said(f"trial {number}: lost ({task.lost[-1]}); again, try {len(task.lost) + 1} of {TRIES}")
         return None
     return finish(task.trial, None, f"its process was lost each time ({task.lost[-1]})", 0.0)
+
+
+def _unfit(study: Study, source: _Source, number: int, error: InputError) -> dict[str, Any]:
+    """The row of a trial whose parameters no run can have."""
+    drawn = study.given(source.parameters[number])
+    columns = {name: drawn.get(name) for name in study.columns}
+    trial = Trial(number, study.trial(number).absolute(), study.store.absolute(), study.settings({}), columns)
+    return finish(trial, None, str(error), 0.0)
 
 
 def _trial(study: Study, source: _Source, number: int) -> Trial:

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnorm.emit.render import render
 from hwnorm.fixed import FixedFormat
-from hwnorm.tools import ToolError
+from hwnorm.tools import ToolError, tool_environment
 from hwnorm.verify.kernel import Kernel
 
 #: The widest input that is tried: products of 12 bits take five seconds, of 14 bits two minutes.
@@ -58,7 +58,13 @@ def prove(kernel: Kernel, yosys: str, folder: Path) -> Proof:
     command = [yosys, "-s", "prove.ys"]
     try:
         done = subprocess.run(
-            command, cwd=work, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command,
+            cwd=work,
+            env=tool_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Proof(f"not proven: no answer within {PATIENCE:g} s")

@@ -15,11 +15,8 @@ from pathlib import Path
 
 from hwnorm.errors import InputError
 from hwnorm.files import digest
+from hwnorm.tools import tool_environment
 
-#: Where things are: the only variables that tools get of the user's shell.
-_KEPT = frozenset(
-    ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH")
-)
 _INSTALL = "pip install 'hwnorm[verify]'"
 
 
@@ -28,16 +25,7 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("HWNORM_CACHE"):
         return Path(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hwnorm"
-
-
-def tool_environment() -> dict[str, str]:
-    """The environment of tools: what they find each other by, and nothing that would change what they do.
-
-    Variables such as MAKEFLAGS, COCOTB_TEST_FILTER or PYTHONWARNINGS of the user's shell are not in it.
-    """
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
-    return kept | {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    return (Path(base).absolute() if base else Path.home() / ".cache") / "hwnorm"
 
 
 def _package(module: str) -> Path:

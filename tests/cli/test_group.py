@@ -17,12 +17,12 @@ from hwnorm.tools import run_tool
 from hwnorm.version import VERSION
 
 
-def ending(command):
+def ending(command, name="go"):
     """What CliRunner finds when a command of the group does that."""
     app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
     app.callback()(lambda: None)
-    app.command("go")(command)
-    return CliRunner().invoke(app, ["go"])
+    app.command(name)(command)
+    return CliRunner().invoke(app, [name])
 
 
 def test_another_tools_message_and_command_are_shown(tmp_path):
@@ -52,6 +52,7 @@ def test_interrupt_says_that_work_is_kept():
     assert result.exit_code == 130
     assert result.stderr.count("\n") == 1
     assert "goes on from there" in result.stderr
+    assert "the same command begins anew" in ending(go, "compile").stderr
 
 
 def test_what_a_queue_ends_is_tidied_up(tmp_path):

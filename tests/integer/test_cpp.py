@@ -131,7 +131,7 @@ def test_a_source_that_does_not_compile_is_kept_with_its_log(tmp_path, monkeypat
     monkeypatch.setenv("HWNORM_CACHE", str(tmp_path))
     monkeypatch.setattr(cpp, "_source", lambda: "int main() { return nothing; }")
     with pytest.raises(
-        ToolError, match=r"C\+\+ of integers: g\+\+ failed with status 1; see .*failed"
+        ToolError, match=r"C\+\+ of integers: g\+\+ failed with status 1: .*; see .*failed"
     ) as caught:
         CppNetwork(wide(4, 8))
     assert "nothing" in caught.value.output

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import hwnorm
 from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.module import FixedPointFunction
 from hwnorm.errors import InputError
 from hwnorm.expression import parse
 from hwnorm.files import digest
@@ -223,13 +224,12 @@ def test_a_model_of_16_bits_is_replaced_like_one_of_32(small_vit, datapath, dtyp
     assert float((got.float() - want).norm() / want.norm()) < 0.2
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_torch_compile_before_and_after(small_vit, datapath, fixed):
+def test_torch_compile_before_and_after(small_vit, datapath):
     """A compiled model gives the module in it, replaced; that one compiles, and computes the same."""
     model = small_vit(depth=1)
-    choice = {"blocks.0.norm2": datapath}
-    plain = replace(model, choice, fixed=fixed)
-    student = replace(torch.compile(model, backend="eager"), choice, fixed=fixed)
+    functions = {"blocks.0.norm1": parse(EXPRESSION).to_module(), "norm": FixedPointFunction(datapath)}
+    plain = replace_norms(model, functions)
+    student = replace_norms(torch.compile(model, backend="eager"), functions)
     assert student.state_dict().keys() == plain.state_dict().keys()
     compiled = torch.compile(student, backend="eager")
     x = images()

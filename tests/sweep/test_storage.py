@@ -11,6 +11,7 @@ from synthetic_trials import quick, write_study
 
 from hwnorm.errors import InputError
 from hwnorm.runs.storage import HIDDEN, masked, reason
+from hwnorm.sweep import book
 from hwnorm.sweep.folder import begin
 from hwnorm.sweep.study import read_study
 from hwnorm.sweep.sweep import sweep
@@ -107,3 +108,35 @@ def test_a_password_that_an_earlier_version_wrote_goes(tmp_path):
     path.write_text(path.read_text().replace("***@", f"me:{SECRET}@"))
     assert not begin(study)[0]
     assert SECRET not in path.read_text()
+
+
+def test_a_relative_file_is_relative_to_the_study(tmp_path, monkeypatch):
+    """As all paths in a study file are: the same one wherever the sweep is started."""
+    (tmp_path / "elsewhere").mkdir()
+    head = '[study]\nsampler = "random"\ntrials = 2\nstorage = "sqlite:///opt.db"\n'
+    study = write_study(tmp_path, head + AXES)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(sweep(study, jobs=1, run_trial=quick).rows) == 2
+    assert (tmp_path / "opt.db").is_file()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_stored_draw_that_no_run_can_have_is_a_failed_trial(tmp_path, monkeypatch):
+    """As an earlier version drew them: the study goes on with the next, and says which it was."""
+    head = '[study]\nsampler = "random"\ntrials = 3\n[axes]\n'
+    study = write_study(tmp_path, head + "population = { low = 8, high = 64 }")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(book, "step_of", lambda name: 31)
+        asked = book.Book(begun(study), True)
+        asked.ask()
+    summary = sweep(study, jobs=1, run_trial=quick)
+    assert [row["state"] for row in summary.rows] == ["failed", "complete", "complete"]
+    assert "population" in summary.rows[0]["error"]
+    assert summary.rows[0]["population"] in (31, 62)
+
+
+def begun(study):
+    """A study whose folder is there."""
+    study.folder.mkdir()
+    begin(study)
+    return study

@@ -60,6 +60,13 @@ def test_a_stage_in_cpp_that_drops_tlast_fails(verdicts):
     assert "HLS testbench: stage_axis, beat 0" in "; ".join(verdict.problems())
 
 
+def test_a_stage_in_cpp_that_lets_a_token_grow_fails(verdicts):
+    """Of a partial last beat the elements that count are kept, and no others."""
+    assert verdicts["partial"].hls_mismatches == 0
+    assert verdicts["partial"].hls_message == "partial_axis, beat 0: TKEEP or TSTRB is wrong"
+    assert not verdicts["partial"].passed
+
+
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):
     """A pipeline that advances always is bit-exact while nobody stalls; the protocol test finds it."""
     verdict = verdicts["flow"]
@@ -162,7 +169,7 @@ def test_cpp_that_is_none_is_a_tool_error(copy_of, tmp_path):
     folder = copy_of("lanes")
     (folder / "hls" / "lanes.cpp").write_text("this is not C++\n")
     sign(folder)
-    message = r"lanes: HLS C\+\+: g\+\+ failed with status 1; see .*csim\.log"
+    message = r"lanes: HLS C\+\+: g\+\+ failed with status 1: .*; see .*csim\.log"
     with pytest.raises(ToolError, match=message) as caught:
         run_csim([load_kernel(folder, seed=0)], find_toolchain(), tmp_path)
     assert "error" in caught.value.output
