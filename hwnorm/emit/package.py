@@ -142,7 +142,7 @@ def _fill(folder: Path, kernel: StreamKernel) -> None:
 def _manifest(
     folder: Path, kernel: StreamKernel, resources: Resources | None, unfused_resources: Resources | None
 ) -> PackageManifest:
-    certified = kernel.certificate
+    certified, vectors = kernel.certificate, folder / "sim" / "vectors.txt"
     return PackageManifest(
         kernel=kernel.kind,
         top=kernel.top,
@@ -160,6 +160,7 @@ def _manifest(
         mean_error_ulp=None if certified is None else certified.mean_error_ulp,
         worst_code=None if certified is None else certified.worst_code,
         certified_codes=None if certified is None else certified.codes,
+        vectors=len(vectors.read_bytes().splitlines()) if vectors.is_file() else None,
         target=kernel.target,
         clock_mhz=kernel.clock_mhz,
         resources=resources,

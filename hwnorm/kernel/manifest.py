@@ -27,6 +27,7 @@ class PackageManifest(Artefact):
 
     ``rtl`` are the files that synthesis needs, ``memories`` those that the Verilog reads. The figures of
     the certificate are None where nothing is certified, or the mean and the worst code are not known.
+    ``vectors`` are the pairs of codes of ``sim/vectors.txt``, where there is one.
     """
 
     KIND = "package"
@@ -47,6 +48,7 @@ class PackageManifest(Artefact):
     mean_error_ulp: Annotated[float, Field(ge=0)] | None
     worst_code: int | None
     certified_codes: _Positive | None
+    vectors: _Positive | None
     target: str | None
     clock_mhz: Annotated[float, Field(gt=0)] | None
     resources: Resources | None
