@@ -34,7 +34,8 @@ class Placed(Part):
 
     ``taken`` are the device's cells by their kind and ``there`` all that it has, as nextpnr counts them;
     those of the chains are among them, a flip-flop for each of ``pin_bits`` and a LUT for each bit that
-    leaves. ``path`` are the nets of the slowest path, from register to register.
+    leaves. ``path`` are the nets of the slowest path, from register to register, without the wires between
+    carry cells, which take no time.
     """
 
     fmax_mhz: float
@@ -146,5 +147,5 @@ def _placed(fmax_mhz: float, report: Mapping[str, Any], pin_bits: int) -> Placed
         taken={kind: cells["used"] for kind, cells in used.items()},
         there={kind: cells["available"] for kind, cells in used.items()},
         pin_bits=pin_bits,
-        path=tuple(step["net"] for step in steps if step["type"] == "routing"),
+        path=tuple(step["net"] for step in steps if step["type"] == "routing" and step["delay"] > 0),
     )

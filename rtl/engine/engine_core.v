@@ -472,8 +472,11 @@ module engine_core #(
   assign m_logits_tdata = {{(32 - STREAM) {logit[STREAM-1]}}, logit};
   assign m_logits_tlast = class_read == LAST_CLASS[15:0];
 
-  // ---- counters ----
+  // ---- counters; those of busy and stalled cycles count them a cycle later, behind a register ----
+  reg was_busy, was_stalled;
   always @(posedge aclk) begin
+    was_busy <= busy;
+    was_stalled <= stall;
     m_done <= done;
     if (!all_reset) begin
       m_logits_tvalid <= 1'b0;
@@ -498,8 +501,8 @@ module engine_core #(
         m_stall <= 32'd0;
       end else if (!idle) begin
         m_cycles <= m_cycles + 32'd1;
-        m_busy <= m_busy + {31'd0, busy};
-        m_stall <= m_stall + {31'd0, stall};
+        m_busy <= m_busy + {31'd0, was_busy};
+        m_stall <= m_stall + {31'd0, was_stalled};
       end
     end
     if (!aresetn) m_images <= 32'd0;

@@ -128,6 +128,7 @@ def test_what_nextpnr_reports_is_taken_over():
                     step | {"type": "clk-to-q"},
                     step | {"type": "routing", "net": "a"},
                     step | {"type": "logic"},
+                    step | {"type": "routing", "net": "carry", "delay": 0},
                     step | {"type": "routing", "net": "b"},
                 ],
             },
