@@ -15,17 +15,16 @@ _TEST = re.compile(r"^@cocotb\.test\(.*?\)\s*^async def (\w+)", re.MULTILINE)
 
 def faults(results, modules):
     """One line for each test that did not run, or did not pass."""
-    wanted = {}
+    wanted, found = {}, []
     for module in modules:
-        text = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-        wanted |= {(module, name): "did not run" for name in _TEST.findall(text)}
-    if not wanted:
-        return [f"no tests in {', '.join(modules)}"]
+        names = _TEST.findall(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+        wanted |= {(module, name): "did not run" for name in names}
+        if not names:
+            found.append(f"no tests in {module}")
     try:
         cases = list(ElementTree.parse(results).getroot().iter("testcase"))
     except (OSError, ElementTree.ParseError) as error:
-        return [f"{results}: {error}: the simulation did not end"]
-    found = []
+        return [*found, f"{results}: {error}: the simulation did not end"]
     for case in cases:
         names = case.get("classname", "").rpartition(".")[2], case.get("name", "").rpartition(".")[2]
         wanted.pop(names, None)
