@@ -1,6 +1,9 @@
 """The engine of the built-in network with functions beside the same engine with LayerNorm units.
 
 .venv/bin/python benchmarks/engine_control.py [--run runs/demo] [--data DIR] [--budget dsp=200] [--images 2]
+.venv/bin/python benchmarks/engine_control.py --shape DeiT-S [--budget dsp=1024]     # or of a published shape
+
+A shape's network has weights by chance, and is not simulated: its cycles depend on shapes alone.
 
 Two pairs: the fastest engine within the budget for the network with functions, and the same tokens x columns
 x depth for the network with its LayerNorms; and the fastest engines within the budget for either. With
@@ -14,8 +17,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from engine_devices import DEIT
 from rich import box
 from rich.table import Table
+from shapes import IMAGE
 
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
@@ -24,6 +29,7 @@ from hwnorm.engine.emit import parameters
 from hwnorm.engine.memories import weight_stream
 from hwnorm.engine.parts import memories
 from hwnorm.engine.phase import Kind
+from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.simulate import Simulator, compare
 from hwnorm.engine.space import Candidate, evaluate, front
 from hwnorm.integers.cpp import evaluate_cpp
@@ -44,8 +50,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with Fashion-MNIST's idx files")
     parser.add_argument("--budget", default="dsp=200")
     parser.add_argument("--clock", type=float, default=250.0, help="MHz")
+    parser.add_argument("--shape", choices=DEIT, help="a network of this shape in place of a run's")
     parser.add_argument("--images", type=int, default=0, help="test images that are simulated")
     options = parser.parse_args()
+    if options.shape is not None:
+        shape = DEIT[options.shape][0]
+        pair = [shape.network(0.25, 8, layernorms) for layernorms in (False, True)]
+        print_wide(_table(_compared(*pair, IMAGE, options.budget), options.clock))
+        return
     run = RunFolder.open(options.run)
     inputs = Inputs(run.settings)
     image = tuple(input_config(inputs.model)["input_size"])
@@ -55,16 +67,23 @@ def main() -> None:
     layernorms = make(control, inputs, networks(control, inputs)).network
     if options.data is not None:
         _accuracy(options.data, inputs, functions, layernorms)
-    most = budget_of(options.budget, "xcup")
-    err.print("predict every engine of the space, for either network", highlight=False)
-    fast = [front(network, image, most, "xcup", 8)[-1] for network in (functions, layernorms)]
-    same = evaluate(layernorms, fast[0].engine, image)
-    found = {"functions": fast[0], "LayerNorm, same array": same, "LayerNorm, same budget": fast[1]}
+    found = _compared(functions, layernorms, image, options.budget)
     print_wide(_table(found, options.clock))
     if options.images:
         raise SystemExit(
             not all(_simulated(name, each, inputs, options.images) for name, each in found.items())
         )
+
+
+def _compared(
+    functions: IntegerNetwork, layernorms: IntegerNetwork, image: ImageSize, budget: str
+) -> dict[str, Candidate]:
+    """The fastest engines within the budget for either network, and the second on the first one's array."""
+    err.print("predict every engine of the space, for either network", highlight=False)
+    most = budget_of(budget, "xcup")
+    fast = [front(network, image, most, "xcup", 8)[-1] for network in (functions, layernorms)]
+    same = evaluate(layernorms, fast[0].engine, image)
+    return {"functions": fast[0], "LayerNorm, same array": same, "LayerNorm, same budget": fast[1]}
 
 
 def _accuracy(data: Path, inputs: Inputs, functions: IntegerNetwork, layernorms: IntegerNetwork) -> None:

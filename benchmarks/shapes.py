@@ -18,12 +18,14 @@ from hwnorm.integers.operations import (
     IntegerContext,
     IntegerFunction,
     IntegerLinear,
+    IntegerNorm,
     IntegerOperation,
     IntegerPatches,
     IntegerPool,
     IntegerScores,
     Table,
 )
+from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
@@ -58,13 +60,13 @@ class Shape:
         block = TOKENS * (4 * inner * e + 2 * self.hidden * e) + 2 * TOKENS**2 * inner
         return self.depth * block + (TOKENS - 1) * 3 * PATCH**2 * e + CLASSES * e
 
-    def network(self, ratio8: float, bits: int, seed: int = 0) -> IntegerNetwork:
-        """It with this share of rows at 8 bits, and activations of so many bits."""
+    def network(self, ratio8: float, bits: int, layernorms: bool = False, seed: int = 0) -> IntegerNetwork:
+        """It with this share of rows at 8 bits, and activations of so many bits; or with LayerNorms."""
         make = _Layers(ratio8, bits, seed)
         codes, stream = FixedFormat(bits, bits - 3), FixedFormat(STREAM_BITS, 10)
         scores, probability = FixedFormat(SCORE_BITS, 7), FixedFormat(bits, bits - 1)
         before = FixedFormat(SCORE_BITS, 8)
-        norm = _kernel("0.9*clip(x, -4.0, 4.0)", stream, codes)
+        norm = _Norm(self.embed, stream, codes, layernorms)
         gelu, power = _kernel("x*sigmoid(1.702*x)", before, codes), _kernel("exp2(x)", scores, probability)
         digits = (probability.max_code << 17).bit_length() - 1
         inner = self.heads * HEAD
@@ -74,17 +76,17 @@ class Shape:
         x = make.linear("embed", patches, self.embed, 3 * PATCH**2, stream, table, first=1)
         for block in range(self.depth):
             name = f"blocks.{block}"
-            normed = make.add(IntegerFunction(f"{name}.norm1", codes, x, norm, "norm"))
+            normed = make.add(norm(f"{name}.norm1", x))
             q, k, v = (make.linear(f"{name}.{part}", normed, inner, self.embed, codes) for part in "qkv")
             score = make.add(IntegerScores(f"{name}.scores", scores, q, k, self.heads, 4))
             p = make.add(Exponentials(f"{name}.p", probability, score, power))
             context = make.add(IntegerContext(f"{name}.context", codes, p, v, self.heads, digits, digits))
             x = make.linear(f"{name}.stream1", context, self.embed, inner, stream, x)
-            normed = make.add(IntegerFunction(f"{name}.norm2", codes, x, norm, "norm"))
+            normed = make.add(norm(f"{name}.norm2", x))
             hidden = make.linear(f"{name}.fc1", normed, self.hidden, self.embed, before)
             hidden = make.add(IntegerFunction(f"{name}.act", codes, hidden, gelu, "act"))
             x = make.linear(f"{name}.stream2", hidden, self.embed, self.hidden, stream, x)
-        normed = make.add(IntegerFunction("norm", codes, x, norm, "norm"))
+        normed = make.add(norm("norm", x))
         token = make.add(IntegerPool("token", codes, normed, 0, 1, 1, 0))
         make.linear("head", token, CLASSES, self.embed, FixedFormat(STREAM_BITS, 8))
         return IntegerNetwork(Pixels((0.5,) * 3, (0.5,) * 3), tuple(make.operations))
@@ -92,6 +94,23 @@ class Shape:
 
 def _kernel(text: str, input: FixedFormat, output: FixedFormat):  # type: ignore[no-untyped-def]
     return lower(parse(text), input, output, load_target("xcup", ""), 150.0)
+
+
+class _Norm:
+    """A function of the stream, or a LayerNorm over its channels."""
+
+    def __init__(self, channels: int, stream: FixedFormat, codes: FixedFormat, layernorms: bool) -> None:
+        self.codes = codes
+        self.kernel = _kernel("0.9*clip(x, -4.0, 4.0)", stream, codes)
+        affine = FixedFormat(12, 9)
+        design = LayerNormDesign(channels, 1, stream, codes, affine, affine)
+        self.design = design if layernorms else None
+        self.ones = np.full(channels, 1 << affine.frac, dtype=np.int64)
+
+    def __call__(self, name: str, x: str) -> IntegerOperation:
+        if self.design is None:
+            return IntegerFunction(name, self.codes, x, self.kernel, "norm")
+        return IntegerNorm(name, self.codes, x, self.design, self.ones, 0 * self.ones, 1, "norm")
 
 
 class _Layers:
