@@ -81,7 +81,24 @@ _LIBRARY_BEGINS = (
 )
 #: Ports and signals of every stage, and of the bench around it.
 STAGE = frozenset(
-    ("aclk", "aresetn", "ce", "data", "lane", "last", "ready", "sweep", "unused", "user", "valid", "x", "y")
+    (
+        *(
+            "aclk",
+            "aresetn",
+            "ce",
+            "data",
+            "lane",
+            "last",
+            "ready",
+            "sweep",
+            "unused",
+            "user",
+            "valid",
+            "x",
+            "y",
+        ),
+        *("load_address", "load_data", "load_valid"),
+    )
 )
 
 #: What packages and benches call by these names, and no kernel may.
@@ -89,7 +106,7 @@ SHARED = frozenset(
     f"hwnorm_{name}"
     for name in (
         *("axis", "axis_pipe", "axis_skid", "bench", "bits"),
-        *("cells", "code", "float_code", "from_code", "sweep"),
+        *("cells", "code", "float_code", "from_code", "sweep", "tables"),
     )
 )
 #: What packages and benches append to a module's name, each behind an underscore.
@@ -97,6 +114,7 @@ APPENDED = (
     *("core", "comb", "axis", "tb", "H", "lanes", "user_width", "x_t", "y_t", "s_axis_t", "m_axis_t"),
     *(f"{side}_axis_{signal}" for side in "sm" for signal in ("tdata", "tvalid", "tready", "tlast", "tuser")),
     *("tdata", "tvalid", "tlast", "done", "y", "received", "first_result", "last_result", "differing"),
+    *("bases", "drops", "limits", "words", "load_place", "load_word", "pins"),
 )
 
 

@@ -107,7 +107,7 @@ def sweep(
                 keeper.write()
         except InputError:
             if new and not keeper.ran:
-                for name in ("study.json", "optuna.sqlite3"):  # nothing has begun
+                for name in ("study.json", "optuna.sqlite3", "results.parquet"):  # nothing has begun
                     (study.folder / name).unlink(missing_ok=True)
             raise
         return Summary(keeper.rows(), keeper.ran)

@@ -76,7 +76,7 @@ def test_what_is_counted_stands_beside_what_was_predicted(package, tmp_path):
     assert found.counted == Resources(lut=5 + 3 * 4, ff=21, dsp=1, bram=3)
     told = json.loads((folder / "manifest.json").read_text())["resources"]
     assert found.predicted == Resources(**told)
-    assert f"LUT 17 {told['lut']} FF 21 {told['ff']} DSP 1 1 BRAM 3 {told['bram']}" in said
+    assert f"LUT 17 {told['lut']} FF 21 {told['ff']} DSP 1 {told['dsp']} BRAM 3 {told['bram']}" in said
     assert (found.placed, found.rate, found.clock_mhz) == (None, None, 80.0)
     log = (folder / found.logs[0]).read_text()
     assert f"hierarchy -check -top {TOP}" in log

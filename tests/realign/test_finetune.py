@@ -110,7 +110,7 @@ def test_hardware_in_the_loop_trains_through_the_integers(teacher, images):
     history = finetune(student, teacher, sites_of(teacher), images, change(FAST, epochs=3))
     assert min(epoch.loss for epoch in history[1:]) < history[0].loss
     assert not torch.equal(student.blocks[0].attn.qkv.weight, before.blocks[0].attn.qkv.weight)
-    assert torch.equal(student.norm.table, before.norm.table)
+    assert torch.equal(student.norm.table.nan_to_num(), before.norm.table.nan_to_num())
 
 
 def test_half_of_the_images_are_mirrored_and_nothing_else_is_done():
