@@ -59,8 +59,6 @@ from hwnorm.threads import in_threads, single_threaded
 
 #: Bits of the residual stream, of scores and of what a function in an MLP reads.
 STREAM_BITS, SCORE_BITS, PRE_BITS = 16, 12, 12
-#: 2^x of a score less the largest.
-PROBABILITY = FixedFormat(8, 7)
 #: A stream is given so much more room than the calibration images take.
 HEADROOM = 1.1
 #: How far the share of 8-bit weights may be from the one that is asked for.
@@ -82,6 +80,11 @@ class Recipe:
     per_layer: bool = False
     row_step: int = 4
     activation_bits: int = 8
+
+    @property
+    def probability(self) -> FixedFormat:
+        """Of 2^x of a score less the largest: what the product with values reads."""
+        return FixedFormat(self.activation_bits, self.activation_bits - 1)
 
 
 @dataclass(frozen=True)
@@ -354,12 +357,12 @@ class _Builder:
                 shift = 0
             return IntegerScores(op.out, fmt, op.q, op.k, op.heads, shift)
         if isinstance(op, Softmax):
-            path = self._lowered("exp2(x)", formats[op.x], PROBABILITY)
-            return Exponentials(op.out, PROBABILITY, op.x, path)
+            path = self._lowered("exp2(x)", formats[op.x], self.recipe.probability)
+            return Exponentials(op.out, self.recipe.probability, op.x, path)
         if isinstance(op, Context):
             fmt = self._format(op.out)
             # The largest probability of a row is the largest code, and so the least sum.
-            digits = (PROBABILITY.max_code << 17).bit_length() - 1
+            digits = (self.recipe.probability.max_code << 17).bit_length() - 1
             shift = digits + formats[op.v].frac - fmt.frac
             return IntegerContext(op.out, fmt, op.p, op.v, op.heads, digits, shift)
         if isinstance(op, Pool):

@@ -11,12 +11,14 @@ from integer.small_networks import images_for, integers_of, small
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from hwnorm.engine.covered import faults
+from hwnorm.engine.engine import Engine
 from hwnorm.errors import InputError
 from hwnorm.fixed import FixedFormat
 from hwnorm.graph.read import read_graph
 from hwnorm.integers.formats import quantized
 from hwnorm.integers.network import Pixels
-from hwnorm.integers.operations import IntegerLinear
+from hwnorm.integers.operations import IntegerContext, IntegerLinear
 from hwnorm.integers.prepare import prepare
 from hwnorm.integers.quantize import Quantized
 from hwnorm.integers.stored import StoredNetwork, network_of, records
@@ -155,11 +157,16 @@ def test_a_share_that_the_step_cannot_give_is_refused(model, images):
 
 
 def test_activations_have_the_bits_asked_for(model, images):
+    """What products read, probabilities and values among them; an engine can run it."""
     found = integers_of(model, images, ratio8=1.0, activation_bits=6)
     formats = found.network.formats
     for op in found.network.linears:
         if op.x != "patches":
             assert formats[op.x].width == 6, op.x
+    contexts = [op for op in found.network.operations if isinstance(op, IntegerContext)]
+    assert contexts
+    assert {formats[name].width for op in contexts for name in (op.p, op.v)} == {6}
+    assert list(faults(found.network, Engine(2, 1, 2, activation_bits=6), tuple(images.shape[1:]))) == []
     assert formats["blocks.0.attn.scores"].width == 12
     assert formats["blocks.0.stream1"].width == 16
 
