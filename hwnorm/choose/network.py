@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from hwnorm.data.imageset import ImageSet
 from hwnorm.expression import ExpressionModule
 from hwnorm.network.fold import line_of
 from hwnorm.network.norms import NormSite, find_norms, first_tensor, in_precision, observe
+from hwnorm.network.output_loss import Measured, OutputLoss, has_head
 from hwnorm.network.refit import Around, Student, Weighing
 from hwnorm.network.replacement import replace_norms, with_functions
 from hwnorm.network.residual import Projection
@@ -23,19 +23,6 @@ from hwnorm.network.sensitivity import WEIGHED, refit_weights
 
 #: So many tokens are looked at: half of them to refit the layers, half to predict losses.
 TOKENS = 25_088
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Of one network on images that its fits have not seen.
-
-    ``loss`` is the mean KL divergence of its class probabilities from the original's in nats, or for
-    a network without a head the squared error of its features over their variance. ``agreement`` is
-    the share of images with the original's top-1 class in per cent; None without a head.
-    """
-
-    loss: float
-    agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +104,7 @@ class Recorded:
         return iter([self.inputs[projection.after]])
 
 
-class NetworkLoss:
+class NetworkLoss(OutputLoss):
     """Measures networks whose norms are functions.
 
     Each layer around a replaced norm refits itself, in closed form, when the forward pass reaches it: the
@@ -136,6 +123,7 @@ class NetworkLoss:
     """
 
     def __init__(self, model: nn.Module, images: Calibration, layers: Sequence[str]) -> None:
+        super().__init__(has_head(model))
         self.model, self.images = model, images
         self.exact = copy.deepcopy(model).double().requires_grad_(False)
         self.around = Around.of(model, layers, images.fit[:2])
@@ -167,12 +155,6 @@ class NetworkLoss:
             self._recorded[dtype] = Recorded(self.original(dtype), pixels, self.around)
         return self._recorded[dtype]
 
-    @cached_property
-    def has_head(self) -> bool:
-        """Whether the output is logits."""
-        classifier = getattr(self.model, "get_classifier", lambda: self.model)()
-        return not isinstance(classifier, nn.Identity)
-
     def weighing(self, dtype: torch.dtype) -> Weighing:
         """Tokens weigh by their place, and none are held out."""
         count = len(self.images.fit)
@@ -201,42 +183,6 @@ class NetworkLoss:
             student.refit(site, self.recorded(dtype), self.weighing(dtype))
         *_, output = student.replay.outputs()
         return self.compare(output, first_tensor(self.original(dtype)(batches[1])))
-
-    def compare(self, output: Tensor, wanted: Tensor) -> Measured:
-        """How far an output is from the original's for the same images."""
-        wanted, got = wanted.double(), output.double()
-        if not self.has_head:
-            return Measured(float((got - wanted).square().sum() / _spread(wanted)), None)
-        log_p, log_q = wanted.log_softmax(1), got.log_softmax(1)
-        loss = (log_p.exp() * (log_p - log_q)).sum(1).mean()
-        agreement = (wanted.argmax(1) == got.argmax(1)).double().mean()
-        return Measured(float(loss), 100 * float(agreement))
-
-    def directions(self, output: Tensor, count: int) -> Iterable[Tensor]:
-        """Random d with E[(d . e)^2 / 2] the loss of a small error e of an output, image by image.
-
-        The divergence is e^T (diag(p) - p p^T) e / 2 then.
-        """
-        generator = torch.Generator().manual_seed(0)
-        for _ in range(count):
-            noise = torch.randn(output.shape, generator=generator).to(output)
-            if self.has_head:
-                p = output.softmax(1)
-                yield p.sqrt() * noise - p * (p.sqrt() * noise).sum(1, keepdim=True)
-            else:
-                yield noise * (2 * len(output) / _spread(output)).sqrt()
-
-    def loss_of(self, moves: Tensor) -> Tensor:
-        """The loss of moves along :meth:`directions`, float64 (..., directions x images): (...,).
-
-        A divergence grows with the square of a small error, and with a large one itself, so that no image
-        counts for all others: sqrt(1 + m^2) - 1.
-        """
-        return ((1 + moves.square()).sqrt() - 1 if self.has_head else moves.square() / 2).mean(-1)
-
-
-def _spread(wanted: Tensor) -> Tensor:
-    return (wanted - wanted.mean(0)).square().sum()
 
 
 def _is_line(function: nn.Module) -> bool:

@@ -15,7 +15,6 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hwnorm.choose.network import Calibration, NetworkLoss
 from hwnorm.data.config import input_config
 from hwnorm.datapath.ir import Datapath
 from hwnorm.datapath.module import FixedPointFunction
@@ -31,8 +30,10 @@ from hwnorm.integers.stored import CODES, LayerBits, StoredNetwork, network_of, 
 from hwnorm.integers.trainable import TrainableNetwork
 from hwnorm.network.evaluate import evaluate
 from hwnorm.network.norms import find_norms
+from hwnorm.network.output_loss import OutputLoss, has_head
 from hwnorm.network.replacement import functions_of, replace_norms, with_functions
 from hwnorm.network.sensitivity import WEIGHED, refit_weights
+from hwnorm.network.subnet import wide_rows
 from hwnorm.progress import progress_bar
 from hwnorm.realign.distributed import is_first
 from hwnorm.realign.finetune import Epoch
@@ -201,7 +202,7 @@ def make(
     config = input_config(model)
     pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
     images = _calibration(inputs, graph)
-    loss = NetworkLoss(model, Calibration.of(model, inputs.training_images), [])
+    loss = OutputLoss(has_head(model))
     source = Source(
         graph,
         teacher,
@@ -209,6 +210,7 @@ def make(
         refit_weights(model, images[:WEIGHED], {op.layer for op in graph.linears}),
         lambda output: loss.directions(output, DIRECTIONS),
         loss.loss_of,
+        wide_rows(model),
     )
     done = itertools.count(1)
     return make_integers(
