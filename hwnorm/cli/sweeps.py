@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (sweep, pareto):
+    for command in (sweep, nas, pareto):
         app.command()(command)
 
 
@@ -46,10 +46,26 @@ def sweep(
         raise typer.Exit(1)
 
 
+def nas(
+    space_file: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="space file (docs/nas.md)")],
+    jobs: JobsOption = JOBS,
+    cluster: ClusterOption = None,
+) -> None:
+    """Search the subnets of a network by loss and by the cycles of an engine. Goes on where it stopped."""
+    from hwnorm.nas.nas import nas as run
+    from hwnorm.nas.spacefile import read_space
+    from hwnorm.nas.tables import print_front
+
+    study = read_space(space_file)
+    print_front(study, run(study, jobs=jobs, cluster=cluster), None)
+
+
 def pareto(
     studies: Annotated[
-        list[Path], typer.Argument(metavar="STUDY...", help="study files, or the folders beside them")
+        list[Path],
+        typer.Argument(metavar="STUDY...", help="study files or a space file, or the folders beside them"),
     ],
+    fps: Annotated[float | None, typer.Option(min=0, help="of a space: images a second, at least")] = None,
     max_lut: Annotated[int | None, typer.Option(min=0, help="LUTs of all kernels, at most")] = None,
     min_top1: Annotated[float | None, typer.Option(help="bit-true top-1 in per cent, at least")] = None,
     csv: Annotated[Path | None, typer.Option(help="CSV file to write the front to")] = None,
@@ -59,10 +75,24 @@ def pareto(
         int | None, typer.Option(min=1, help="a point of the front, by its number; else the knee")
     ] = None,
     emit: Annotated[
-        Path | None, typer.Option(help="folder to write the picked point's verified packages to")
+        Path | None,
+        typer.Option(help="folder to write the picked point's verified packages to, or its run folder"),
     ] = None,
 ) -> None:
-    """Print the front of accuracy against area, its hypervolume and its knee; emit one of its points."""
+    """Print the front of accuracy against area, its hypervolume and its knee; emit one of its points.
+
+    Of a space (`hwnorm nas`) the front of accuracy against cycles.
+    """
+    from hwnorm.nas.spacefile import is_space_file
+
+    if any(is_space_file(path) for path in studies):
+        given: dict[str, object] = {}
+        given |= {"--max-lut": max_lut, "--min-top1": min_top1, "--csv": csv, "--json": json}
+        others = [name for name, value in (given | {"--parquet": parquet}).items() if value is not None]
+        _pareto_of_space(studies, fps, pick, emit, others)
+        return
+    if fps is not None:
+        raise InputError("option --fps: is of a space (`hwnorm nas`); of studies --max-lut and --min-top1")
     from hwnorm.stages.tables import print_wide
     from hwnorm.sweep.export import emit_point, write_front
     from hwnorm.sweep.pareto import fronts, study_rows
@@ -99,6 +129,32 @@ def pareto(
         if emit is not None:
             kernels = emit_point(row, emit)
             out.print(f"{kernels} verified packages: {emit}", soft_wrap=True)
+
+
+def _pareto_of_space(
+    paths: list[Path], fps: float | None, pick: int | None, emit: Path | None, others: list[str]
+) -> None:
+    from hwnorm.nas.emit import emit_point, read_front
+    from hwnorm.nas.spacefile import read_space
+    from hwnorm.nas.tables import knee, print_front, within
+
+    if len(paths) > 1:
+        raise InputError(f"{paths[1]}: one space by itself was expected; fronts of two are not joined")
+    if others:
+        raise InputError(f"option {others[0]}: is of studies; of a space there are --fps, --pick and --emit")
+    study = read_space(paths[0])
+    front = read_front(study)
+    shown = within(study, front, fps)
+    print_front(study, front, fps)
+    if pick is None and emit is None:
+        return
+    number = pick if pick is not None else knee(front, shown)
+    if number not in shown:
+        raise InputError(f"option --pick: {number}; the front has {', '.join(map(str, shown))}")
+    out.print(f"picked: point {number}: {front.points[number - 1].subnet.subnet()}", soft_wrap=True)
+    if emit is not None:
+        emit_point(study, front, number, emit)
+        out.print(f"run folder: {emit}; hwnorm cosim {emit} runs its engine", soft_wrap=True)
 
 
 def front_table(front: ParetoFront, first: int) -> Table:

@@ -272,3 +272,52 @@ def _fed(engine: Engine, tokens: int) -> Engine:
     tiles = -(-tokens // engine.tokens)
     wide = [replace(engine, beat=beat) for beat in BEATS]
     return next((e for e in wide if 2 * max(e.word_beats(4), e.word_beats(8)) <= tiles), wide[-1])
+
+
+class Fastest:
+    """Finds the fastest engine within ``most`` of a device, network after network.
+
+    As exact as :func:`front`; what depends on the engine alone is found once for all networks of as many
+    tokens.
+
+    Args:
+        image: channels, height and width of what all networks see.
+    """
+
+    def __init__(self, image: ImageSize, most: Resources, device: str, activation_bits: int) -> None:
+        self.image, self.most, self.device, self.activation_bits = image, most, device, activation_bits
+        self._tried: dict[tuple[int, NormUnit | None], list[Engine]] = {}
+
+    def __call__(self, network: IntegerNetwork) -> Candidate:
+        """The fastest engine for a network.
+
+        Raises:
+            InputError: none is within the budget; says which comes nearest.
+        """
+        products = products_of(network, self.image)
+        search = _Search(
+            network,
+            self.image,
+            products,
+            self.most,
+            None,
+            unit := unit_of(norms_of(network)),
+            self.device,
+            is_predicted(self.device, unit),
+        )
+        tokens = max(product.tokens for product in products)
+        if (tokens, unit) not in self._tried:
+            self._tried[tokens, unit] = list(search.engines(tokens, self.activation_bits))
+        bounds = [(least_cycles(products, engine), i) for i, engine in enumerate(self._tried[tokens, unit])]
+        best: Candidate | None = None
+        for bound, i in sorted(bounds):
+            if best is not None and bound >= best.cycles:
+                break
+            engine = self._tried[tokens, unit][i]
+            timing = search.timings.get(_shape(engine))
+            candidate = search._candidate(engine, timing)
+            if candidate is not None and (best is None or candidate.cycles < best.cycles):
+                best = candidate
+        if best is None:
+            raise InputError(search.reason)
+        return best

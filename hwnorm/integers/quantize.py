@@ -115,6 +115,7 @@ class Source:
         datapaths: of the functions in the places of norms, by module.
         weights: of the tokens that a layer reads, (tokens,), by module; others weigh alike.
         directions, loss_of: as :func:`hwnorm.integers.formats.find_formats` takes them.
+        wide: rows of 8 bits by linear layer, where they are known; the recipe's share is of others.
     """
 
     graph: Graph
@@ -123,6 +124,7 @@ class Source:
     weights: Mapping[str, Tensor]
     directions: Directions
     loss_of: Callable[[Tensor], Tensor]
+    wide: Mapping[str, Sequence[int]] | None = None
 
 
 def quantize(
@@ -221,7 +223,12 @@ class _Builder:
     # Which rows are wide.
 
     def choose_rows(self, images: Tensor) -> None:
-        """Give each row its bits, by what the output loses if it has the narrow ones."""
+        """Give each row its bits: those that are known, or by what the output loses with the narrow ones."""
+        if self.source.wide is not None:
+            for op in self.graph.linears:
+                self.bits[op.out] = np.full(len(op.weight), rows.NARROW, dtype=np.uint8)
+                self.bits[op.out][self.source.wide[op.out]] = rows.WIDE
+            return
         sums = self._float_sums(images)
         orders, gains = {}, []
         for op in self.graph.linears:

@@ -98,6 +98,7 @@ def rounded(
     scale: FloatArray,
     bits: npt.NDArray[np.uint8],
     damping: float = DAMPING,
+    sweeps: int = SWEEPS,
 ) -> FloatArray:
     """Codes (rows, inputs) whose errors make up for each other in the row's output.
 
@@ -109,6 +110,7 @@ def rounded(
         weight, gram: as :func:`scales` takes them.
         damping: the larger, the less is passed on. Of few rows the Gram matrix is that of their noise, and
             an error that is nothing to them is one to others.
+        sweeps: times each code is looked at again.
     """
     most = largest_code(bits).astype(np.float64)
     damped = gram.copy()
@@ -122,7 +124,7 @@ def rounded(
         own, scale_of, most_of = weight[some], scale[some], most[some]
         found = np.empty_like(own)
         found[:, order] = _passed_on(own[:, order], upper, scale_of, most_of)
-        return _settled(found, own, damped, scale_of, most_of)
+        return _settled(found, own, damped, scale_of, most_of, sweeps)
 
     return _by_rows(part, len(weight))
 
@@ -142,11 +144,16 @@ def _passed_on(rest: FloatArray, upper: FloatArray, scale: FloatArray, most: Flo
 
 
 def _settled(
-    codes: FloatArray, weight: FloatArray, gram: FloatArray, scale: FloatArray, most: FloatArray
+    codes: FloatArray,
+    weight: FloatArray,
+    gram: FloatArray,
+    scale: FloatArray,
+    most: FloatArray,
+    sweeps: int,
 ) -> FloatArray:
     pull = product(weight - codes * scale[:, None], gram)
     diagonal = gram.diagonal()
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         for start in range(0, codes.shape[1], _COLUMNS):
             end = min(start + _COLUMNS, codes.shape[1])
             before, own = codes[:, start:end].copy(), pull[:, start:end].copy()

@@ -18,6 +18,7 @@ from hwnorm.builtin import model as builtin
 from hwnorm.errors import InputError
 from hwnorm.network.checkpoints import Checkpoint, named, read_checkpoint, reason_of, shaped
 from hwnorm.network.norms import example_images
+from hwnorm.network.subnet import WIDE_ROWS, load_state, read_subnet, shape
 from hwnorm.progress import err
 from hwnorm.timm_compat import import_timm
 
@@ -29,8 +30,8 @@ def load_model(name: str, weights: Path | None, image_size: int | None = None, *
     with as many classes as they have, and with the image size of their position embedding.
 
     Args:
-        name: "builtin", a model name of timm (``timm/`` may stand before it), or ``hf-hub:`` and a name
-            there.
+        name: "builtin", a model name of timm (``timm/`` may stand before it), ``hf-hub:`` and a name
+            there, or the path of a subnet's file (:mod:`hwnorm.network.subnet`), ``.json``.
         weights: a checkpoint (:func:`hwnorm.network.checkpoints.read_checkpoint`); None takes the weights
             that are shipped (built-in model) or that timm publishes.
         image_size: side of the images in pixels; None is what the weights were trained with. A position
@@ -41,6 +42,13 @@ def load_model(name: str, weights: Path | None, image_size: int | None = None, *
         InputError: timm does not know the name, the weights cannot be had or do not fit, a
             parameter is not finite, or the model cannot be set to the image size.
     """
+    if name.endswith(".json"):
+        if weights is not None or image_size is not None or kwargs:
+            raise InputError(
+                f"model {name}: a subnet's file says all of it; --weights, --image-size and --model-args go "
+                "without it"
+            )
+        return _subnet(Path(name))
     if name == builtin.NAME:
         if kwargs:
             raise InputError(f"option --model-args: {', '.join(kwargs)}: the built-in model takes none")
@@ -59,6 +67,19 @@ def load_model(name: str, weights: Path | None, image_size: int | None = None, *
     _check_finite(model, weights or name)
     if image_size is not None:
         _resize(model, name, image_size)
+    return model.eval()
+
+
+def _subnet(path: Path) -> nn.Module:
+    found = read_subnet(path)
+    if found.model == builtin.NAME:
+        model = builtin.build()
+    else:
+        model = _create(found.model, pretrained=False, **found.arguments)
+    shape(model, found.width, found.head_dim, found.blocks, found.norms)
+    load_state(model, path)
+    _check_finite(model, path)
+    setattr(model, WIDE_ROWS, found.wide)
     return model.eval()
 
 

@@ -1,0 +1,78 @@
+"""A point of a front as a run folder: its network, its integers, its engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hwnorm.errors import InputError
+from hwnorm.files import digest
+from hwnorm.nas.nas import FRONT
+from hwnorm.nas.points import SUBNET
+from hwnorm.nas.spacefile import NasStudy
+from hwnorm.nas.stored import NasFront, StoredSubnet
+from hwnorm.network.subnet import weights_file
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.settings import Norms
+from hwnorm.stages.engine import engine
+from hwnorm.stages.quantize import quantize
+
+
+def read_front(study: NasStudy) -> NasFront:
+    """The front that a study has.
+
+    Raises:
+        InputError: it has none yet, or a damaged one.
+    """
+    path = study.folder / FRONT
+    if not path.is_file():
+        raise InputError(f"{path}: not there; run `hwnorm nas {study.path}` first")
+    return NasFront.read(path, f"`hwnorm nas {study.path}` makes it again")
+
+
+def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> Path:
+    """Write a point's run folder: ``subnet.json`` with its weights, the integers, the engine's package.
+
+    Every command on run folders works there: ``hwnorm cosim`` holds it against its Verilog.
+
+    Args:
+        number: of the point, from 1.
+
+    Raises:
+        InputError: the folder is not empty, or what the study has built of the point is gone.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
+    point = front.points[number - 1]
+    built = study.folder / "points" / digest(StoredSubnet.of(point.subnet.subnet()).to_json()) / SUBNET
+    if not built.is_file():
+        raise InputError(f"{built}: not there; `hwnorm nas {study.path}` builds it again")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        beside.chmod(0o755)
+        for path in (built, weights_file(built)):
+            shutil.copyfile(path, beside / path.name)
+        settings = study.settings.model_copy(
+            update={
+                "model": str(folder.absolute() / SUBNET),
+                "model_args": "",
+                "weights": None,
+                "image_size": None,
+                "norms": Norms.LAYERNORM,
+                "keep_norms": "",
+                "quantize": True,
+            }
+        )
+        inputs = Inputs(settings.model_copy(update={"model": str(beside / SUBNET)}))
+        run = RunFolder(beside, settings, started=False)
+        run.start()
+        quantize(run, inputs)
+        engine(run, inputs, front.budget)
+        os.rename(beside, folder)  # an empty folder there gives way
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder

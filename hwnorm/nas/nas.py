@@ -1,0 +1,188 @@
+"""A study from its file to its front: the whole network's run, the search, and the points that are built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from rich.progress import Progress, TaskID
+
+from hwnorm.errors import InputError
+from hwnorm.files import remove_strays
+from hwnorm.locks import alone_in
+from hwnorm.nas.points import Points
+from hwnorm.nas.scoring import Context, context, score_of, score_some
+from hwnorm.nas.spacefile import NasStudy
+from hwnorm.nas.stored import SCORES, NasFront, Scores, StoredSpace
+from hwnorm.progress import progress_bar, track
+from hwnorm.runs.folder import RunFolder
+from hwnorm.runs.inputs import Inputs
+from hwnorm.stages.main import STAGES, Work
+from hwnorm.supernet.search import Score, Search, front_of, volume
+from hwnorm.supernet.space import Gene, Subnet
+from hwnorm.workers import cluster_client, processes
+
+#: Stages of the run of the whole network: what comes before its integers, and they.
+_STAGES = ("capture", "search", "choose", "realign", "quantize")
+#: The front of a study.
+FRONT = "front.json"
+#: Subnets that a worker is given at once.
+_TOGETHER = 4
+
+
+def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFront:
+    """Search, unless that is done, and write the study's folder; goes on where it was stopped.
+
+    Args:
+        jobs: processes, where no cluster is named; the result does not depend on it.
+        cluster: address of a Dask scheduler, ``slurm:FILE`` or ``lsf:FILE``.
+
+    Raises:
+        InputError: the folder is of another study, the space does not fit the network, or no subnet has an
+            engine within the budget.
+    """
+    with alone_in(study.folder):
+        if study.folder.is_dir():
+            remove_strays(study.folder)
+        _begin(study)
+        _base(study, jobs, cluster)
+        here = context(study.path)
+        scores = Scores(study.folder / SCORES)
+        found: dict[str, dict[Subnet, Score | None]] = {}
+        with _workers(study, jobs, cluster) as pool, progress_bar() as bar:
+            for method in study.file.search.methods:
+                task = bar.add_task(f"search: {method}", total=study.file.search.subnets)
+                search = Search(
+                    here.space,
+                    partial(_score, study, scores, pool),
+                    seed=study.file.search.seed,
+                    population=study.file.search.population,
+                    count=study.file.search.subnets,
+                    cycles=study.cycles,
+                    step=partial(_completed, bar, task),
+                )
+                found[method] = search.run(method)
+                bar.update(task, total=len(found[method]))
+        return _front(study, here, found)
+
+
+def _begin(study: NasStudy) -> None:
+    """Write ``space.json``, or hold it against the file that is to go on."""
+    path = study.folder / "space.json"
+    told = study.file.model_dump(mode="json")
+    if path.is_file():
+        old = StoredSpace.read(path).file
+        for table in old.keys() | told.keys():
+            for name in old[table].keys() | told[table].keys():
+                was, now = (of[table].get(name) for of in (old, told))
+                # More of these are only more of the same.
+                if was != now and (table, name) not in (("search", "subnets"), ("search", "measured")):
+                    raise InputError(
+                        f"{study.path}: {table}.{name}: {now}; the study was begun with {was}, and its "
+                        "scores are of that: restore it, or call the file otherwise (nothing in "
+                        f"{study.folder} was touched)"
+                    )
+    elif study.folder.exists() and (not study.folder.is_dir() or any(study.folder.iterdir())):
+        raise InputError(f"{study.folder}: is no study's (it has no space.json); call the file otherwise")
+    StoredSpace(file=told).write(path, study.file.search.seed, {})
+
+
+def _base(study: NasStudy, jobs: int, cluster: str | None) -> None:
+    """The run of the whole network, up to its integers."""
+    settings = study.settings.model_copy(update={"quantize": True})
+    run = RunFolder.create(study.base, settings, force=False)
+    inputs = Inputs(settings)
+    run.start()
+    for stage in STAGES:
+        if stage.name in _STAGES:
+            stage.perform(run, Work(inputs, jobs, cluster))
+
+
+@contextmanager
+def _workers(study: NasStudy, jobs: int, cluster: str | None) -> Iterator[Executor | None]:
+    """What scores subnets elsewhere; None: nothing does."""
+    if cluster is not None:
+        with cluster_client(cluster) as client:
+            yield client.get_executor()
+    elif jobs > 1:
+        with processes(jobs) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def _completed(bar: Progress, task: TaskID, done: int) -> None:
+    bar.update(task, completed=done)
+
+
+def _score(
+    study: NasStudy, scores: Scores, pool: Executor | None, subnets: Sequence[Subnet]
+) -> list[Score | None]:
+    """Scores in their order; each is noted as soon as it is there."""
+    # Those that begin alike one after the other: a process keeps what they share.
+    new = sorted((s for s in subnets if s not in scores.known), key=str)
+    parts = [new[i : i + _TOGETHER] for i in range(0, len(new), _TOGETHER)]
+    if pool is None:
+        for part in parts:
+            scores.add(zip(part, score_some(study.path, part), strict=True))
+    else:
+        futures = [pool.submit(score_some, study.path.absolute(), part) for part in parts]
+        for part, future in zip(parts, futures, strict=True):
+            scores.add(zip(part, future.result(), strict=True))
+    return [scores.known[subnet] for subnet in subnets]
+
+
+def whole_of(here: Context) -> Subnet:
+    """The largest network of a space with all rows at 8 bits, which points are held against."""
+    space = here.space
+    return space.uniform(space.width[-1], space.depth[-1], Gene(space.heads[-1], space.mlp[-1], 1.0))
+
+
+def _front(study: NasStudy, here: Context, found: dict[str, dict[Subnet, Score | None]]) -> NasFront:
+    """Build and measure points of the front, and write ``front.json``."""
+    every = {subnet: score for scores in found.values() for subnet, score in scores.items()}
+    front = front_of(every, study.cycles)
+    if not front:
+        engine = study.file.engine
+        rate = "" if engine.fps is None else f" that makes {engine.fps:g} images a second"
+        raise InputError(
+            f"{study.path}: engine: none of {len(every)} subnets has an engine of {engine.budget}{rate}"
+        )
+    points, whole = Points(here), whole_of(here)
+    reference = _scored(here, whole)
+    built = points.build(whole)
+    picked = spread(front, study.file.search.measured)
+    worst = (max(s.loss for s in every.values() if s is not None), float(reference.cycles))
+    stored = NasFront(
+        target=study.settings.target,
+        clock_mhz=study.settings.clock_mhz,
+        budget=study.file.engine.budget,
+        scored={method: len(scores) for method, scores in found.items()},
+        front=len(front),
+        hypervolume={method: volume(scores.values(), worst) for method, scores in found.items()},
+        measured_on=len(here.split.measure),
+        test_images=len(here.inputs.test_images),
+        test_images_from=here.inputs.test_images.description,
+        whole=points.point(whole, reference, built),
+        points=[points.point(subnet, score, built) for subnet, score in track(picked, "build", len(picked))],
+    )
+    stored.write(study.folder / FRONT, study.file.search.seed, {})
+    return stored
+
+
+def _scored(here: Context, subnet: Subnet) -> Score:
+    """Of a network that need not be as fast as is wanted."""
+    return score_of(here.cost(subnet), here.fitting(subnet).loss)
+
+
+def spread(front: Sequence[tuple[Subnet, Score]], count: int) -> list[tuple[Subnet, Score]]:
+    """So many points of a front, its ends among them, as evenly by their cycles as can be."""
+    if len(front) <= count:
+        return list(front)
+    cycles = np.array([score.cycles for _, score in front])
+    wanted = np.linspace(cycles[0], cycles[-1], count)
+    places = np.abs(cycles[None] - wanted[:, None]).argmin(1)
+    return [front[i] for i in np.unique(places)]

@@ -1,0 +1,145 @@
+"""Points of a front as they are built: a subnet's file, its integers, and what they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hwnorm.builtin import model as builtin
+from hwnorm.data.config import input_config
+from hwnorm.files import digest, write_whole
+from hwnorm.integers.network import Pixels
+from hwnorm.integers.quantize import Recipe
+from hwnorm.nas.scoring import Context, pixels_of
+from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
+from hwnorm.network.evaluate import Accuracy
+from hwnorm.network.models import model_arguments
+from hwnorm.network.paired import PairedAccuracy
+from hwnorm.network.subnet import write_subnet
+from hwnorm.runs.settings import target_of
+from hwnorm.supernet.fit import Fitting
+from hwnorm.supernet.measure import Build, integers, logits, realigned
+from hwnorm.supernet.search import Score
+from hwnorm.supernet.space import Subnet
+
+#: Images that a point's layers are fitted to, at most: what its layers read is in memory for all of them.
+_FITTED = 1000
+#: A point's subnet, and what its integers put out.
+SUBNET, OUTPUTS = "subnet.json", "outputs.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What a subnet's integers put out for the images to measure on, and for the test images."""
+
+    measure: Tensor
+    test: Tensor
+    parameters: int
+
+
+class Points:
+    """Builds and measures subnets of a study; what was built before is read again."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.settings = context.run.settings
+
+    def folder(self, subnet: Subnet) -> Path:
+        """Where a point lies: its subnet's file, and its outputs."""
+        told = StoredSubnet.of(subnet).to_json()
+        return self.context.study.folder / "points" / digest(told)
+
+    @cached_property
+    def _images(self) -> Tensor:
+        return pixels_of(self.context.inputs.training_images.limited(_FITTED))
+
+    @cached_property
+    def _measured(self) -> Tensor:
+        return pixels_of(self.context.split.measure)
+
+    @cached_property
+    def _test(self) -> Tensor:
+        return pixels_of(self.context.inputs.test_images)
+
+    @cached_property
+    def _fitting(self) -> Fitting:
+        found = self.context
+        return Fitting(found.supernet, self._images, self._measured[:1], found.loss, rounding=False)
+
+    @cached_property
+    def _build(self) -> Build:
+        s, config = self.settings, input_config(self.context.model)
+        pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
+        recipe = Recipe(activation_bits=s.activation_bits)
+        return Build(self.context.student, pixels, self._images, recipe, target_of(s), s.clock_mhz)
+
+    @cached_property
+    def wanted(self) -> Built:
+        """What the original puts out."""
+        with torch.no_grad():
+            measure, test = (
+                torch.cat([self.context.model(part).flatten(1) for part in torch.split(images, 250)])
+                for images in (self._measured, self._test)
+            )
+        return Built(measure, test, sum(p.numel() for p in self.context.model.parameters()))
+
+    def build(self, subnet: Subnet) -> Built:
+        """A point's subnet as a file, and what its integers put out."""
+        folder = self.folder(subnet)
+        path = folder / OUTPUTS
+        if not path.is_file():
+            context, s = self.context, self.settings
+            extracted = realigned(self._fitting, self._build.model, subnet)
+            told = {
+                name: getattr(extracted, name) for name in ("width", "head_dim", "blocks", "norms", "wide")
+            }
+            arguments = model_arguments(s.model_args)
+            if s.model != builtin.NAME:
+                arguments |= {"num_classes": int(getattr(context.model, "num_classes", 0))}
+                arguments |= {"img_size": list(context.image[1:])}
+            told |= {"model": s.model, "arguments": arguments}
+            write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told)
+            network = integers(self._build, extracted, context.loss).network
+            found = {"measure": logits(network, self._measured), "test": logits(network, self._test)}
+            write_whole(path, lambda beside: save_file(found, beside))
+        found = load_file(path)
+        weights = load_file(folder / "subnet.safetensors")
+        return Built(found["measure"], found["test"], sum(value.numel() for value in weights.values()))
+
+    def point(self, subnet: Subnet, score: Score, whole: Built) -> NasPoint:
+        """A point with what was measured of it; ``whole`` is what it is held against."""
+        built, wanted = self.build(subnet), self.wanted
+        tests = self.context.inputs.test_images
+        labels = torch.cat([labels for _, labels in tests.batches(1000)])
+        classes = tests.labelled and self.context.loss.has_head
+        cost = self.context.cost(subnet)
+        found = cost.candidate.resources
+        return NasPoint(
+            subnet=StoredSubnet.of(subnet),
+            score=StoredScore(**vars(score)),
+            loss=self.context.loss.compare(built.measure, wanted.measure).loss,
+            parameters=built.parameters,
+            images_per_second=self.settings.clock_mhz * 1e6 / cost.cycles,
+            resources=found,
+            dsps=cost.candidate.dsps,
+            top1=_top1(built.test, whole.test, labels) if classes else None,
+            cosine=float(torch.cosine_similarity(built.test, wanted.test.double()).mean()),
+        )
+
+
+def _top1(found: Tensor, whole: Tensor, labels: Tensor) -> Top1:
+    right, before = (output.argmax(1) == labels for output in (found, whole))
+    accuracy = Accuracy(int(right.sum()), len(labels))
+    paired = PairedAccuracy.of(right, before)
+    low, high = paired.interval
+    return Top1(
+        percent=accuracy.percent,
+        interval=accuracy.interval,
+        lost=-paired.difference,
+        lost_interval=(-high, -low),
+    )

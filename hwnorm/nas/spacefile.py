@@ -1,0 +1,204 @@
+"""The file of a search, ``NAME.toml``: what is elastic, how it is searched, the run that it begins with."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hwnorm.engine.devices import budget_of
+from hwnorm.engine.resources import Resources
+from hwnorm.errors import InputError
+from hwnorm.nas.presets import PRESETS
+from hwnorm.runs.settings import RunSettings, make_settings, option_name
+from hwnorm.supernet.search import Method
+
+#: Settings of a run that are paths; in the file they are relative to it.
+_PATHS = ("weights", "data", "classes", "warm_start")
+#: Names of a run's settings in the file, which are its long options' -> fields.
+SETTINGS = {option_name(field)[2:].replace("-", "_"): field for field in RunSettings.model_fields}
+#: The axes of a space.
+AXES = ("width", "depth", "heads", "mlp", "ratio8")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class SpaceTable(_Table):
+    """``[space]``: a preset, and axes in its place; each a list of values."""
+
+    preset: str | None = None
+    width: list[int] | None = Field(None, min_length=1)
+    depth: list[int] | None = Field(None, min_length=1)
+    heads: list[int] | None = Field(None, min_length=1)
+    mlp: list[float] | None = Field(None, min_length=1)
+    ratio8: list[float] | None = Field(None, min_length=1)
+
+
+class SearchTable(_Table):
+    """``[search]``.
+
+    Attributes:
+        methods: searches, one after the other, each of its own.
+        subnets: that each of them scores, at most.
+        population: of a generation.
+        fit, held: training images that a subnet is fitted to, and others to measure its loss on.
+        measured: points of the front that are built in integers and measured.
+    """
+
+    methods: list[Method] = Field(["nsga2"], min_length=1)
+    subnets: int = Field(320, ge=4)
+    population: int = Field(32, ge=4, multiple_of=4)
+    seed: int = Field(0, ge=0)
+    fit: int = Field(256, ge=16)
+    held: int = Field(512, ge=16)
+    measured: int = Field(8, ge=1)
+
+
+class EngineTable(_Table):
+    """``[engine]``: what the engine of a subnet may take, and the images a second that are wanted."""
+
+    budget: str = "dsp=200"
+    fps: float | None = Field(None, gt=0)
+
+
+class SpaceFile(_Table):
+    """The file's tables."""
+
+    space: SpaceTable
+    search: SearchTable = Field(default_factory=lambda: SearchTable.model_validate({}))
+    engine: EngineTable = Field(default_factory=lambda: EngineTable.model_validate({}))
+    run: dict[str, bool | int | float | str] = {}
+
+
+@dataclass(frozen=True)
+class NasStudy:
+    """A space file that was read; its folder lies beside it."""
+
+    path: Path
+    file: SpaceFile
+    settings: RunSettings
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_suffix("")
+
+    @property
+    def base(self) -> Path:
+        """The run folder of the whole network."""
+        return self.folder / "base"
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The values of each axis: those of the file, else of its preset."""
+        table = self.file.space
+        preset = PRESETS[table.preset] if table.preset is not None else {}
+        return {name: sorted(getattr(table, name) or preset[name]) for name in AXES}
+
+    @property
+    def most(self) -> Resources:
+        """The most that an engine may take."""
+        return budget_of(self.file.engine.budget, self.settings.target)
+
+    @property
+    def cycles(self) -> int | None:
+        """The most cycles an image, where images a second are wanted."""
+        fps = self.file.engine.fps
+        return None if fps is None else int(self.settings.clock_mhz * 1e6 / fps * (1 + 1e-12))
+
+
+def is_space_file(path: Path) -> bool:
+    """Whether a file, or the folder beside it, is of a search among subnets."""
+    path = path if path.suffix == ".toml" else path.with_suffix(".toml")
+    try:
+        return "space" in tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+
+
+def read_space(path: Path) -> NasStudy:
+    """Read and check a space file.
+
+    Raises:
+        InputError: it is missing, is not TOML, or something in it is wrong; the message names file and key,
+            what was found and what would be right.
+    """
+    path = path if path.suffix == ".toml" else path.with_suffix(".toml")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; a space file was expected (docs/nas.md)") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as TOML ({error})") from None
+    try:
+        file = SpaceFile.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_message(error)}") from None
+    table = file.space
+    if table.preset is not None and table.preset not in PRESETS:
+        raise InputError(f"{path}: space.preset: {table.preset!r}; there are {', '.join(PRESETS)}")
+    for name in AXES:
+        values = getattr(table, name)
+        if values is None and table.preset is None:
+            raise InputError(f"{path}: space.{name}: not there; a list of values, or space.preset, is needed")
+        if values is not None:
+            _check_axis(path, name, values)
+    study = NasStudy(path, file, _settings(path, file))
+    try:
+        _ = study.most
+    except InputError as error:
+        raise InputError(f"{path}: engine.budget: {str(error).removeprefix('option --budget: ')}") from None
+    return study
+
+
+def _check_axis(path: Path, name: str, values: list[Any]) -> None:
+    where = f"{path}: space.{name}: {values}"
+    if len(set(values)) < len(values):
+        raise InputError(f"{where}: a value is there twice; once was expected")
+    if name == "ratio8":
+        if not all(0 <= value <= 1 for value in values):
+            raise InputError(f"{where}: shares from 0 to 1 were expected")
+    elif not all(value > 0 for value in values):
+        raise InputError(f"{where}: numbers above 0 were expected")
+
+
+def _settings(path: Path, file: SpaceFile) -> RunSettings:
+    for name in file.run:
+        if name not in SETTINGS:
+            close = difflib.get_close_matches(name, list(SETTINGS), n=3)
+            hint = f"closest: {', '.join(close)}" if close else f"there are {', '.join(SETTINGS)}"
+            raise InputError(f"{path}: run.{name}: no setting of a run; {hint}")
+    values: dict[str, Any] = {SETTINGS[name]: value for name, value in file.run.items()}
+    for field in _PATHS:
+        if field in values:
+            values[field] = path.parent / str(values[field])
+    if str(values.get("target", "")).endswith(".json"):
+        values["target"] = str(path.parent / values["target"])
+    try:
+        return make_settings(**values)
+    except InputError as error:
+        raise InputError(f"{path}: run: {str(error).removeprefix('option --')}") from None
+
+
+def _message(error: ValidationError) -> str:
+    """The first error as key, what was found, what would be right."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+    if first["type"] == "extra_forbidden":
+        tables: dict[str, type[BaseModel]] = {"space": SpaceTable, "search": SearchTable}
+        tables |= {"engine": EngineTable}
+        table = tables.get(str(first["loc"][0]), SpaceFile)
+        return f"{where}: not known; there are {', '.join(table.model_fields)}"
+    if first["type"] == "missing":
+        return f"{where}: not there; this table is needed"
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {first['input']!r}; {what[0].lower()}{what[1:]}"
