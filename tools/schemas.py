@@ -11,6 +11,8 @@ from hwnorm.engine.stored import EngineManifest
 from hwnorm.engine.synthesis import EngineSynthesis
 from hwnorm.files import write_text
 from hwnorm.kernel.manifest import PackageManifest
+from hwnorm.nas.stored import NasFront, StoredSpace
+from hwnorm.network.subnet import SubnetFile
 from hwnorm.runs.folder import RunFile
 from hwnorm.runs.products import PRODUCTS
 from hwnorm.runs.studies import FrontFile, PickedPoint, Result, StudyRecord
@@ -29,6 +31,9 @@ OTHERS: tuple[type[Artefact], ...] = (
     Result,
     FrontFile,
     PickedPoint,
+    StoredSpace,
+    NasFront,
+    SubnetFile,
 )
 
 if __name__ == "__main__":

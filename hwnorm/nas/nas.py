@@ -14,7 +14,7 @@ from hwnorm.errors import InputError
 from hwnorm.files import remove_strays
 from hwnorm.locks import alone_in
 from hwnorm.nas.points import Points
-from hwnorm.nas.scoring import Context, context, score_of, score_some
+from hwnorm.nas.scoring import Context, check_study, context, score_of, score_some
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import SCORES, NasFront, Scores, StoredSpace
 from hwnorm.progress import progress_bar, track
@@ -27,6 +27,8 @@ from hwnorm.workers import cluster_client, processes
 
 #: Stages of the run of the whole network: what comes before its integers, and they.
 _STAGES = ("capture", "search", "choose", "realign", "quantize")
+#: What of a file may change: more of these are only more of the same.
+_MORE = (("search", "subnets"), ("search", "measured"))
 #: The front of a study.
 FRONT = "front.json"
 #: Subnets that a worker is given at once.
@@ -47,17 +49,18 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
     with alone_in(study.folder):
         if study.folder.is_dir():
             remove_strays(study.folder)
+        check_study(study)
         _begin(study)
         _base(study, jobs, cluster)
         here = context(study.path)
         scores = Scores(study.folder / SCORES)
         found: dict[str, dict[Subnet, Score | None]] = {}
-        with _workers(study, jobs, cluster) as pool, progress_bar() as bar:
+        with workers(study, jobs, cluster) as pool, progress_bar() as bar:
             for method in study.file.search.methods:
                 task = bar.add_task(f"search: {method}", total=study.file.search.subnets)
                 search = Search(
                     here.space,
-                    partial(_score, study, scores, pool),
+                    partial(score_subnets, study, scores, pool),
                     seed=study.file.search.seed,
                     population=study.file.search.population,
                     count=study.file.search.subnets,
@@ -78,8 +81,7 @@ def _begin(study: NasStudy) -> None:
         for table in old.keys() | told.keys():
             for name in old[table].keys() | told[table].keys():
                 was, now = (of[table].get(name) for of in (old, told))
-                # More of these are only more of the same.
-                if was != now and (table, name) not in (("search", "subnets"), ("search", "measured")):
+                if was != now and (table, name) not in _MORE:
                     raise InputError(
                         f"{study.path}: {table}.{name}: {now}; the study was begun with {was}, and its "
                         "scores are of that: restore it, or call the file otherwise (nothing in "
@@ -102,7 +104,7 @@ def _base(study: NasStudy, jobs: int, cluster: str | None) -> None:
 
 
 @contextmanager
-def _workers(study: NasStudy, jobs: int, cluster: str | None) -> Iterator[Executor | None]:
+def workers(study: NasStudy, jobs: int, cluster: str | None) -> Iterator[Executor | None]:
     """What scores subnets elsewhere; None: nothing does."""
     if cluster is not None:
         with cluster_client(cluster) as client:
@@ -118,7 +120,7 @@ def _completed(bar: Progress, task: TaskID, done: int) -> None:
     bar.update(task, completed=done)
 
 
-def _score(
+def score_subnets(
     study: NasStudy, scores: Scores, pool: Executor | None, subnets: Sequence[Subnet]
 ) -> list[Score | None]:
     """Scores in their order; each is noted as soon as it is there."""

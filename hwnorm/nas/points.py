@@ -8,19 +8,21 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnorm.builtin import model as builtin
 from hwnorm.data.config import input_config
 from hwnorm.files import digest, write_whole
 from hwnorm.integers.network import Pixels
-from hwnorm.integers.quantize import Recipe
+from hwnorm.integers.quantize import Recipe as Integers
 from hwnorm.nas.scoring import Context, pixels_of
 from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
 from hwnorm.network.evaluate import Accuracy
 from hwnorm.network.models import model_arguments
 from hwnorm.network.paired import PairedAccuracy
 from hwnorm.network.subnet import write_subnet
+from hwnorm.realign.distributed import processes
+from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.runs.settings import target_of
 from hwnorm.supernet.fit import Fitting
 from hwnorm.supernet.measure import Build, integers, logits, realigned
@@ -28,7 +30,7 @@ from hwnorm.supernet.search import Score
 from hwnorm.supernet.space import Subnet
 
 #: Images that a point's layers are fitted to, at most: what its layers read is in memory for all of them.
-_FITTED = 1000
+_FITTED = 2000
 #: A point's subnet, and what its integers put out.
 SUBNET, OUTPUTS = "subnet.json", "outputs.safetensors"
 
@@ -75,7 +77,7 @@ class Points:
     def _build(self) -> Build:
         s, config = self.settings, input_config(self.context.model)
         pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
-        recipe = Recipe(activation_bits=s.activation_bits)
+        recipe = Integers(activation_bits=s.activation_bits)
         return Build(self.context.student, pixels, self._images, recipe, target_of(s), s.clock_mhz)
 
     @cached_property
@@ -95,6 +97,7 @@ class Points:
         if not path.is_file():
             context, s = self.context, self.settings
             extracted = realigned(self._fitting, self._build.model, subnet)
+            self._tune(extracted.module, folder / "finetune.pt")
             told = {
                 name: getattr(extracted, name) for name in ("width", "head_dim", "blocks", "norms", "wide")
             }
@@ -110,6 +113,26 @@ class Points:
         found = load_file(path)
         weights = load_file(folder / "subnet.safetensors")
         return Built(found["measure"], found["test"], sum(value.numel() for value in weights.values()))
+
+    def _tune(self, module: nn.Module, checkpoint: Path) -> None:
+        """Train a subnet by labels and the original's logits, where the study asks for that."""
+        search = self.context.study.file.search
+        if not search.epochs:
+            return
+        s = self.settings
+        recipe = Recipe("D", search.epochs, learning_rate=s.learning_rate, seed=s.seed)
+        with processes() as device:
+            finetune(
+                module.to(device),
+                self.context.model.to(device),
+                {},
+                self.context.split.train,
+                recipe,
+                checkpoint,
+            )
+        module.cpu().requires_grad_(False)
+        self.context.model.cpu()
+        checkpoint.unlink(missing_ok=True)
 
     def point(self, subnet: Subnet, score: Score, whole: Built) -> NasPoint:
         """A point with what was measured of it; ``whole`` is what it is held against."""

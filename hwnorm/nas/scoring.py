@@ -28,7 +28,7 @@ from hwnorm.stages.quantize import integer_network, networks
 from hwnorm.supernet.cost import Cost, Costs
 from hwnorm.supernet.fit import Fitting, block_order
 from hwnorm.supernet.search import Score
-from hwnorm.supernet.slices import STREAM
+from hwnorm.supernet.slices import STREAM, Groups
 from hwnorm.supernet.space import Space, Subnet
 from hwnorm.supernet.supernet import Ordering, Supernet
 from hwnorm.threads import single_threaded
@@ -43,14 +43,16 @@ MEASURED_ON = 2000
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training images of a study: no image is in two of them.
+    """Training images of a study: none of ``held`` and of ``measure`` is in another.
 
-    ``fit`` are of those that the run of the whole network has seen, ``held`` and ``measure`` of the others.
+    ``fit`` are of those that the run of the whole network has seen, ``held`` and ``measure`` of the others;
+    ``train`` are all but these two, to fine-tune on.
     """
 
     fit: ImageSet
     held: ImageSet
     measure: ImageSet
+    train: ImageSet
 
     @classmethod
     def of(cls, study: NasStudy, model: nn.Module) -> Split:
@@ -77,6 +79,7 @@ class Split:
             images.limited(search.fit),
             images.subset(np.arange(s.images, first)),
             images.subset(np.arange(first, end)),
+            images.subset(np.r_[0 : s.images, end : len(images)]),
         )
 
 
@@ -119,7 +122,6 @@ class Context:
             images = pixels_of(self.split.fit.limited(_ORDERED_BY))
             ordering, blocks = Ordering.of(graph, teacher, images, self.loss), ()
         self.supernet = Supernet.of(graph, teacher, ordering)
-        check_space(self.study, self.supernet)
         fit, held = pixels_of(self.split.fit), pixels_of(self.split.held)
         self.fitting = Fitting(self.supernet, fit, held, self.loss)
         if not blocks:
@@ -129,7 +131,7 @@ class Context:
         self.space = space_of(self.study, blocks)
 
     def _blocks(self) -> tuple[int, ...]:
-        count = depth_of(self.supernet)
+        count = depth_of(self.supernet.groups)
         space = space_of(self.study, tuple(range(count)))
         whole = space.uniform(space.width[-1], count, space.genes[-1])
         return block_order(self.fitting, whole, space.depth[0])
@@ -156,9 +158,9 @@ def score_of(cost: Cost, lost: Measured) -> Score:
     return Score(lost.loss, lost.agreement, cost.cycles, cost.products, cost.weight_bits, engine)
 
 
-def depth_of(supernet: Supernet) -> int:
+def depth_of(groups: Groups) -> int:
     """Blocks of the whole network."""
-    return sum(group.startswith("units.") for group in supernet.groups.sizes)
+    return sum(group.startswith("units.") for group in groups.sizes)
 
 
 def space_of(study: NasStudy, order: tuple[int, ...]) -> Space:
@@ -168,15 +170,17 @@ def space_of(study: NasStudy, order: tuple[int, ...]) -> Space:
     return Space(width, depth, heads, mlp, ratio8, order)
 
 
-def check_space(study: NasStudy, supernet: Supernet) -> None:
-    """Hold a space against the network.
+def check_study(study: NasStudy) -> None:
+    """Hold a study against its network and its images, before anything is run.
 
     Raises:
-        InputError: a value is more than the network has, or a share of it that is none.
+        InputError: a value is more than the network has, or a share of it that is none; or there are too few
+            images.
     """
-    groups, axes = supernet.groups, study.axes
-    blocks = depth_of(supernet)
-    sizes = groups.sizes
+    model = Inputs(study.settings).model
+    Split.of(study, model)
+    groups, axes = Groups.read(read_graph(model)), study.axes
+    blocks, sizes = depth_of(groups), groups.sizes
     width = sizes[STREAM]
     heads = min(sizes[f"heads.{i}"] for i in range(blocks)) // groups.head_dim
     units = min(sizes[f"units.{i}"] for i in range(blocks))

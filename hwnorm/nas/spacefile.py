@@ -49,6 +49,7 @@ class SearchTable(_Table):
         population: of a generation.
         fit, held: training images that a subnet is fitted to, and others to measure its loss on.
         measured: points of the front that are built in integers and measured.
+        epochs: of fine-tuning each of them first, by labels and the original's logits; 0: none.
     """
 
     methods: list[Method] = Field(["nsga2"], min_length=1)
@@ -58,6 +59,7 @@ class SearchTable(_Table):
     fit: int = Field(256, ge=16)
     held: int = Field(512, ge=16)
     measured: int = Field(8, ge=1)
+    epochs: int = Field(0, ge=0)
 
 
 class EngineTable(_Table):

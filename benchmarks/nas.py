@@ -1,0 +1,84 @@
+"""A search of a network's subnets: what it takes, what is lost at a half and a quarter of the cycles.
+
+.venv/bin/python benchmarks/nas.py SPACE.toml [--jobs 2] [--rank 0]
+
+Searches as `hwnorm nas` does. Within each share of the cycles that the whole network of 8-bit rows takes, the
+built point of least loss (on training images that are held out) is told, with its test images. With --rank
+Kendall's tau between the score and the full measurement (re-aligned, in integers, loss on held-out training
+images) over so many random subnets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from random import Random
+
+from scipy.stats import kendalltau
+
+from hwnorm.nas.nas import nas
+from hwnorm.nas.points import Points
+from hwnorm.nas.scoring import context
+from hwnorm.nas.spacefile import NasStudy, read_space
+from hwnorm.nas.stored import SCORES, Scores
+from hwnorm.nas.tables import print_front
+from hwnorm.progress import out
+
+#: Shares of the whole network's cycles, and the points that may be lost there.
+BARS = ((0.5, 0.7), (0.25, 2.0))
+
+
+def main() -> None:
+    """Search, then print the front, the bars, and the rank correlation."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("space", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--rank", type=int, default=0, help="random subnets to measure in full")
+    options = parser.parse_args()
+    study = read_space(options.space)
+    scores = study.folder / SCORES
+    before = len(Scores(scores).known) if scores.is_file() else 0
+    began = time.monotonic()
+    front = nas(study, jobs=options.jobs)
+    seconds = time.monotonic() - began
+    print_front(study, front, None)
+    scored = len(Scores(scores).known) - before
+    out.print(f"{scored} subnets scored now; {seconds:.0f} s with the run before and what is built behind")
+    for share, bar in BARS:
+        within = [p for p in front.points if p.score.cycles <= share * front.whole.score.cycles]
+        if not within:
+            out.print(f"{share:g} of the cycles: no point was built")
+            continue
+        best = min(within, key=lambda point: point.loss)
+        lost = "-" if best.top1 is None else f"{best.top1.lost:+.2f} points {best.top1.lost_interval}"
+        used = best.score.cycles / front.whole.score.cycles
+        out.print(f"{share:g} of the cycles ({used:.3f}): lost {lost}; at most {bar} wanted", soft_wrap=True)
+    if options.rank:
+        rank(study, options.rank)
+
+
+def rank(study: NasStudy, count: int) -> None:
+    """Print tau over random subnets."""
+    found, random = context(study.path), Random(1)
+    points = Points(found)
+    space, wanted = found.space, points.wanted
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < count:
+        genes = [space.random_gene(random) for _ in space.order]
+        subnet = space.subnet(random.choice(space.width), random.choice(space.depth), genes)
+        score = found.score(subnet)
+        if score is None:
+            continue
+        measured = found.loss.compare(points.build(subnet).measure, wanted.measure)
+        pairs.append((score.loss, measured.loss))
+        out.print(f"{subnet}: score {score.loss:.4f}, measured {measured.loss:.4f}", soft_wrap=True)
+    tau = kendalltau(*zip(*pairs, strict=True)).statistic
+    out.print(
+        f"Kendall's tau over {count} random subnets, {len(wanted.measure)} held-out images: {tau:.3f}; "
+        "at least .9 wanted"
+    )
+
+
+if __name__ == "__main__":
+    main()
