@@ -157,12 +157,11 @@ class _Search:
         for engine in _engines(tokens, self.device, activation_bits):
             for rescale in ("lut", "dsp") if self.predicted else ("lut",):
                 each = replace(engine, rescale=rescale)
-                while _multipliers(each, self.unit) > self.most.dsp and each.lut_columns < each.columns:
-                    if not self.columns_of_luts:
-                        break
-                    each = replace(each, lut_columns=each.lut_columns + 1)
-                if _multipliers(each, self.unit) > self.most.dsp:
+                excess = max(0, _multipliers(each, self.unit) - self.most.dsp)
+                luts = -(-excess // (each.multipliers // each.columns))
+                if luts > (each.columns if self.columns_of_luts else 0):
                     continue
+                each = replace(each, lut_columns=luts)
                 if not self.predicted or least_resources(each).within(self.most):
                     yield each
 
