@@ -10,7 +10,7 @@ from functools import cached_property
 from hwnorm.engine.cycles import Timing, predict
 from hwnorm.engine.devices import whole
 from hwnorm.engine.emit import parameters
-from hwnorm.engine.engine import Engine
+from hwnorm.engine.engine import Engine, sharing
 from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
 from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_resources
@@ -254,10 +254,13 @@ def least_cycles(products: Sequence[Product], engine: Engine) -> int:
 def _engines(tokens: int, device: str, activation_bits: int) -> Iterator[Engine]:
     """Tiles of tokens that leave the fewest places empty for their number, and every column and depth.
 
+    Where some tokens share a multiplier, tiles have whole ones of these.
+
     The stream of weights is so wide that it brings a word, and half the time is left for what else a tile
     has, while all tiles of tokens use the one before; but no wider than :data:`BEATS` have it.
     """
-    sizes = sorted({-(-tokens // tiles) for tiles in range(1, tokens + 1)})
+    pair = sharing(device, activation_bits).pair
+    sizes = sorted({-(-tokens // (tiles * pair)) * pair for tiles in range(1, tokens + 1)})
     for size in sizes:
         for columns in COLUMNS:
             for depth in DEPTHS:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from engine.small_engines import CHANNELS, IMAGE, network
 from engine.small_integer_networks import random_engine, random_hardware, random_network
 
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.program import compile_program
-from hwnorm.engine.space import least_cycles
+from hwnorm.engine.space import _engines, least_cycles
 from hwnorm.engine.work import products_of
 
 
@@ -25,6 +26,15 @@ def test_no_engine_is_faster_than_its_bound():
         assert 0 < bound <= cycles, seed
         near += 2 * bound > cycles
     assert near, "a bound that is far from all engines leaves none out"
+
+
+@pytest.mark.parametrize(("bits", "pair"), [(8, 1), (6, 2)])
+def test_tiles_hold_all_tokens_in_any_number_of_tiles(bits, pair):
+    """Whole multipliers where two tokens share one: of 50 tokens two tiles have 25 each, or 26."""
+    sizes = {engine.tokens for engine in _engines(50, "xcup", bits)}
+    fewest = {-(-50 // tiles) for tiles in range(1, 51)}
+    assert sizes == {size + size % pair for size in fewest}
+    assert 25 + 25 % pair in sizes
 
 
 def test_layers_that_read_the_same_are_one_product():
