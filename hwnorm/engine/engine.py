@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from hwnorm.engine.packing import MULTIPLIERS, Factors, Packing
@@ -64,6 +64,7 @@ _SHARINGS = {
 }
 
 
+@cache
 def sharing(device: str, activation_bits: int) -> Sharing:
     """How an engine shares a device's multipliers.
 
