@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from hwnorm.cost.cost import table_area
 from hwnorm.cost.structure import Table
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
-from hwnorm.engine.memories import descriptor_lines, table_lines
+from hwnorm.engine.memories import descriptors, positions
 from hwnorm.engine.norm_unit import NormUnit
 from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances, read_only_memories
 from hwnorm.engine.program import Program
@@ -106,12 +106,11 @@ def engine_resources(program: Program, target: str) -> Resources:
             holds = memory(words, bits, device.flow.technology)
             lut += part.count * holds.lut
             bram += part.count * holds.bram
-    contents = descriptor_lines(program), table_lines(program)
-    for (words, bits), lines in zip(read_only_memories(p), contents, strict=True):
+    for (words, bits), contents in zip(read_only_memories(p), (descriptors, positions), strict=True):
         if in_blocks(words, bits):
             bram += memory(words, bits, device.flow.technology).bram
         else:
-            table = _contents(lines, words, bits)
+            table = _contents(contents(program), words, bits)
             lut += table_area(table, device)
             ff += len(table.columns)
     for kernel in (*program.functions, *program.exponentials):
@@ -122,16 +121,15 @@ def engine_resources(program: Program, target: str) -> Resources:
     return Resources(round(lut), round(ff), dsp, bram)
 
 
-def _contents(lines: str, words: int, bits: int) -> Table:
+def _contents(codes: Sequence[int], words: int, bits: int) -> Table:
     """A memory that is logic, by what it begins with: columns that differ and are not constant.
 
     Args:
-        lines: hexadecimal words; there may be fewer than ``words``.
+        codes: its words; there may be fewer than ``words``.
         words: of the memory.
         bits: of a word.
     """
     address_bits = max(1, (words - 1).bit_length())
-    codes = [int(line, 16) for line in lines.split()]
     rows = np.zeros((1 << address_bits, -(-bits // 8)), dtype=np.uint8)
     rows[: len(codes)] = [list(code.to_bytes(rows.shape[1], "little")) for code in codes]
     columns = np.unpackbits(rows, axis=1, bitorder="little").T
