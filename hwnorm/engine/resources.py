@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from hwnorm.artefact import Part
 from hwnorm.cost.blocks import in_blocks, memory
+from hwnorm.cost.cost import Resources as KernelResources
 from hwnorm.cost.cost import resources as kernel_resources
 from hwnorm.cost.cost import table_area
 from hwnorm.cost.structure import Table
+from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.emit import Unit, parameters, units
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.memories import descriptors, positions
@@ -89,13 +91,24 @@ def is_predicted(target: str, unit: NormUnit | None) -> bool:
     return unit is None and (_DATA / f"{target}.json").is_file()
 
 
+@cache
+def _measured_on(target: str) -> tuple[PartCosts, Target]:
+    """A target that is shipped, and its parts: a search asks for them once an engine."""
+    return load_parts(target), load_target(target)
+
+
+@lru_cache(maxsize=1024)
+def _kernel(kernel: Datapath, target: str) -> KernelResources:
+    return kernel_resources(kernel.nodes, kernel.latency, load_target(target))
+
+
 def engine_resources(program: Program, target: str) -> Resources:
     """What ``hwnorm_engine`` takes with the memories and kernels of a program without LayerNorms.
 
     Raises:
         InputError: no parts were measured for the target.
     """
-    costs, device = load_parts(target), load_target(target)
+    costs, device = _measured_on(target)
     p = parameters(program)
     parts = instances(p, *(unit_parameters(p, unit) for unit in units(program)))
     lut, ff = _measured(parts, costs, device)
@@ -114,7 +127,7 @@ def engine_resources(program: Program, target: str) -> Resources:
             lut += table_area(table, device)
             ff += len(table.columns)
     for kernel in (*program.functions, *program.exponentials):
-        each = kernel_resources(kernel.nodes, kernel.latency, device)
+        each = _kernel(kernel, target)
         lut += program.engine.tokens * each.lut
         ff += program.engine.tokens * each.ff
         dsp += program.engine.tokens * each.dsp
@@ -151,7 +164,7 @@ def least_resources(engine: Engine) -> Resources:
         "engine_tokens": engine.tokens // shared.pair,
     }
     parts = [Instances(module, count, own) for module, count in counts.items()]
-    lut, ff = _measured(parts, load_parts(engine.device), load_target(engine.device))
+    lut, ff = _measured(parts, *_measured_on(engine.device))
     return Resources(int(lut), int(ff), engine.dsps(), 0)
 
 
