@@ -64,6 +64,11 @@ _SHARINGS = {
 }
 
 
+def shared_bits(device: str) -> tuple[int, ...]:
+    """Bits of activations that share the device's multipliers."""
+    return tuple(bits for name, bits in _SHARINGS if name == device)
+
+
 @cache
 def sharing(device: str, activation_bits: int) -> Sharing:
     """How an engine shares a device's multipliers.
