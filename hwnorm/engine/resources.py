@@ -18,11 +18,22 @@ from hwnorm.cost.cost import table_area
 from hwnorm.cost.structure import Table
 from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.emit import Unit, parameters, units
-from hwnorm.engine.engine import Engine
+from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.memories import descriptors, positions
 from hwnorm.engine.norm_unit import NormUnit
-from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances, read_only_memories
+from hwnorm.engine.parts import (
+    TERMS,
+    Family,
+    Instances,
+    Parameters,
+    Terms,
+    instances,
+    memories,
+    read_only_memories,
+)
+from hwnorm.engine.phase import DESCRIPTOR_BITS, Kind
 from hwnorm.engine.program import Program
+from hwnorm.engine.work import Workload
 from hwnorm.errors import InputError
 from hwnorm.targets.target import Target, load_target
 
@@ -166,6 +177,42 @@ def least_resources(engine: Engine) -> Resources:
     parts = [Instances(module, count, own) for module, count in counts.items()]
     lut, ff = _measured(parts, *_measured_on(engine.device))
     return Resources(int(lut), int(ff), engine.dsps(), 0)
+
+
+def least_blocks(engine: Engine, work: Workload) -> int:
+    """Blocks of memory that an engine takes at least for this: activations are those of the largest tensor.
+
+    All other memories are as large as they will be.
+    """
+    most = dict.fromkeys(("A_WORDS", "K_WORDS", "V_WORDS", "P_WORDS", "WORDS"), 1)
+    first, phases = work.products[0], 1
+    for product in work.products:
+        tiles, words = -(-product.span // engine.tokens), -(-product.inputs // engine.depth)
+        found: dict[str, int] = {}
+        match product.kind:
+            case Kind.LINEAR:
+                found = {"WORDS": words} | ({} if product.pixels else {"A_WORDS": tiles * words})
+            case Kind.SCORES:
+                keys = engine.keys_words(product.span)
+                found = {"K_WORDS": product.count * words * tiles, "P_WORDS": 2 * tiles * keys}
+            case Kind.CONTEXT | Kind.POOL:
+                found = {"V_WORDS": product.count * engine.parts(product.rows8)[0] * tiles}
+            case _:
+                pass
+        most |= {name: max(most[name], count) for name, count in found.items()}
+        phases += product.count
+    tiles = -(-first.span // engine.tokens)
+    p = {
+        **most, **engine.sharing.parameters, "TOKENS": engine.tokens, "COLUMNS": engine.columns,
+        "DEPTH": engine.depth, "BEAT": engine.beat, "A_BITS": engine.activation_bits,
+        "STREAM": STREAM_BITS, "SCORE": SCORE_BITS, "S_WORDS": tiles * (first.rows8 + first.rows4),
+        "CLASSES": work.classes, "KEYS": first.span, "TILES": tiles, "PHASES": phases,
+        "DESCRIPTOR": DESCRIPTOR_BITS, "CHANNELS": first.inputs, "HEIGHT": 1, "WIDTH": 1,
+        "FIRST": first.span - first.tokens, "ROWS": 1, "LINE": first.tokens,
+        "PIXELS": math.gcd(work.line, engine.depth, 8),
+    }  # fmt: skip
+    technology = _measured_on(engine.device)[1].flow.technology
+    return sum(count * memory(words, bits, technology).bram for count, words, bits in memories(p))
 
 
 def unit_parameters(p: Parameters, unit: Unit) -> dict[str, int]:

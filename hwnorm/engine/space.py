@@ -14,7 +14,7 @@ from hwnorm.engine.emit import parameters
 from hwnorm.engine.engine import Engine, sharing
 from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
-from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_resources
+from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_blocks, least_resources
 from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.work import Product, Workload, workload_of
 from hwnorm.errors import InputError
@@ -92,9 +92,9 @@ def front(
     too few.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
-    an engine that is no larger, or its array alone takes more than there may be. The smallest comes first;
-    where multipliers alone are limited, of those with an eighth of them or more. With ``cycles`` it is those
-    that need no more cycles, and the search ends with the smallest.
+    an engine that is no larger, or its array or its memories alone take more than there may be. The smallest
+    comes first; where multipliers alone are limited, of those with an eighth of them or more. With ``cycles``
+    it is those that need no more cycles, and the search ends with the smallest.
 
     Raises:
         InputError: none is so small, and which comes nearest; or the network cannot be scheduled on any:
@@ -106,17 +106,18 @@ def front(
         raise InputError(f"engine: {what}: parts of engines were not measured; a budget is one of dsp alone")
     work = workload_of(network, image)
     tokens = max(product.tokens for product in work.products)
-    reason = f"engine: {most.dsp} multipliers; the smallest engine has more"
+    search = None
     # Where LUTs, flip-flops or memories leave nothing of the usual size, smaller ones are tried.
     for least in (1,) if cycles is not None else (most.dsp // 8, 1):
-        search = _Search(network, image, work, most, cycles, device)
-        tried = [e for e in search.engines(tokens, activation_bits) if search.size(e) >= least]
+        each = _Search(network, image, work, most, cycles, device)
+        tried = [e for e in each.engines(tokens, activation_bits) if each.size(e) >= least]
         if tried:
-            found = search.front(tried)
-            if found:
+            search = each
+            if found := search.front(tried):
                 return found
-            reason = search.reason
-    raise InputError(reason)
+    raise InputError(
+        search.reason if search else f"engine: {most.dsp} multipliers; the smallest engine has more"
+    )
 
 
 @dataclass
@@ -149,6 +150,8 @@ class _Search:
         self.known: dict[_Shape, int] = {}
         #: Those that need more cycles than are asked for.
         self.slow: list[Engine] = []
+        #: Those that take more blocks of memory than there may be, with how many at least.
+        self.large: list[tuple[int, Engine]] = []
 
     def size(self, engine: Engine) -> int:
         """Multipliers of an engine at least, of LUTs too, with its LayerNorm unit."""
@@ -176,6 +179,9 @@ class _Search:
             if limit is not None and found and self.size(engine) > found[-1].size:
                 break
             if bounds[engine] >= fastest:
+                continue
+            if self.predicted and (blocks := least_blocks(engine, self.work)) > self.most.bram:
+                self.large.append((blocks, engine))
                 continue
             cycles = self._cycles(engine)
             if limit is not None and cycles > limit:
@@ -218,6 +224,10 @@ class _Search:
                     f"engine: {self.cycles} cycles an image are asked for; the fastest engine of at most "
                     f"{self.most.told()} needs {self._cycles(engine)}"
                 )
+        for blocks, engine in sorted(self.large, key=lambda pair: pair[0]):
+            if blocks >= self.share * self.most.bram:
+                break
+            self._candidate(engine)
         if self.nearest is not None:
             engine, taken = self.nearest.engine, self.nearest.resources
             return (

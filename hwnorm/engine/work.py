@@ -62,13 +62,16 @@ class Product:
 
 @dataclass(frozen=True)
 class Workload:
-    """All that decides how many cycles an image takes on an engine: no weight, and nothing of the engine.
+    """All that decides how many cycles an image takes on an engine, and nearly all that decides its memories.
+
+    It has no weight, and nothing of the engine.
 
     Attributes:
-        products: in order of execution; products of scores are followed by those of their context.
+        products: in order of execution, that of pixels first; scores are followed by their context.
         functions: cycles of the slowest function, ``exponentials`` of the slowest exponential.
         digits: of reciprocals.
         norms: the LayerNorm unit, if there is one.
+        line: pixels of a patch's row.
     """
 
     products: tuple[Product, ...]
@@ -76,6 +79,7 @@ class Workload:
     exponentials: int = 1
     digits: int = DIGITS
     norms: NormUnit | None = None
+    line: int = 1
 
     @cached_property
     def steps(self) -> tuple[tuple[tuple[Product, ...], ...], tuple[int, ...]]:
@@ -105,6 +109,7 @@ def workload_of(network: IntegerNetwork, image: ImageSize) -> Workload:
     """
     functions = [op.datapath for op in network.operations if isinstance(op, IntegerFunction)]
     exponentials = [op.datapath for op in network.operations if isinstance(op, Exponentials)]
+    lines = [op.width for op in network.operations if isinstance(op, IntegerPatches)]
     digits = [op.digits for op in network.operations if isinstance(op, IntegerContext)]
     return Workload(
         tuple(products_of(network, image)),
@@ -112,6 +117,7 @@ def workload_of(network: IntegerNetwork, image: ImageSize) -> Workload:
         latency(exponentials),
         max(digits, default=DIGITS),
         unit_of(norms_of(network)),
+        max(lines, default=1),
     )
 
 
