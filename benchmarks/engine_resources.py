@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from engine.small_integer_networks import random_hardware, random_network
 
 from hwnorm.engine.emit import memories, sources
-from hwnorm.engine.engine import Engine
+from hwnorm.engine.engine import Engine, shared_bits, sharing
 from hwnorm.engine.measure import synthesize_together
 from hwnorm.engine.program import Program, compile_programs
 from hwnorm.engine.resources import engine_resources
@@ -37,8 +37,10 @@ FIELDS = ("lut", "ff", "dsp", "bram")
 
 def draw(device: str, rng: np.random.Generator) -> Engine:
     """An array of any shape, for one of the ways to share a multiplier."""
-    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1), (8, 1), (6, 1)]
-    bits, pair = ways[rng.integers(len(ways))]
+    # Most have activations of 8 bits.
+    ways = [8, *shared_bits(device)]
+    bits = ways[rng.integers(len(ways))]
+    pair = sharing(device, bits).pair
     engine = None
     while engine is None or not LEAST <= engine.multipliers <= MOST:
         tokens = pair * int(rng.integers(1, 16 // pair + 1))

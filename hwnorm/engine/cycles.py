@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import dataclass
 
-from hwnorm.engine.emit import latency, pixels_a_beat
-from hwnorm.engine.engine import Engine
-from hwnorm.engine.phase import Kind, Phase
-from hwnorm.engine.program import Program, Tile
-
-#: From the cycle in which a pass's sums would be drained whole, were they there at its end, until its codes
-#: can be read; the function's latency comes on top. Memory, array and epilogue: engine_core.v.
-SETTLE = 13
-#: Cycles from a phase's last word to the next phase's first: its descriptor is read.
-SWITCH = 2
-#: From a pass's last word to its sums: address, memory, array.
-FLIGHT = 8
-#: From a row's sums to its code: engine_lane.v.
-EPILOGUE = 6
+from hwnorm.engine.emit import pixels_a_beat
+from hwnorm.engine.engine import PIXEL_BITS, Engine
+from hwnorm.engine.passes import NEVER, Passes
+from hwnorm.engine.phase import Kind
+from hwnorm.engine.program import Program
+from hwnorm.engine.work import Product, Workload, latency
 
 
 @dataclass(frozen=True)
@@ -60,56 +49,6 @@ class Timing:
         return self.cycles, self.busy, self.stall
 
 
-@dataclass
-class _Pass:
-    """What the next passes need to know of one."""
-
-    begin: int = -(1 << 40)
-    words: int = 0
-    rows: int = 0
-
-    @property
-    def free(self) -> int:
-        return self.begin + self.words + self.rows
-
-
-@dataclass
-class _Weights:
-    """The loader: when each tile is there, and from when on its buffer is free again.
-
-    ``tiles`` are an image's; those of the next image come behind them.
-    """
-
-    engine: Engine
-    interval: int
-    tiles: Sequence[Tile]
-    ready: list[int] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-    last: int = -(1 << 30)
-
-    def there(self, number: int) -> int:
-        """The first cycle in which a tile can be read; the buffers of those two before it are released."""
-        while len(self.ready) <= number:
-            tile = self.tiles[len(self.ready) % len(self.tiles)]
-            beats = 1 + tile.words * self.engine.word_beats(tile.bits) + self.engine.row_beats(len(tile.rows))
-            at = len(self.ready) - 2
-            head = max(self.last + self.interval, self.released[at] if at >= 0 else self.last)
-            self.last = head + (beats - 1) * self.interval
-            self.ready.append(self.last + 1)
-        return self.ready[number]
-
-    def since(self, cycle: int) -> tuple[int, ...]:
-        """All that later tiles depend on, in cycles from one."""
-        return tuple(at - cycle for at in (self.last, *self.released[-2:]))
-
-    def skip(self, count: int, each: int) -> None:
-        """So many tiles more, each loaded and released as many cycles after the one before it."""
-        steps = range(each, each * (count + 1), each)
-        self.ready += [self.ready[-1] + step for step in steps]
-        self.released += [self.released[-1] + step for step in steps]
-        self.last += each * count
-
-
 def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing]:
     """The cycles of each of some images, one right behind the other.
 
@@ -123,8 +62,8 @@ def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing
         images: how many.
         interval: cycles from a beat of weights to the next.
     """
-    weights = _Weights(program.engine, interval, program.tiles)
-    model = _Model(program, weights)
+    latencies = latency(program.functions), latency(program.exponentials)
+    array = Passes(program.engine, *latencies, program.sizes.digits, interval)
     beats = math.prod(program.image) // pixels_a_beat(program)
     found: list[Timing] = []
     ends: list[int] = []
@@ -134,148 +73,177 @@ def predict(program: Program, images: int = 1, interval: int = 1) -> list[Timing
             # Two images are held: this one comes once that before the one before it has been computed.
             there = max(there, ends[image - 2] + 1) + beats
         start = max(start, there)
-        found.append(model.image(start, image * len(program.tiles)))
+        found.append(_image(program, array, start))
         ends.append(start + found[-1].cycles)
         # The logits leave before the next image begins.
         start = ends[-1] + 1 + program.sizes.classes
     return found
 
 
-class _Model:
-    def __init__(self, program: Program, weights: _Weights) -> None:
-        self.program, self.engine, self.weights = program, program.engine, weights
-        self.f_latency, self.e_latency = latency(program.functions), latency(program.exponentials)
-        self.settle = SETTLE + self.f_latency
-        #: Fewest cycles from one tile's exponentials to the next one's: a division takes as long.
-        self.steps = program.sizes.digits + 1
+def counters(workload: Workload, engine: Engine) -> tuple[int, int, int]:
+    """Cycles, busy and stall of an image in the middle of a row of them; no program is made.
 
-    def image(self, start: int, tile: int) -> Timing:
-        """The image that begins in cycle ``start``, whose first tile of weights has this number."""
-        self.last = _Pass()
-        self.softmax: list[int] = []
-        self.tile, self.stall = tile, 0
-        phases, earliest = [], start + 1
-        for phase in self.program.phases:
-            if phase.op == Kind.END:
-                break
-            self.earliest, self.first = earliest, True
-            self.waited = dict.fromkeys(("codes", "epilogue", "weights", "softmax"), 0)
-            self.begin, self.busy, self.keys = 0, 0, phase.token_to
-            self._phase(phase)
-            end = self.last.begin + self.last.words
-            phases.append(
-                PhaseTiming(phase.name, phase.op, self.begin - start, end - start, self.busy, self.waited)
-            )
-            earliest = end + SWITCH
-        end = max(earliest, self.last.free + self.settle)
-        busy = sum(phase.busy for phase in phases)
-        return Timing(end + 1 - start, busy, self.stall, tuple(phases))
+    They are those that :func:`predict` has for the second image of a program.
+    """
+    array = Passes(engine, workload.functions, workload.exponentials, workload.digits, 1)
+    walk = _Walk(workload, array)
+    cycles = busy = stall = start = 0
+    for _ in range(2):
+        busy, stall = walk.image(start)
+        cycles = array.end + 1 - start
+        start += cycles + 1 + workload.classes
+    return cycles, busy, stall
 
-    def _phase(self, phase: Phase) -> None:
+
+def _image(program: Program, array: Passes, start: int) -> Timing:
+    """The image that begins in cycle ``start``."""
+    array.start(start)
+    phases: list[PhaseTiming] = []
+    #: When the softmax of so many tiles of tokens had begun.
+    begun, tiles = {0: NEVER}, 0
+    for phase in program.phases[:-1]:
         match phase.op:
             case Kind.LINEAR:
-                first = self.tile % len(self.program.tiles)
-                tiles = self.program.tiles[first : first + phase.tiles8 + phase.tiles4]
-                for (_, rows), same in groupby(tiles, key=lambda tile: (tile.bits, len(tile.rows))):
-                    self._tiles(phase, rows, sum(1 for _ in same))
-            case Kind.NORM:
-                self._norm(phase)
+                # Tiles of weights come once, however often their words are read.
+                words = phase.words // (1 + phase.halves)
+                rows = phase.tiles8, phase.rows8, phase.tiles4, phase.rows4
+                busy = array.linear(phase.words, phase.tiles, _runs(array.engine, words, *rows))
             case Kind.SCORES:
-                for _ in range(phase.tiles):
-                    self._scores(phase)
+                busy = array.scores(phase.words, phase.tiles, phase.token_to)
+                tiles += phase.tiles
+                begun[tiles] = array.begun[0]
+            case Kind.NORM:
+                unit = program.norm_unit
+                assert unit is not None
+                busy = array.norm(unit.cycles(array.engine, phase.tiles))
             case _:
-                there = self.softmax[phase.need - 1] + self._division if phase.need else 0
-                for tile in range(phase.tiles8):
-                    rows = phase.rows8 if tile + 1 == phase.tiles8 else self.engine.rows8
-                    self._passes(phase, rows, [(rows, phase.tiles - 1)], softmax=there)
+                there = begun[phase.need] + array.division(phase.token_to)
+                busy = array.values(phase.words, phase.tiles, phase.tiles8, phase.rows8, there)
+        waited = {name: getattr(array, name) for name in ("codes", "epilogue", "weights", "softmax")}
+        end = array.begin + array.words
+        phases.append(PhaseTiming(phase.name, phase.op, array.first - start, end - start, busy, waited))
+    return Timing(
+        array.end + 1 - start,
+        sum(phase.busy for phase in phases),
+        sum(phase.waited["weights"] for phase in phases),
+        tuple(phases),
+    )
 
-    def _tiles(self, phase: Phase, rows: int, count: int) -> None:
-        """Tiles of weights of as many bits and rows.
 
-        Once one finds all as far behind it as the one before did, so do those that follow.
-        """
-        before, found = self._now(), None
-        while count:
-            there = self.weights.there(self.tile)
-            self._passes(phase, rows, [(rows, phase.tiles - 1)], weights=there)
-            # The last row of its last pass gives the buffer back.
-            self.weights.released.append(self.last.free + FLIGHT)
-            self.tile += 1
-            count -= 1
-            now, last = self._now(), found
-            found = self.weights.since(self.last.begin)
-            if found == last:
-                begin, self.busy, self.stall, *waited = (
-                    b + count * (b - a) for a, b in zip(before, now, strict=True)
-                )
-                self.weights.skip(count, now[0] - before[0])
-                self.last = replace(self.last, begin=begin)
-                self.waited = dict(zip(self.waited, waited, strict=True))
-                self.tile += count
-                return
-            before = now
+#: Beats that bring a tile of weights, its rows, and how many such tiles there are.
+_Run = tuple[int, int, int]
 
-    def _now(self) -> tuple[int, ...]:
-        return self.last.begin, self.busy, self.stall, *self.waited.values()
 
-    def _norm(self, phase: Phase) -> None:
-        """From when the stream is there; its codes are there at its end."""
-        at, there = self.earliest, self.last.free + self.settle
-        self.waited["codes"] += max(0, there - at)
-        self.begin = max(at, there)
-        unit = self.program.norm_unit
-        assert unit is not None
-        self.last = _Pass(self.begin, unit.cycles(self.engine, phase.tiles), -self.settle)
+def _runs(engine: Engine, words: int, tiles8: int, rows8: int, tiles4: int, rows4: int) -> list[_Run]:
+    """The tiles of weights of a linear layer: all are whole but the last one of either kind."""
+    found = []
+    for bits, tiles, whole, last in ((8, tiles8, engine.rows8, rows8), (4, tiles4, engine.rows4, rows4)):
+        for rows, count in ((whole, tiles - 1), (last, 1)):
+            if tiles and count:
+                beats = 1 + words * engine.word_beats(bits) + engine.row_beats(rows)
+                found.append((beats, rows, count))
+    return found
 
-    @property
-    def _division(self) -> int:
-        """From a tile's start in the softmax to its reciprocals."""
-        return self.keys + self.e_latency + self.steps + 5
 
-    def _scores(self, phase: Phase) -> None:
-        """The passes of a tile of tokens, and when its softmax begins."""
-        room = self.softmax[-2] + self.keys + 1 if len(self.softmax) > 1 else 0
-        # All passes but the first wait for the rows of the one before alone.
-        counts: Counter[int] = Counter()
-        for keys, tiles in ((self.engine.tokens, phase.keys - 1), (phase.keys_last, 1)):
-            whole, rest = divmod(keys, self.engine.rows8)
-            counts[self.engine.rows8] += whole * tiles
-            counts[rest] += tiles
-        last = rest or self.engine.rows8
-        counts[last] -= 1
-        self._passes(phase, last, [(rows, n) for rows, n in counts.items() if rows and n], softmax=room)
-        written = self.last.begin + self.last.words - 1 + FLIGHT + self.last.rows + EPILOGUE + self.f_latency
-        before = self.softmax[-1] + max(self.keys, self.steps + 3) if self.softmax else 0
-        self.softmax.append(max(written + 1, before))
+#: What the next phases depend on, in cycles from the begin of the last pass.
+_State = tuple[int, ...]
 
-    def _passes(
-        self, phase: Phase, rows: int, others: list[tuple[int, int]], weights: int = 0, softmax: int = 0
-    ) -> None:
-        """Passes in a row, of which the first may wait for weights or the softmax.
 
-        Args:
-            rows: of the last one.
-            others: rows, and how many passes before it have so many.
-        """
-        last, words = self.last, phase.words
-        at = self.earliest if self.first else last.begin + last.words
-        reasons = {
-            "codes": last.free + self.settle if self.first else 0,
-            "epilogue": last.free - words,
-            "softmax": softmax,
-            "weights": weights,
-        }
-        for reason, there in reasons.items():
-            if there > at:
-                self.waited[reason] += there - at
-                if reason == "weights":
-                    self.stall += there - at
-                at = there
-        if self.first:
-            self.begin, self.first = at, False
-        for more, count in others:
-            self.waited["epilogue"] += count * max(0, more - words)
-            self.busy += count * words
-            at += count * max(more, words)
-        self.busy += words
-        self.last = _Pass(at, words, rows)
+class _Walk:
+    """The products of a workload, one after the other.
+
+    What one does from a state is computed once: the blocks of a network, and its images, are much alike.
+    """
+
+    def __init__(self, workload: Workload, array: Passes) -> None:
+        self.workload, self.array = workload, array
+        #: By step and state before: cycles to the begin of its last pass, state after it, words, stalls.
+        self.known: dict[tuple[int, _State], tuple[int, _State, int, int]] = {}
+
+    def image(self, start: int) -> tuple[int, int]:
+        """Words that are read, and stalls, of the image that begins in cycle ``start``."""
+        array, known = self.array, self.known
+        array.start(start)
+        busy = stall = 0
+        steps, order = self.workload.steps
+        for number in order:
+            begin, state = array.begin, self._state()
+            found = known.get((number, state))
+            if found is None:
+                words = self._step(steps[number])
+                found = array.begin - begin, self._state(), words, array.weights
+                known[number, state] = found
+            else:
+                self._restore(begin + found[0], found[1])
+            busy += found[2]
+            stall += found[3]
+        return busy, stall
+
+    def _state(self) -> _State:
+        array = self.array
+        begin, (last, before), (newest, older) = array.begin, array.released, array.begun
+        return (
+            array.words,
+            array.rows,
+            array.earliest - begin,
+            _since(begin, array.loaded),
+            _since(begin, last),
+            _since(begin, before),
+            _since(begin, newest),
+            _since(begin, older),
+        )
+
+    def _restore(self, begin: int, state: _State) -> None:
+        array, array.begin = self.array, begin
+        array.words, array.rows = state[:2]
+        array.earliest, array.loaded, *others = (begin + each for each in state[2:])
+        array.released, array.begun = (others[0], others[1]), (others[2], others[3])
+
+    def _step(self, products: tuple[Product, ...]) -> int:
+        """Words of a product, or of scores with their context."""
+        engine, array, (product, *context) = self.array.engine, self.array, products
+        tiles = -(-product.span // engine.tokens)
+        match product.kind:
+            case Kind.LINEAR:
+                words = -(-product.inputs // engine.depth)
+                runs = _runs(engine, words, *engine.tiles(product.rows8, product.rows4))
+                halves = product.pixels and engine.activation_bits < PIXEL_BITS
+                return array.linear(words * (1 + halves), tiles, runs)
+            case Kind.SCORES:
+                return self._attention(product, context[0], tiles)
+            case Kind.NORM:
+                assert self.workload.norms is not None
+                return array.norm(self.workload.norms.cycles(engine, tiles))
+            case _:
+                parts, rows = engine.parts(product.rows8)
+                return array.values(engine.keys_words(product.span), 1, parts, rows)
+
+    def _attention(self, scores: Product, context: Product, tiles: int) -> int:
+        """All heads: the context of a head comes after the scores of the next one."""
+        engine, array, keys = self.array.engine, self.array, scores.span
+        deep, words = -(-scores.inputs // engine.depth), engine.keys_words(keys)
+        parts, rows = engine.parts(context.rows8)
+        division = array.division(keys)
+        read = array.scores(deep, tiles, keys)
+        there, known = array.begun[0] + division, None
+        for left in reversed(range(scores.count - 1)):
+            begin, before = array.begin, read
+            read += array.scores(deep, tiles, keys)
+            following = array.begun[0] + division
+            read += array.values(words, tiles, parts, rows, there)
+            there = following
+            now = array.rows, array.begun[0] - array.begin, array.begun[1] - array.begin
+            if now == known:
+                # All is as far behind as it was a head before: so it is with the heads that follow.
+                more = left * (array.begin - begin)
+                array.begin, array.earliest, there = array.begin + more, array.earliest + more, there + more
+                array.begun = array.begun[0] + more, array.begun[1] + more
+                read += left * (read - before)
+                break
+            known = now
+        return read + array.values(words, tiles, parts, rows, there)
+
+
+def _since(begin: int, cycle: int) -> int:
+    """Cycles from ``begin`` on; what has not been is always as far away."""
+    return max(cycle - begin, NEVER // 2)

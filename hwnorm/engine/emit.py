@@ -15,6 +15,7 @@ from hwnorm.engine.phase import DESCRIPTOR_BITS, FIELDS, places
 from hwnorm.engine.program import Program
 from hwnorm.engine.registers import description_file, read
 from hwnorm.engine.registers import render as render_registers
+from hwnorm.engine.work import latency
 from hwnorm.expression import brief
 from hwnorm.resources import resource
 
@@ -39,11 +40,6 @@ RTL_PARTS = (
 #: Those of its LayerNorm unit, where it has one.
 NORM_PARTS = ("engine_norm.v", "engine_norm_lane.v")
 NORM_ARITHMETIC = ("layernorm_variance.v", "layernorm_rsqrt.v", "layernorm_rsqrt_rom.v")
-
-
-def latency(kernels: Sequence[Datapath]) -> int:
-    """Cycles of a unit that has all these kernels: those of the slowest, at least one."""
-    return max([1, *(kernel.latency for kernel in kernels)])
 
 
 def pixels_a_beat(program: Program) -> int:

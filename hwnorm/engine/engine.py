@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from hwnorm.engine.packing import MULTIPLIERS, Factors, Packing
@@ -64,6 +64,12 @@ _SHARINGS = {
 }
 
 
+def shared_bits(device: str) -> tuple[int, ...]:
+    """Bits of activations that share the device's multipliers."""
+    return tuple(bits for name, bits in _SHARINGS if name == device)
+
+
+@cache
 def sharing(device: str, activation_bits: int) -> Sharing:
     """How an engine shares a device's multipliers.
 
@@ -195,6 +201,28 @@ class Engine:
         """Beats that bring the parameters of so many rows."""
         return -(-rows * 64 // self.beat)
 
+    def tiles(self, eights: int, fours: int) -> tuple[int, int, int, int]:
+        """Tiles that so many rows of 8 and of 4 bits take.
+
+        Rows of 4 bits fill up the last tile of those of 8 where that saves a tile of theirs.
+
+        Returns:
+            Tiles of 8 bits, rows of their last one, tiles of 4 bits, rows of their last one; 0 of none.
+        """
+        fewest = -(-max(0, fours - -eights % self.rows8) // self.rows4)
+        narrow = min(fours, fewest * self.rows4)
+        return *_tiled(eights + fours - narrow, self.rows8), *_tiled(narrow, self.rows4)
+
+    def parts(self, channels: int) -> tuple[int, int]:
+        """Tiles that so many channels of values take, and channels of the last one."""
+        return _tiled(channels, self.rows8)
+
     def keys_words(self, tokens: int) -> int:
         """Words of keys' depth: each tile of tokens begins a new one."""
         return -(-tokens // self.tokens) * -(-self.tokens // self.depth)
+
+
+def _tiled(rows: int, most: int) -> tuple[int, int]:
+    """Tiles of at most so many rows, and rows of the last one."""
+    tiles = -(-rows // most)
+    return tiles, rows - max(0, tiles - 1) * most

@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from hwnorm.cost.blocks import memory
 from hwnorm.emit.render import render
 from hwnorm.engine.emit import Unit, hardware_sources, top_sources
-from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine, shared_bits, sharing
 from hwnorm.engine.parts import TERMS, Family, Parameters, instances
 from hwnorm.engine.phase import DESCRIPTOR_BITS
 from hwnorm.engine.resources import Coefficients, PartCosts, unit_parameters
@@ -64,8 +64,10 @@ class Drawn:
 
 def draw(device: str, rng: np.random.Generator) -> Drawn:
     """Hardware with at most 64 multipliers and 24 tokens, of any shape that can be elaborated."""
-    ways = [(8, 1), (8, 1), (6, 2)] if device == "xcup" else [(8, 1), (8, 1), (6, 1)]
-    bits, pair = ways[rng.integers(len(ways))]
+    # Most have activations of 8 bits.
+    ways = [8, *shared_bits(device)]
+    bits = ways[rng.integers(len(ways))]
+    pair = sharing(device, bits).pair
     tokens = columns = depth = 64
     while tokens * columns * depth > 64:
         tokens = pair * int(rng.integers(1, 24 // pair + 1))

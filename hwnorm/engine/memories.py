@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -59,30 +61,43 @@ def _tile(engine: Engine, tile: Tile, number: int, last: bool) -> Bytes:
     )
 
 
+def descriptors(program: Program) -> list[int]:
+    """Words of :data:`hwnorm.engine.phase.DESCRIPTOR_BITS` bits."""
+    return [descriptor(phase) for phase in program.phases]
+
+
 def descriptor_lines(program: Program) -> str:
     """One line a descriptor for ``$readmemh``."""
-    digits = -(-DESCRIPTOR_BITS // 4)
-    return "".join(f"{descriptor(phase):0{digits}x}\n" for phase in program.phases)
+    return _lines(descriptors(program), DESCRIPTOR_BITS)
 
 
 def norm_lines(program: Program) -> str:
     """Gamma and beta of the norms, one line a channel; those of other programs are not there."""
     unit = program.norm_unit
     assert unit is not None
-    digits = -(-(unit.gamma_bits + unit.beta_bits) // 4)
     own = [op for op in program.network.operations if isinstance(op, IntegerNorm)]
     words = [word for op in own for word in unit.words(op)]
     # As many as the hardware has: it may be made for programs with more norms.
     words += [0] * (program.sizes.norms - len(words))
-    return "".join(f"{word:0{digits}x}\n" for word in words)
+    return _lines(words, unit.gamma_bits + unit.beta_bits)
+
+
+def positions(program: Program) -> list[int]:
+    """What the stream begins with, a word of all tokens of a tile: the first token's code lowest."""
+    engine, table = program.engine, program.table
+    tiles = -(-len(table) // engine.tokens)
+    padded = np.zeros((tiles * engine.tokens, table.shape[1]), dtype=f"<i{STREAM_BITS // 8}")
+    padded[: len(table)] = table
+    words = padded.reshape(tiles, engine.tokens, -1).transpose(0, 2, 1).reshape(-1, engine.tokens)
+    return [int.from_bytes(word.tobytes(), "little") for word in words]
 
 
 def table_lines(program: Program) -> str:
-    """What the stream begins with, one line a word of all tokens of a tile."""
-    engine, table = program.engine, program.table
-    tiles = -(-len(table) // engine.tokens)
-    padded = np.zeros((tiles * engine.tokens, table.shape[1]), dtype=np.int64)
-    padded[: len(table)] = table
-    words = padded.reshape(tiles, engine.tokens, -1).transpose(0, 2, 1).reshape(-1, engine.tokens)
-    mask, digits = (1 << STREAM_BITS) - 1, STREAM_BITS // 4
-    return "".join("".join(f"{int(code) & mask:0{digits}x}" for code in word[::-1]) + "\n" for word in words)
+    """The positions, one line a word."""
+    return _lines(positions(program), program.engine.tokens * STREAM_BITS)
+
+
+def _lines(words: Iterable[int], bits: int) -> str:
+    """Hexadecimal, all of as many digits."""
+    digits = -(-bits // 4)
+    return "".join(f"{word:0{digits}x}\n" for word in words)

@@ -119,7 +119,7 @@ def program_files(program: Program, images: npt.NDArray[np.floating]) -> dict[st
 def _files(candidate: Candidate, images: npt.NDArray[np.floating], clock_mhz: float) -> dict[str, bytes]:
     program = candidate.program
     data = program_files(program, images)
-    rtl, mem = sources(program), memories(program)
+    rtl, mem = sources(program), [name for name in data if name not in VECTORS]
     context = {
         "engine": program.engine,
         "version": VERSION,
@@ -135,7 +135,7 @@ def _files(candidate: Candidate, images: npt.NDArray[np.floating], clock_mhz: fl
         "utilisation": candidate.utilisation,
         "weight_bytes": len(data["weights.bin"]),
         "rtl": list(rtl),
-        "memories": list(mem),
+        "memories": mem,
         "program": [*mem, *VECTORS],
     }
     texts = {f"rtl/{name}": text for name, text in rtl.items()}
@@ -144,7 +144,7 @@ def _files(candidate: Candidate, images: npt.NDArray[np.floating], clock_mhz: fl
     texts["sim/hwnorm_engine_tb.cpp"] = render("engine/testbench.cpp.j2", context)
     texts["README.md"] = render("engine/README.md.j2", context)
     texts |= {f"driver/{name}": text for name, text in registers.render().items() if not name.endswith(".v")}
-    texts |= handover(program, list(rtl), list(mem), len(data["weights.bin"]), clock_mhz)
+    texts |= handover(program, list(rtl), mem, len(data["weights.bin"]), clock_mhz)
     return {name: text.encode() for name, text in texts.items()} | {
         f"program/{name}": content for name, content in data.items()
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TypeVar, overload
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.covered import DIGITS, beginning, faults
 from hwnorm.engine.engine import BIAS_BITS, MULTIPLIER_BITS, PIXEL_BITS, SCORE_BITS, STREAM_BITS, Engine
 from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
-from hwnorm.engine.phase import FIELDS, SEGMENT, SEGMENTS, Kind, Phase, Segment, Target, descriptor
+from hwnorm.engine.phase import FIELDS, SEGMENT, Kind, Phase, Segment, Target, descriptor
 from hwnorm.engine.shapes import ImageSize, channels_of, tokens_of
-from hwnorm.engine.work import products_of
+from hwnorm.engine.work import groups_of, products_of
 from hwnorm.errors import InputError
 from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
@@ -57,46 +58,39 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows(Sequence[Row]):
-    """Rows of some layers; each is made when it is asked for, since most programs are only predicted.
-
-    They are those from ``start`` to ``stop`` of some: ``numbers`` says of which of the ``ops`` each is,
-    ``indices`` which one of that layer's it is.
-    """
-
-    ops: tuple[IntegerLinear, ...]
-    places: tuple[Place, ...]
-    numbers: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int64]
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    @overload
-    def __getitem__(self, at: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Rows: ...
-
-    def __getitem__(self, at: int | slice) -> Row | Rows:
-        if isinstance(at, slice):
-            start, stop, _ = at.indices(len(self))
-            first, end = self.start + start, self.start + max(start, stop)
-            return Rows(self.ops, self.places, self.numbers, self.indices, first, end)
-        at = range(self.start, self.stop)[at]
-        number, index = int(self.numbers[at]), int(self.indices[at])
-        return Row(self.ops[number], index, number, *self.places[number](index))
-
-
-@dataclass(frozen=True, eq=False)
 class Tile:
     """Rows that are multiplied together, all of them held in ``bits`` bits."""
 
     bits: int
-    rows: Rows
+    rows: tuple[Row, ...]
     words: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Linear layers of a phase, and where each one's codes go."""
+
+    ops: tuple[IntegerLinear, ...]
+    places: tuple[Place, ...]
+
+    def tiles(self, engine: Engine, phase: Phase) -> Iterator[Tile]:
+        """Their rows, those of 8 bits first."""
+        numbers = np.repeat(np.arange(len(self.ops)), [len(op.weight) for op in self.ops])
+        indices = np.concatenate([np.arange(len(op.weight)) for op in self.ops])
+        narrow = np.concatenate([op.bits <= 4 for op in self.ops])
+        rows = iter(np.argsort(narrow, kind="stable").tolist())
+        for bits, tiles, whole, last in (
+            (8, phase.tiles8, engine.rows8, phase.rows8),
+            (4, phase.tiles4, engine.rows4, phase.rows4),
+        ):
+            for tile in range(tiles):
+                some = islice(rows, last if tile + 1 == tiles else whole)
+                made = tuple(self._row(int(numbers[row]), int(indices[row])) for row in some)
+                # Words that are read twice come once.
+                yield Tile(bits, made, phase.words // (1 + phase.halves))
+
+    def _row(self, number: int, index: int) -> Row:
+        return Row(self.ops[number], index, number, *self.places[number](index))
 
 
 @dataclass(frozen=True)
@@ -148,15 +142,14 @@ class Program:
     """What an engine does for an image.
 
     ``functions`` and ``exponentials`` are the hardware's kernels, which phases number: functions from 1,
-    exponentials from 0, as the ``norms`` of its unit. ``tiles`` are those of all linear
-    phases in the order in which they are streamed. ``sizes`` are the hardware's: it may be built for more
-    than this program.
+    exponentials from 0, as the ``norms`` of its unit. ``layers`` are those of the linear phases.
+    ``sizes`` are the hardware's: it may be built for more than this program.
     """
 
     engine: Engine
     network: IntegerNetwork
     phases: tuple[Phase, ...]
-    tiles: tuple[Tile, ...]
+    layers: tuple[Layers, ...]
     functions: tuple[Datapath, ...]
     exponentials: tuple[Datapath, ...]
     norms: tuple[LayerNormDesign, ...]
@@ -165,6 +158,13 @@ class Program:
     table: npt.NDArray[np.int64]
     first: int
     sizes: Sizes
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """Of all linear phases, in the order in which they are streamed."""
+        linears = [phase for phase in self.phases if phase.op == Kind.LINEAR]
+        pairs = zip(self.layers, linears, strict=True)
+        return tuple(tile for layers, phase in pairs for tile in layers.tiles(self.engine, phase))
 
     @cached_property
     def products(self) -> tuple[int, int]:
@@ -280,7 +280,7 @@ class _Compiler:
         self.functions, self.exponentials, self.norms = kernels.functions, kernels.exponentials, kernels.norms
         #: Words of gamma and beta of the norms so far.
         self.affine = self.highest = 0
-        self.groups = self._groups()
+        self.groups = groups_of(network)
         # A context's first heads are written before the last ones' scores are computed.
         self.when = {
             op.out: i + isinstance(op, IntegerScores) for i, group in enumerate(self.groups) for op in group
@@ -289,24 +289,7 @@ class _Compiler:
         self.held: dict[Target, tuple[str, int]] = {}
         self.regions: dict[str, _Region] = {}
 
-    # ---- what is computed together ----
-
-    def _groups(self) -> list[list[IntegerOperation]]:
-        """Operations by phase: linear layers that read the same codes at a time, a head's scores apart."""
-        groups: list[list[IntegerOperation]] = []
-        for op in self.network.operations:
-            if isinstance(op, (IntegerPatches, Table, IntegerFunction, Exponentials)):
-                continue
-            same = groups and isinstance(op, IntegerLinear) and isinstance(groups[-1][0], IntegerLinear)
-            # One stream is written at a time.
-            same = same and len(op.reads) == 1 and len(groups[-1]) < SEGMENTS
-            if same and groups[-1][0].reads == op.reads:
-                groups[-1].append(op)
-            elif isinstance(op, (IntegerLinear, IntegerNorm, IntegerScores, IntegerContext, IntegerPool)):
-                groups.append([op])
-            else:
-                raise InputError(f"layer {op.out!r}: {type(op).__name__} is not built into the engine yet")
-        return groups
+    # ---- where codes go ----
 
     def _finished(self, op: IntegerOperation) -> tuple[str, Datapath | None]:
         """The tensor that is written where an operation's codes go, and the function on the way."""
@@ -395,7 +378,7 @@ class _Compiler:
     def program(self) -> Program:
         engine = self.engine
         phases: list[Phase] = []
-        tiles: list[Tile] = []
+        layers: list[Layers] = []
         patches, table, embed = beginning(self.network, self.image)
         for fault in faults(self.network, self.engine, self.image):
             raise InputError(fault)
@@ -407,11 +390,10 @@ class _Compiler:
                 case IntegerLinear():
                     phase, made = self._linear(group, index)  # type: ignore[arg-type]
                     phases.append(phase)
-                    tiles += made
+                    layers.append(made)
                 case IntegerScores():
                     context = self.groups[index + 1][0]
-                    if not isinstance(context, IntegerContext):
-                        raise InputError(f"layer {group[0].out!r}: {context.out!r} comes before its context")
+                    assert isinstance(context, IntegerContext)
                     more, done = self._attention(group[0], context, index, done)
                     phases += more
                     index += 1
@@ -419,8 +401,6 @@ class _Compiler:
                     phases.append(self._norm(group[0], index))
                 case IntegerPool():
                     phases.append(self._pool(group[0], index))
-                case IntegerContext():
-                    raise InputError(f"layer {group[0].out!r}: its scores do not come right before it")
             index += 1
         phases.append(Phase(Kind.END, name="end"))
         positions = table.codes.astype(np.int64)
@@ -428,7 +408,7 @@ class _Compiler:
             engine,
             self.network,
             tuple(phases),
-            tuple(tiles),
+            tuple(layers),
             tuple(self.functions),
             tuple(self.exponentials),
             tuple(self.norms),
@@ -436,7 +416,7 @@ class _Compiler:
             self.image,
             positions,
             embed.first,
-            self._sizes(tiles, positions, len(phases)),
+            self._sizes(phases, positions),
         )
         for fault in _overfull(program, self.highest):
             raise InputError(f"engine: {fault}")
@@ -488,7 +468,7 @@ class _Compiler:
         segment = Segment(base, shift, width, target, function, stream)
         return segment, place, stride, v_stride
 
-    def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, list[Tile]]:
+    def _linear(self, ops: Sequence[IntegerLinear], born: int) -> tuple[Phase, Layers]:
         engine, first = self.engine, ops[0]
         inputs = first.weight.shape[1]
         image = isinstance(self.by_name[first.x], IntegerPatches)
@@ -511,15 +491,8 @@ class _Compiler:
         for known in strides:
             if len(known) > 2:
                 raise InputError(f"layer {first.out!r}: is written beside {ops[-1].out!r} with other strides")
-        numbers = np.repeat(np.arange(len(ops)), [len(op.weight) for op in ops])
-        indices = np.concatenate([np.arange(len(op.weight)) for op in ops])
-        wide = np.concatenate([op.bits > 4 for op in ops])
-        # Those of 8 bits first.
-        order = np.argsort(~wide, kind="stable")
-        rows = Rows(tuple(ops), tuple(places), numbers[order], indices[order], 0, len(order))
-        tiles = _tiles_of(engine, rows, int(wide.sum()), source.stride)
-        eights = [tile for tile in tiles if tile.bits == 8]
-        fours = tiles[len(eights) :]
+        eights = sum(int((op.bits > 4).sum()) for op in ops)
+        tiles8, rows8, tiles4, rows4 = engine.tiles(eights, sum(len(op.weight) for op in ops) - eights)
         residual = first.residual
         table = residual is not None and isinstance(self.by_name[residual], Table)
         phase = Phase(
@@ -531,10 +504,10 @@ class _Compiler:
             a_stride=source.stride,
             words=source.stride * (1 + halves),
             tiles=self._tiles(first.out),
-            tiles8=len(eights),
-            tiles4=len(fours),
-            rows8=len(eights[-1].rows) if eights else 0,
-            rows4=len(fours[-1].rows) if fours else 0,
+            tiles8=tiles8,
+            tiles4=tiles4,
+            rows8=rows8,
+            rows4=rows4,
             offset_stride=max(strides[0]),
             v_stride=max(strides[1]),
             stream_stride=len(first.weight) if residual is not None else 0,
@@ -545,7 +518,7 @@ class _Compiler:
             segments=tuple(segments),
             name=" ".join(op.out for op in ops),
         )
-        return phase, tiles
+        return phase, Layers(tuple(ops), tuple(places))
 
     def _source(self, name: str) -> _Region:
         if name not in self.regions:
@@ -572,7 +545,8 @@ class _Compiler:
         q = self._source(scores.q)
         tokens, tiles = self.tokens[scores.q], self._tiles(scores.q)
         channels = self.channels[context.v]
-        each, parts = channels // heads, -(-(channels // heads) // engine.rows8)
+        each = channels // heads
+        parts, last_part = engine.parts(each)
         deep, words = self.channels[scores.q] // heads, q.stride // heads
         depth = engine.keys_words(tokens)
         segment, place, stride, v_stride = self._written(context, channels, born + 1)
@@ -612,7 +586,7 @@ class _Compiler:
                     words=depth,
                     tiles=tiles,
                     tiles8=parts,
-                    rows8=each - (parts - 1) * engine.rows8,
+                    rows8=last_part,
                     b_base=head * parts,
                     b_stride=parts * heads,
                     token_to=tokens,
@@ -656,12 +630,12 @@ class _Compiler:
             multiplier, shift = multiplier // 2, shift - 1
         if multiplier >= 1 << MULTIPLIER_BITS:
             raise InputError(f"layer {op.out!r}: a multiplier of more than {MULTIPLIER_BITS} bits")
-        parts = -(-channels // engine.rows8)
+        parts, last = engine.parts(channels)
         return Phase(
             Kind.POOL,
             words=engine.keys_words(self.tokens[op.x]),
             tiles8=parts,
-            rows8=channels - (parts - 1) * engine.rows8,
+            rows8=last,
             b_stride=parts,
             token_from=op.first,
             token_to=op.end,
@@ -672,7 +646,7 @@ class _Compiler:
             name=op.out,
         )
 
-    def _sizes(self, tiles: Sequence[Tile], table: npt.NDArray[np.int64], phases: int) -> Sizes:
+    def _sizes(self, phases: Sequence[Phase], table: npt.NDArray[np.int64]) -> Sizes:
         engine, formats = self.engine, self.formats
         most = {"keys": 1, "values": 1, "probabilities": 1}
         digits = {op.digits for op in self.network.operations if isinstance(op, IntegerContext)}
@@ -724,13 +698,13 @@ class _Compiler:
             values=most["values"],
             probabilities=most["probabilities"],
             stream=stream,
-            weights=max(tile.words for tile in tiles),
+            weights=max(p.words // (1 + p.halves) for p in phases if p.op == Kind.LINEAR),
             tokens=len(table),
             classes=self.channels[self.network.operations[-1].out],
             digits=digits.pop() if digits else 0,
             sum_bits=max(sums),
             total_bits=max(totals),
-            phases=phases,
+            phases=len(phases),
             norms=self.affine,
             norm_channels=0 if unit is None else unit.channels,
         )
@@ -774,15 +748,3 @@ def _overfull(program: Program, highest: int) -> Iterator[str]:
             descriptor(phase)
         except OverflowError as error:
             yield str(error)
-
-
-def _tiles_of(engine: Engine, rows: Rows, eights: int, words: int) -> list[Tile]:
-    """Tiles of 8-bit rows, whose last one takes rows of 4 bits where that saves a tile of those."""
-    fours = len(rows) - eights
-    fewest = -(-max(0, fours - -eights % engine.rows8) // engine.rows4)
-    border = len(rows) - min(fours, fewest * engine.rows4)
-    return [
-        Tile(bits, rows[start : min(start + size, stop)], words)
-        for bits, begin, stop, size in ((8, 0, border, engine.rows8), (4, border, len(rows), engine.rows4))
-        for start in range(begin, stop, size)
-    ]

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from hwnorm.artefact import Part
 from hwnorm.cost.blocks import in_blocks, memory
+from hwnorm.cost.cost import Resources as KernelResources
 from hwnorm.cost.cost import resources as kernel_resources
 from hwnorm.cost.cost import table_area
 from hwnorm.cost.structure import Table
+from hwnorm.datapath.ir import Datapath
 from hwnorm.engine.emit import Unit, parameters, units
-from hwnorm.engine.engine import Engine
-from hwnorm.engine.memories import descriptor_lines, table_lines
+from hwnorm.engine.engine import SCORE_BITS, STREAM_BITS, Engine
+from hwnorm.engine.memories import descriptors, positions
 from hwnorm.engine.norm_unit import NormUnit
-from hwnorm.engine.parts import TERMS, Family, Instances, Parameters, Terms, instances, read_only_memories
+from hwnorm.engine.parts import (
+    TERMS,
+    Family,
+    Instances,
+    Parameters,
+    Terms,
+    instances,
+    memories,
+    read_only_memories,
+)
+from hwnorm.engine.phase import DESCRIPTOR_BITS, Kind
 from hwnorm.engine.program import Program
+from hwnorm.engine.work import Workload
 from hwnorm.errors import InputError
 from hwnorm.targets.target import Target, load_target
 
@@ -89,13 +102,24 @@ def is_predicted(target: str, unit: NormUnit | None) -> bool:
     return unit is None and (_DATA / f"{target}.json").is_file()
 
 
+@cache
+def _measured_on(target: str) -> tuple[PartCosts, Target]:
+    """A target that is shipped, and its parts: a search asks for them once an engine."""
+    return load_parts(target), load_target(target)
+
+
+@lru_cache(maxsize=1024)
+def _kernel(kernel: Datapath, target: str) -> KernelResources:
+    return kernel_resources(kernel.nodes, kernel.latency, load_target(target))
+
+
 def engine_resources(program: Program, target: str) -> Resources:
     """What ``hwnorm_engine`` takes with the memories and kernels of a program without LayerNorms.
 
     Raises:
         InputError: no parts were measured for the target.
     """
-    costs, device = load_parts(target), load_target(target)
+    costs, device = _measured_on(target)
     p = parameters(program)
     parts = instances(p, *(unit_parameters(p, unit) for unit in units(program)))
     lut, ff = _measured(parts, costs, device)
@@ -106,32 +130,30 @@ def engine_resources(program: Program, target: str) -> Resources:
             holds = memory(words, bits, device.flow.technology)
             lut += part.count * holds.lut
             bram += part.count * holds.bram
-    contents = descriptor_lines(program), table_lines(program)
-    for (words, bits), lines in zip(read_only_memories(p), contents, strict=True):
+    for (words, bits), contents in zip(read_only_memories(p), (descriptors, positions), strict=True):
         if in_blocks(words, bits):
             bram += memory(words, bits, device.flow.technology).bram
         else:
-            table = _contents(lines, words, bits)
+            table = _contents(contents(program), words, bits)
             lut += table_area(table, device)
             ff += len(table.columns)
     for kernel in (*program.functions, *program.exponentials):
-        each = kernel_resources(kernel.nodes, kernel.latency, device)
+        each = _kernel(kernel, target)
         lut += program.engine.tokens * each.lut
         ff += program.engine.tokens * each.ff
         dsp += program.engine.tokens * each.dsp
     return Resources(round(lut), round(ff), dsp, bram)
 
 
-def _contents(lines: str, words: int, bits: int) -> Table:
+def _contents(codes: Sequence[int], words: int, bits: int) -> Table:
     """A memory that is logic, by what it begins with: columns that differ and are not constant.
 
     Args:
-        lines: hexadecimal words; there may be fewer than ``words``.
+        codes: its words; there may be fewer than ``words``.
         words: of the memory.
         bits: of a word.
     """
     address_bits = max(1, (words - 1).bit_length())
-    codes = [int(line, 16) for line in lines.split()]
     rows = np.zeros((1 << address_bits, -(-bits // 8)), dtype=np.uint8)
     rows[: len(codes)] = [list(code.to_bytes(rows.shape[1], "little")) for code in codes]
     columns = np.unpackbits(rows, axis=1, bitorder="little").T
@@ -153,8 +175,44 @@ def least_resources(engine: Engine) -> Resources:
         "engine_tokens": engine.tokens // shared.pair,
     }
     parts = [Instances(module, count, own) for module, count in counts.items()]
-    lut, ff = _measured(parts, load_parts(engine.device), load_target(engine.device))
+    lut, ff = _measured(parts, *_measured_on(engine.device))
     return Resources(int(lut), int(ff), engine.dsps(), 0)
+
+
+def least_blocks(engine: Engine, work: Workload) -> int:
+    """Blocks of memory that an engine takes at least for this: activations are those of the largest tensor.
+
+    All other memories are as large as they will be.
+    """
+    most = dict.fromkeys(("A_WORDS", "K_WORDS", "V_WORDS", "P_WORDS", "WORDS"), 1)
+    first, phases = work.products[0], 1
+    for product in work.products:
+        tiles, words = -(-product.span // engine.tokens), -(-product.inputs // engine.depth)
+        found: dict[str, int] = {}
+        match product.kind:
+            case Kind.LINEAR:
+                found = {"WORDS": words} | ({} if product.pixels else {"A_WORDS": tiles * words})
+            case Kind.SCORES:
+                keys = engine.keys_words(product.span)
+                found = {"K_WORDS": product.count * words * tiles, "P_WORDS": 2 * tiles * keys}
+            case Kind.CONTEXT | Kind.POOL:
+                found = {"V_WORDS": product.count * engine.parts(product.rows8)[0] * tiles}
+            case _:
+                pass
+        most |= {name: max(most[name], count) for name, count in found.items()}
+        phases += product.count
+    tiles = -(-first.span // engine.tokens)
+    p = {
+        **most, **engine.sharing.parameters, "TOKENS": engine.tokens, "COLUMNS": engine.columns,
+        "DEPTH": engine.depth, "BEAT": engine.beat, "A_BITS": engine.activation_bits,
+        "STREAM": STREAM_BITS, "SCORE": SCORE_BITS, "S_WORDS": tiles * (first.rows8 + first.rows4),
+        "CLASSES": work.classes, "KEYS": first.span, "TILES": tiles, "PHASES": phases,
+        "DESCRIPTOR": DESCRIPTOR_BITS, "CHANNELS": first.inputs, "HEIGHT": 1, "WIDTH": 1,
+        "FIRST": first.span - first.tokens, "ROWS": 1, "LINE": first.tokens,
+        "PIXELS": math.gcd(work.line, engine.depth, 8),
+    }  # fmt: skip
+    technology = _measured_on(engine.device)[1].flow.technology
+    return sum(count * memory(words, bits, technology).bram for count, words, bits in memories(p))
 
 
 def unit_parameters(p: Parameters, unit: Unit) -> dict[str, int]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hwnorm.engine.cycles import Timing, predict
+from hwnorm.engine.cycles import Timing, counters, predict
 from hwnorm.engine.devices import whole
 from hwnorm.engine.emit import parameters
-from hwnorm.engine.engine import Engine
+from hwnorm.engine.engine import Engine, sharing
 from hwnorm.engine.norm_unit import NormUnit, norms_of, unit_of
 from hwnorm.engine.program import Program, compile_program
-from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_resources
+from hwnorm.engine.resources import Resources, engine_resources, is_predicted, least_blocks, least_resources
 from hwnorm.engine.shapes import ImageSize
-from hwnorm.engine.work import Product, products_of
+from hwnorm.engine.work import Product, Workload, workload_of
 from hwnorm.errors import InputError
 from hwnorm.integers.network import IntegerNetwork
 
@@ -27,10 +28,14 @@ BEATS = (64, 128, 256, 512)
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine, its program, and the cycles of an image in the middle of a row of them."""
+    """An engine with its program."""
 
     program: Program
-    timing: Timing
+
+    @cached_property
+    def timing(self) -> Timing:
+        """Of an image in the middle of a row of them."""
+        return predict(self.program, images=2)[1]
 
     @property
     def engine(self) -> Engine:
@@ -64,18 +69,12 @@ class Candidate:
 
 
 def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candidate:
-    """An engine with its program and its cycles.
+    """An engine with its program.
 
     Raises:
         InputError: the network cannot be scheduled on it; says why.
     """
-    program = compile_program(network, engine, image)
-    return Candidate(program, _timing(program))
-
-
-def _timing(program: Program) -> Timing:
-    """Of an image in the middle of a row of them."""
-    return predict(program, images=2)[1]
+    return Candidate(compile_program(network, engine, image))
 
 
 def front(
@@ -93,32 +92,32 @@ def front(
     too few.
 
     Exact: every engine of the space is either predicted, or its padded products alone take longer than
-    an engine that is no larger, or its array alone takes more than there may be. The smallest comes first;
-    where multipliers alone are limited, of those with an eighth of them or more. With ``cycles`` it is those
-    that need no more cycles, and the search ends with the smallest.
+    an engine that is no larger, or its array or its memories alone take more than there may be. The smallest
+    comes first; where multipliers alone are limited, of those with an eighth of them or more. With ``cycles``
+    it is those that need no more cycles, and the search ends with the smallest.
 
     Raises:
         InputError: none is so small, and which comes nearest; or the network cannot be scheduled on any:
             says why on one. Or LUTs, flip-flops or memories are limited, and not predicted.
     """
     unit, there = unit_of(norms_of(network)), whole(device)
-    predicted = is_predicted(device, unit)
-    if not predicted and most != replace(there, dsp=most.dsp):
+    if not is_predicted(device, unit) and most != replace(there, dsp=most.dsp):
         what = f"target {device}" if unit is None else "LayerNorm units"
         raise InputError(f"engine: {what}: parts of engines were not measured; a budget is one of dsp alone")
-    products = products_of(network, image)
-    tokens = max(product.tokens for product in products)
-    reason = f"engine: {most.dsp} multipliers; the smallest engine has more"
+    work = workload_of(network, image)
+    tokens = max(product.tokens for product in work.products)
+    search = None
     # Where LUTs, flip-flops or memories leave nothing of the usual size, smaller ones are tried.
     for least in (1,) if cycles is not None else (most.dsp // 8, 1):
-        search = _Search(network, image, products, most, cycles, unit, device, predicted)
-        tried = [e for e in search.engines(tokens, activation_bits) if search.size(e) >= least]
+        each = _Search(network, image, work, most, cycles, device)
+        tried = [e for e in each.engines(tokens, activation_bits) if each.size(e) >= least]
         if tried:
-            found = search.front(tried)
-            if found:
+            search = each
+            if found := search.front(tried):
                 return found
-            reason = search.reason
-    raise InputError(reason)
+    raise InputError(
+        search.reason if search else f"engine: {most.dsp} multipliers; the smallest engine has more"
+    )
 
 
 @dataclass
@@ -127,26 +126,32 @@ class _Search:
 
     network: IntegerNetwork
     image: ImageSize
-    products: Sequence[Product]
+    work: Workload
     most: Resources
     cycles: int | None
-    unit: NormUnit | None
     device: str
-    #: Whether LUTs, flip-flops and memories are.
-    predicted: bool
     refused: str = ""
-    slow: int = 1 << 60
     #: What comes nearest of those that take too much: its largest share of what there may be.
     nearest: Candidate | None = None
     share: float = math.inf
 
     def __post_init__(self) -> None:
-        #: By shape: neither what lanes multiply with nor columns of LUTs change an engine's cycles.
-        self.timings: dict[_Shape, Timing] = {}
+        self.unit = self.work.norms
+        #: Whether LUTs, flip-flops and memories are.
+        self.predicted = is_predicted(self.device, self.unit)
         #: A budget of multipliers alone asks for none of LUTs.
         self.columns_of_luts = self.predicted and self.most.lut < whole(self.device).lut
-        #: Shapes of engines within what there may be.
-        self.found: set[_Shape] = set()
+        #: Those that differ, as often as they come.
+        self.products = [
+            replace(product, count=product.count * times)
+            for product, times in Counter(replace(each, name="") for each in self.work.products).items()
+        ]
+        #: Of an image, by shape: neither what lanes multiply with nor columns of LUTs change an engine's.
+        self.known: dict[_Shape, int] = {}
+        #: Those that need more cycles than are asked for.
+        self.slow: list[Engine] = []
+        #: Those that take more blocks of memory than there may be, with how many at least.
+        self.large: list[tuple[int, Engine]] = []
 
     def size(self, engine: Engine) -> int:
         """Multipliers of an engine at least, of LUTs too, with its LayerNorm unit."""
@@ -157,53 +162,63 @@ class _Search:
         for engine in _engines(tokens, self.device, activation_bits):
             for rescale in ("lut", "dsp") if self.predicted else ("lut",):
                 each = replace(engine, rescale=rescale)
-                while _multipliers(each, self.unit) > self.most.dsp and each.lut_columns < each.columns:
-                    if not self.columns_of_luts:
-                        break
-                    each = replace(each, lut_columns=each.lut_columns + 1)
-                if _multipliers(each, self.unit) > self.most.dsp:
+                excess = max(0, _multipliers(each, self.unit) - self.most.dsp)
+                luts = -(-excess // (each.multipliers // each.columns))
+                if luts > (each.columns if self.columns_of_luts else 0):
                     continue
+                each = replace(each, lut_columns=luts)
                 if not self.predicted or least_resources(each).within(self.most):
                     yield each
 
     def front(self, tried: Sequence[Engine]) -> list[Candidate]:
         found: list[Candidate] = []
-        cycles = self.cycles
+        limit, fastest = self.cycles, 1 << 60
         # By size, so that whatever was found is no larger; of one size what may be fastest comes first.
         bounds = {engine: least_cycles(self.products, engine) for engine in tried}
         for engine in sorted(tried, key=lambda e: (self.size(e), bounds[e])):
-            if cycles is not None and found and self.size(engine) > found[-1].size:
+            if limit is not None and found and self.size(engine) > found[-1].size:
                 break
-            if cycles is not None and bounds[engine] > cycles:
-                self.slow = min(self.slow, bounds[engine])
+            if bounds[engine] >= fastest:
                 continue
-            if found and bounds[engine] >= found[-1].cycles:
+            if self.predicted and (blocks := least_blocks(engine, self.work)) > self.most.bram:
+                self.large.append((blocks, engine))
                 continue
-            shape = _shape(engine)
-            timing = self.timings.get(shape)
-            if shape in self.found or (found and timing is not None and timing.cycles >= found[-1].cycles):
+            cycles = self._cycles(engine)
+            if limit is not None and cycles > limit:
+                self.slow.append(engine)
                 continue
-            candidate = self._candidate(engine, timing)
-            if candidate is None:
-                continue
-            self.found.add(shape)
-            if cycles is not None and candidate.cycles > cycles:
-                self.slow = min(self.slow, candidate.cycles)
-            elif not found or candidate.cycles < found[-1].cycles:
+            candidate = self._candidate(engine) if cycles < fastest else None
+            if candidate is not None:
                 if found and found[-1].size == candidate.size:
                     found.pop()
                 found.append(candidate)
+                fastest = cycles
         return found
 
-    def _candidate(self, engine: Engine, timing: Timing | None) -> Candidate | None:
+    def fastest(self, tried: Sequence[Engine]) -> Candidate | None:
+        """Of the engines that are within what there may be."""
+        bounds = [(least_cycles(self.products, engine), i) for i, engine in enumerate(tried)]
+        best: Candidate | None = None
+        for bound, i in sorted(bounds):
+            if best is not None and bound >= best.cycles:
+                break
+            if best is None or self._cycles(tried[i]) < best.cycles:
+                best = self._candidate(tried[i]) or best
+        return best
+
+    def _cycles(self, engine: Engine) -> int:
+        shape = engine.tokens, engine.columns, engine.depth
+        if shape not in self.known:
+            self.known[shape], _, _ = counters(self.work, engine)
+        return self.known[shape]
+
+    def _candidate(self, engine: Engine) -> Candidate | None:
         """An engine that can be scheduled, and is within what there may be."""
         try:
-            program = compile_program(self.network, engine, self.image)
+            candidate = evaluate(self.network, engine, self.image)
         except InputError as reason:
             self.refused = str(reason)
             return None
-        candidate = Candidate(program, timing or _timing(program))
-        self.timings[_shape(engine)] = candidate.timing
         taken = candidate.resources or Resources(0, 0, candidate.dsps, 0)
         if taken.within(self.most):
             return candidate
@@ -214,11 +229,16 @@ class _Search:
 
     @property
     def reason(self) -> str:
-        if self.slow < 1 << 60:
-            return (
-                f"engine: {self.cycles} cycles an image are asked for; the fastest engine of at most "
-                f"{self.most.told()} needs {self.slow}"
-            )
+        for engine in sorted(self.slow, key=self._cycles):
+            if self._candidate(engine) is not None:
+                return (
+                    f"engine: {self.cycles} cycles an image are asked for; the fastest engine of at most "
+                    f"{self.most.told()} needs {self._cycles(engine)}"
+                )
+        for blocks, engine in sorted(self.large, key=lambda pair: pair[0]):
+            if blocks >= self.share * self.most.bram:
+                break
+            self._candidate(engine)
         if self.nearest is not None:
             engine, taken = self.nearest.engine, self.nearest.resources
             return (
@@ -229,10 +249,6 @@ class _Search:
 
 
 _Shape = tuple[int, int, int]
-
-
-def _shape(engine: Engine) -> _Shape:
-    return engine.tokens, engine.columns, engine.depth
 
 
 def _multipliers(engine: Engine, unit: NormUnit | None, sum_bits: int = 0) -> int:
@@ -255,10 +271,13 @@ def least_cycles(products: Sequence[Product], engine: Engine) -> int:
 def _engines(tokens: int, device: str, activation_bits: int) -> Iterator[Engine]:
     """Tiles of tokens that leave the fewest places empty for their number, and every column and depth.
 
+    Where some tokens share a multiplier, tiles have whole ones of these.
+
     The stream of weights is so wide that it brings a word, and half the time is left for what else a tile
     has, while all tiles of tokens use the one before; but no wider than :data:`BEATS` have it.
     """
-    sizes = sorted({-(-tokens // tiles) for tiles in range(1, tokens + 1)})
+    pair = sharing(device, activation_bits).pair
+    sizes = sorted({-(-tokens // (tiles * pair)) * pair for tiles in range(1, tokens + 1)})
     for size in sizes:
         for columns in COLUMNS:
             for depth in DEPTHS:
@@ -270,8 +289,8 @@ def _engines(tokens: int, device: str, activation_bits: int) -> Iterator[Engine]
 
 def _fed(engine: Engine, tokens: int) -> Engine:
     tiles = -(-tokens // engine.tokens)
-    wide = [replace(engine, beat=beat) for beat in BEATS]
-    return next((e for e in wide if 2 * max(e.word_beats(4), e.word_beats(8)) <= tiles), wide[-1])
+    word = max(engine.word_bits(4), engine.word_bits(8))
+    return replace(engine, beat=next((beat for beat in BEATS if 2 * -(-word // beat) <= tiles), BEATS[-1]))
 
 
 class Fastest:
@@ -294,30 +313,12 @@ class Fastest:
         Raises:
             InputError: none is within the budget; says which comes nearest.
         """
-        products = products_of(network, self.image)
-        search = _Search(
-            network,
-            self.image,
-            products,
-            self.most,
-            None,
-            unit := unit_of(norms_of(network)),
-            self.device,
-            is_predicted(self.device, unit),
-        )
-        tokens = max(product.tokens for product in products)
-        if (tokens, unit) not in self._tried:
-            self._tried[tokens, unit] = list(search.engines(tokens, self.activation_bits))
-        bounds = [(least_cycles(products, engine), i) for i, engine in enumerate(self._tried[tokens, unit])]
-        best: Candidate | None = None
-        for bound, i in sorted(bounds):
-            if best is not None and bound >= best.cycles:
-                break
-            engine = self._tried[tokens, unit][i]
-            timing = search.timings.get(_shape(engine))
-            candidate = search._candidate(engine, timing)
-            if candidate is not None and (best is None or candidate.cycles < best.cycles):
-                best = candidate
+        work = workload_of(network, self.image)
+        search = _Search(network, self.image, work, self.most, None, self.device)
+        tokens = max(product.tokens for product in work.products)
+        if (tokens, search.unit) not in self._tried:
+            self._tried[tokens, search.unit] = list(search.engines(tokens, self.activation_bits))
+        best = search.fastest(self._tried[tokens, search.unit])
         if best is None:
             raise InputError(search.reason)
         return best

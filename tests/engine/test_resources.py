@@ -13,12 +13,11 @@ from engine.small_engines import ENGINES, IMAGE, NORMED, program
 import hwnorm.engine
 from hwnorm.cost.blocks import DEEP, LARGE, in_blocks, memory
 from hwnorm.cost.structure import Table
-from hwnorm.engine.cycles import predict
 from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.emit import core_sources, parameters, sources, units
 from hwnorm.engine.engine import sharing
 from hwnorm.engine.measure import MEMORIES, draw, fit, renamed
-from hwnorm.engine.memories import descriptor_lines
+from hwnorm.engine.memories import descriptors
 from hwnorm.engine.parts import TERMS, Family, instances
 from hwnorm.engine.phase import DESCRIPTOR_BITS
 from hwnorm.engine.resources import (
@@ -134,12 +133,12 @@ def test_an_engine_takes_what_its_parts_do(name):
 
 def test_a_memory_that_is_logic_takes_what_its_contents_do():
     """Columns that are constant, or like another, take nothing; words that are not named may be anything."""
-    found = _contents("3ff\n0f0\n30f\n", 5, 10)
+    found = _contents([0x3FF, 0x0F0, 0x30F], 5, 10)
     # 1, 0, 1 at bits 8 and 9; 1, 0, 1 at 0 to 3; 1, 1, 0 at 4 to 7.
     assert found == Table(3, (bytes([1, 0, 1, 0, 0, 0, 0, 0]), bytes([1, 1, 0, 0, 0, 0, 0, 0])))
-    assert _contents("3ff\n3ff\n", 5, 10).columns == ()
+    assert _contents([0x3FF, 0x3FF], 5, 10).columns == ()
     made = program("a8")
-    columns = _contents(descriptor_lines(made), made.sizes.phases, DESCRIPTOR_BITS).columns
+    columns = _contents(descriptors(made), made.sizes.phases, DESCRIPTOR_BITS).columns
     assert 20 < len(columns) < DESCRIPTOR_BITS / 2
 
 
@@ -175,7 +174,7 @@ def test_what_was_not_measured_is_not_predicted():
     network = program("norms").network
     with pytest.raises(InputError, match="engine: LayerNorm units: parts of engines were not measured; a"):
         front(network, IMAGE, budget_of("lut=0.5", "xcup"), "xcup", 8)
-    assert Candidate(program("norms"), predict(program("norms"))[0]).resources is None
+    assert Candidate(program("norms")).resources is None
 
 
 def test_parts_of_the_first_target_are_shipped():

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
+import pytest
+from engine.deep_networks import Deep, engines
 from engine.small_engines import CHANNELS, IMAGE, network
 from engine.small_integer_networks import random_engine, random_hardware, random_network
+from hypothesis import assume, given, settings, target
+from hypothesis import strategies as st
 
 from hwnorm.engine.cycles import predict
 from hwnorm.engine.program import compile_program
-from hwnorm.engine.space import least_cycles
-from hwnorm.engine.work import products_of
+from hwnorm.engine.resources import engine_resources, least_blocks
+from hwnorm.engine.space import _engines, least_cycles
+from hwnorm.engine.work import products_of, workload_of
+from hwnorm.errors import InputError
 
 
 def test_no_engine_is_faster_than_its_bound():
@@ -25,6 +33,30 @@ def test_no_engine_is_faster_than_its_bound():
         assert 0 < bound <= cycles, seed
         near += 2 * bound > cycles
     assert near, "a bound that is far from all engines leaves none out"
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_engine_takes_fewer_blocks_than_its_bound(data):
+    """What the search leaves out for its memories could not have been within the budget."""
+    engine = data.draw(engines())
+    found, image = Deep(data.draw, engine.activation_bits, normed=False).network()
+    takes = None
+    with suppress(InputError):
+        takes = engine_resources(compile_program(found, engine, image), engine.device)
+    assume(takes is not None)
+    bound = least_blocks(engine, workload_of(found, image))
+    target(float(takes.bram))
+    assert bound <= takes.bram
+
+
+@pytest.mark.parametrize(("bits", "pair"), [(8, 1), (6, 2)])
+def test_tiles_hold_all_tokens_in_any_number_of_tiles(bits, pair):
+    """Whole multipliers where two tokens share one: of 50 tokens two tiles have 25 each, or 26."""
+    sizes = {engine.tokens for engine in _engines(50, "xcup", bits)}
+    fewest = {-(-50 // tiles) for tiles in range(1, 51)}
+    assert sizes == {size + size % pair for size in fewest}
+    assert 25 + 25 % pair in sizes
 
 
 def test_layers_that_read_the_same_are_one_product():
