@@ -49,23 +49,24 @@ def command(*arguments: object) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="session")
-def write_space() -> Callable[..., Path]:
-    """Write the study's file into a folder, with parts of it replaced, and its images."""
+def write_space(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write the study's file into a folder, with parts of it replaced."""
+    images = tmp_path_factory.mktemp("images") / "images.npz"
+    with np.load(builtin.IMAGES) as stored:
+        parts = {"train": TRAIN, "test": TEST}
+        arrays = {
+            f"{split}_{kind}": stored[f"{split}_{kind}"][:count]
+            for split, count in parts.items()
+            for kind in ("images", "labels")
+        }
+    np.savez(images, **arrays)
 
     def write(folder: Path, *changes: tuple[str, str], name: str = "space.toml") -> Path:
-        text = SPACE
+        text = SPACE.replace("images.npz", str(images))
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
         (folder / name).write_text(text)
-        with np.load(builtin.IMAGES) as stored:
-            parts = {"train": TRAIN, "test": TEST}
-            arrays = {
-                f"{split}_{kind}": stored[f"{split}_{kind}"][:count]
-                for split, count in parts.items()
-                for kind in ("images", "labels")
-            }
-        np.savez(folder / "images.npz", **arrays)
         return folder / name
 
     return write
