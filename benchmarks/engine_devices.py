@@ -7,19 +7,25 @@ Networks have the sizes of Quasar-ViT's three and of DeiT's (:mod:`shapes`): of 
 that come nearest to its parameters and products. Of its space are also the shares of rows with 8 bits: 0,
 a quarter, half; the rest has 4. An image's
 cycles are those of the verified model; nothing was placed and routed, so the clock is an assumption. What
-was published has its own clock, bits and share of the device.
+was published has its own clock, bits and share of the device. A second table has what Quasar-ViT's own
+formulas say of its networks (:mod:`quasar`).
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections import Counter
+from dataclasses import replace
 
+from quasar import errors, worst
 from rich.table import Table
 from shapes import HEAD, IMAGE, Shape
 
 from hwnorm.engine.devices import budget_of
 from hwnorm.engine.space import front
+from hwnorm.engine.work import Product, products_of
+from hwnorm.errors import InputError
 from hwnorm.progress import err, out
 
 #: Of Quasar-ViT (arXiv 2407.18175): embedding channels, channels of all heads, MLP ratios, blocks; and by
@@ -41,6 +47,9 @@ DEIT = {
     "DeiT-B": (Shape(768, 12, 3072, 12), "Auto-ViT-Acc 56.8"),
 }
 
+#: How near formulas should be to what was published.
+NEAR = 0.15
+
 
 def nearest(space: str, parameters: float, products: float) -> Shape:
     """The network of the space whose parameters and products, in millions and billions, come nearest."""
@@ -52,6 +61,35 @@ def nearest(space: str, parameters: float, products: float) -> Shape:
         found,
         key=lambda s: max(abs(s.parameters / 1e6 / parameters - 1), abs(s.products / 1e9 / products - 1)),
     )
+
+
+def layers(shape: Shape) -> list[Product]:
+    """A network's products, whatever their bits are; those that are alike together."""
+    alike = Counter(replace(each, name="") for each in products_of(shape.network(0.0, 8), IMAGE))
+    return [replace(each, count=each.count * times) for each, times in alike.items()]
+
+
+def formulas() -> Table:
+    """What Quasar-ViT's formulas say of its networks, by a design that is chosen by all or by two of them."""
+    given = {
+        name: (layers(nearest(space, parameters, products)), rate)
+        for name, (space, parameters, products, rate) in QUASAR.items()
+    }
+    found = errors(given)
+    names = [*given]
+    best = min(found, key=lambda design: worst(found[design], names))
+    near = sum(worst(each, names) <= NEAR for each in found.values())
+    table = Table(
+        *("network", "published", "one design for all", "one chosen by the other two"),
+        title=f"Quasar-ViT's own formulas, images/s. For all: {best}. "
+        f"{near} of {len(found)} designs are within {100 * NEAR:g} % of all three",
+    )
+    for name, (own, rate) in given.items():
+        others = [other for other in names if other != name]
+        chosen = min(found, key=lambda design: worst(found[design], others))
+        told = [f"{d.rate(own):.1f} ({100 * found[d][name]:+.1f} %)" for d in (best, chosen)]
+        table.add_row(name, f"{rate:g}", *told)
+    return table
 
 
 def main() -> None:
@@ -87,7 +125,11 @@ def main() -> None:
     for name in args.networks:
         shape, published = shapes[name]
         for bits, ratio8 in itertools.product(args.activation_bits, args.ratio8):
-            picked = front(shape.network(ratio8, bits), IMAGE, most, "xcup", bits)[-1]
+            try:
+                picked = front(shape.network(ratio8, bits), IMAGE, most, "xcup", bits)[-1]
+            except InputError as reason:
+                err.print(f"{name}, A{bits}, {100 * ratio8:g} % at 8 bits: {reason}", highlight=False)
+                continue
             engine, takes = picked.engine, picked.resources
             assert takes is not None
             row = (
@@ -107,6 +149,8 @@ def main() -> None:
             table.add_row(*row)
             err.print("  ".join(row), highlight=False)
     out.print(table)
+    if not QUASAR.keys().isdisjoint(args.networks):
+        out.print(formulas())
 
 
 if __name__ == "__main__":

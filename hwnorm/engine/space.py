@@ -115,9 +115,12 @@ def front(
             search = each
             if found := search.front(tried):
                 return found
-    raise InputError(
-        search.reason if search else f"engine: {most.dsp} multipliers; the smallest engine has more"
-    )
+    if search is not None:
+        raise InputError(search.reason)
+    smallest = next(_engines(tokens, device, activation_bits))
+    if _multipliers(smallest, unit) > most.dsp:
+        raise InputError(f"engine: {most.dsp} multipliers; the smallest engine has more")
+    raise InputError(f"engine: at most {most.told()}; the array of each engine alone takes more")
 
 
 @dataclass
@@ -223,7 +226,7 @@ class _Search:
         if taken.within(self.most):
             return candidate
         share = taken.share(self.most)
-        if share < self.share:
+        if self.nearest is None or share < self.share:
             self.nearest, self.share = candidate, share
         return None
 
@@ -236,7 +239,8 @@ class _Search:
                     f"{self.most.told()} needs {self._cycles(engine)}"
                 )
         for blocks, engine in sorted(self.large, key=lambda pair: pair[0]):
-            if blocks >= self.share * self.most.bram:
+            # Where there may be none at all, each is as far from it as another.
+            if self.nearest is not None and not blocks < self.share * self.most.bram:
                 break
             self._candidate(engine)
         if self.nearest is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from engine.small_integer_networks import random_engine, random_hardware, random
 from hypothesis import assume, given, settings, target
 from hypothesis import strategies as st
 
+from hwnorm.engine import space
 from hwnorm.engine.cycles import predict
+from hwnorm.engine.devices import budget_of
 from hwnorm.engine.program import compile_program
-from hwnorm.engine.resources import engine_resources, least_blocks
-from hwnorm.engine.space import _engines, least_cycles
+from hwnorm.engine.resources import Resources, engine_resources, least_blocks
+from hwnorm.engine.space import _engines, front, least_cycles
 from hwnorm.engine.work import products_of, workload_of
 from hwnorm.errors import InputError
 
@@ -48,6 +51,33 @@ def test_no_engine_takes_fewer_blocks_than_its_bound(data):
     bound = least_blocks(engine, workload_of(found, image))
     target(float(takes.bram))
     assert bound <= takes.bram
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        ("dsp=0.0001", "engine: 0 multipliers; the smallest engine has more"),
+        (
+            "lut=100",
+            "engine: at most 100 LUT, 548160 FF, 2520 DSP, 1824 BRAM; the array of each engine alone",
+        ),
+        ("lut=900", "engine: at most 900 LUT, 548160 FF, 2520 DSP, 1824 BRAM; the nearest engine, 1 tokens"),
+    ],
+)
+def test_what_there_is_too_little_of_is_named(budget, reason):
+    with pytest.raises(InputError, match=reason):
+        front(network(8), IMAGE, budget_of(budget, "xcup"), "xcup", 8)
+
+
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_the_engine_nearest_to_too_few_blocks_is_named(blocks, monkeypatch):
+    """Whatever the bound says of the others; memories of this network are LUTs."""
+    monkeypatch.setattr(space, "least_blocks", lambda engine, work: 3 + engine.tokens)
+    taken = Resources(1000, 1000, 10, 5)
+    monkeypatch.setattr(space, "engine_resources", lambda program, device: taken)
+    most = replace(budget_of("dsp=40", "xcup"), bram=blocks)
+    with pytest.raises(InputError, match=r"the nearest engine, 1 tokens x \d+ columns.*, 5 BRAM"):
+        front(network(8), IMAGE, most, "xcup", 8)
 
 
 @pytest.mark.parametrize(("bits", "pair"), [(8, 1), (6, 2)])
