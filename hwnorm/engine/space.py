@@ -297,6 +297,10 @@ def _fed(engine: Engine, tokens: int) -> Engine:
     return replace(engine, beat=next((beat for beat in BEATS if 2 * -(-word // beat) <= tiles), BEATS[-1]))
 
 
+class NoEngine(InputError):
+    """No engine within a budget runs a network."""
+
+
 class Fastest:
     """Finds the fastest engine within ``most`` of a device, network after network.
 
@@ -315,7 +319,7 @@ class Fastest:
         """The fastest engine for a network.
 
         Raises:
-            InputError: none is within the budget; says which comes nearest.
+            NoEngine: none is within the budget; says which comes nearest.
         """
         work = workload_of(network, self.image)
         search = _Search(network, self.image, work, self.most, None, self.device)
@@ -324,5 +328,5 @@ class Fastest:
             self._tried[tokens, search.unit] = list(search.engines(tokens, self.activation_bits))
         best = search.fastest(self._tried[tokens, search.unit])
         if best is None:
-            raise InputError(search.reason)
+            raise NoEngine(search.reason)
         return best

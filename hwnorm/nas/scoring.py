@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
-from hwnorm.engine.space import Fastest
+from hwnorm.engine.space import Fastest, NoEngine
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
 from hwnorm.graph.graph import Graph
@@ -144,7 +144,7 @@ class Context:
         """Of a subnet; None where no engine within the budget runs it, or not as fast as is wanted."""
         try:
             cost = self.cost(subnet)
-        except InputError:
+        except NoEngine:
             return None
         if self.study.cycles is not None and cost.cycles > self.study.cycles:
             return None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hwnorm.engine.shapes import ImageSize
 from hwnorm.engine.space import Candidate, Fastest
 from hwnorm.engine.work import products_of
+from hwnorm.fixed import FixedFormat
 from hwnorm.integers.network import IntegerNetwork
 from hwnorm.integers.operations import (
     IntegerAffine,
@@ -36,17 +37,21 @@ def shaped(network: IntegerNetwork, groups: Groups, subnet: Subnet, bits: Bits) 
     Cycles and resources are those of the subnet's own integers; what it computes is nothing.
     """
     stands: dict[str, str] = {}
-    found = []
+    # What stands for a stream is read as that would be.
+    formats: dict[str, FixedFormat] = {}
+    found: list[IntegerOperation] = []
     for op in network.operations:
         # What narrows a stream belongs to the layer that reads it.
         block = block_of(op.layer if isinstance(op, IntegerFunction) else op.out)
         if block is not None and subnet.blocks[block] is None:
             if isinstance(op, IntegerLinear) and op.residual is not None:
                 stands[op.out] = stands.get(op.residual, op.residual)
+                formats[stands[op.out]] = op.format
             continue
         part = _part(op, groups, subnet, bits)
         found.append(_renamed(part, stands))
-    return IntegerNetwork(network.pixels, tuple(found))
+    read = [replace(op, format=formats.get(op.out, op.format)) for op in found]
+    return IntegerNetwork(network.pixels, tuple(read))
 
 
 def _renamed(op: IntegerOperation, stands: Mapping[str, str]) -> IntegerOperation:
@@ -123,7 +128,7 @@ class Costs:
         """Of a subnet.
 
         Raises:
-            InputError: no engine within the budget runs it.
+            NoEngine: no engine within the budget runs it.
         """
         shapes = shaped(self.network, self.groups, subnet, bits)
         weight_bits = sum(int(op.bits.sum()) * op.weight.shape[1] for op in shapes.linears)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from hwnorm.supernet.slices import Groups
 
 #: Pull of a Gram matrix's diagonal, a share of its mean.
 DAMPING = 1e-3
+#: Of so many parts that are left one goes in a round.
+_ROUNDS = 32
 #: Random directions of each image's output.
 DIRECTIONS = 2
 #: Images whose gradients are found together.
@@ -73,16 +76,15 @@ def sensitivity(graph: Graph, images: Tensor, loss: OutputLoss) -> Sensitivity:
     )
 
 
-def elimination(
-    layers: Sequence[tuple[Tensor, Tensor, Tensor]], size: int = 1, costs: Sequence[Tensor] = ()
-) -> tuple[Tensor, Tensor]:
+def elimination(layers: Sequence[tuple[Tensor, Tensor, Tensor]], size: int = 1) -> tuple[Tensor, Tensor]:
     """The inputs of layers in the order of their worth, and what giving up each costs.
+
+    Of many parts some go at once: the cheapest of each round, one in :data:`_ROUNDS`.
 
     Args:
         layers: of each layer that reads the same channels: X^T X (inputs, inputs), W (inputs, outputs),
             M (outputs, outputs); float64.
         size: so many inputs side by side go together (a head).
-        costs: of each such part what it costs besides, (parts,).
 
     Returns:
         Places of inputs, int64 (inputs,), the most worth first; and of parts in that order what each costs
@@ -92,38 +94,37 @@ def elimination(
     for gram, weight, _ in layers:
         damping = DAMPING * gram.diagonal().mean().clamp(min=1e-30)
         inverses.append(torch.linalg.inv(gram + damping * torch.eye(len(gram), dtype=gram.dtype)))
-        weights.append(weight.clone())
-    parts = len(weights[0]) // size
-    left, gone, paid = list(range(parts)), [], []
-    besides = torch.stack(list(costs)).sum(0) if costs else torch.zeros(parts, dtype=torch.float64)
-    while left:
-        price = besides[left].clone()
+        weights.append(weight)
+    left = torch.arange(len(weights[0]) // size)
+    gone, paid = [], []
+    while len(left):
+        price = torch.zeros(len(left), dtype=torch.float64)
         for (_, _, metric), inverse, weight in zip(layers, inverses, weights, strict=True):
-            price += _prices(inverse, weight, metric, left, size)
-        at = int(price.argmin())
-        part = left.pop(at)
-        gone.append(part)
-        paid.append(price[at])
-        out = torch.arange(part * size, (part + 1) * size)
+            price += _prices(inverse, weight, metric, size)
+        cheapest = price.argsort(stable=True)[: max(1, len(left) // _ROUNDS)]
+        gone.append(left[cheapest].flip(0))
+        paid.append(price[cheapest].flip(0))
+        stays = torch.ones(len(left), dtype=torch.bool)
+        stays[cheapest] = False
+        left = left[stays]
+        rest = stays.repeat_interleave(size)
         for i, inverse in enumerate(inverses):
             # The rest takes over what it can, and knows nothing of what is gone.
-            pivot = torch.linalg.solve(inverse[out][:, out], inverse[out])
-            weights[i] = weights[i] - pivot.T @ weights[i][out]
-            inverses[i] = inverse - inverse[:, out] @ pivot
-            weights[i][out] = 0
-    order = torch.tensor(gone[::-1])
+            pivot = torch.linalg.solve(inverse[~rest][:, ~rest], inverse[~rest][:, rest])
+            weights[i] = weights[i][rest] - pivot.T @ weights[i][~rest]
+            inverses[i] = inverse[rest][:, rest] - inverse[rest][:, ~rest] @ pivot
+    order = torch.cat(gone[::-1])
     places = (order[:, None] * size + torch.arange(size)).flatten()
-    return places, torch.stack(paid[::-1])
+    return places, torch.cat(paid[::-1])
 
 
-def _prices(inverse: Tensor, weight: Tensor, metric: Tensor, left: Sequence[int], size: int) -> Tensor:
-    """What each part that is left costs one layer: (parts left,)."""
+def _prices(inverse: Tensor, weight: Tensor, metric: Tensor, size: int) -> Tensor:
+    """What each part costs one layer: (parts,)."""
     if size == 1:
-        own = weight[left]
-        return ((own @ metric) * own).sum(1) / inverse.diagonal()[left]
+        return ((weight @ metric) * weight).sum(1) / inverse.diagonal()
     found = []
-    for part in left:
-        at = slice(part * size, (part + 1) * size)
+    for start in range(0, len(weight), size):
+        at = slice(start, start + size)
         own = weight[at]
         found.append((torch.linalg.solve(inverse[at, at], own) * (own @ metric)).sum())
     return torch.stack(found)
@@ -156,16 +157,26 @@ def channel_orders(
 def wide_order(op: Linear, gram: Tensor, metric: Tensor) -> Tensor:
     """Rows of a layer, those first whose rounding to 4 bits costs the output most against 8 bits.
 
+    Errors of a row's codes are taken for independent.
+
     Args:
         gram: of what it reads, float64 (inputs, inputs).
         metric: of what it makes, as :class:`Sensitivity` has it.
     """
-    weight, seen = op.weight.double().numpy(), gram.numpy()
-    lost = []
-    for width in (rows.NARROW, rows.WIDE):
-        bits = np.full(len(weight), width, dtype=np.uint8)
-        scale = rows.scales(weight, seen, bits)
-        codes = rows.nearest(weight, scale, rows.largest_code(bits))
-        lost.append(rows.errors(weight, seen, codes, scale))
-    gain = (lost[0] - lost[1]) * metric.diagonal().numpy()
+    weight, squares = op.weight.double().numpy(), gram.diagonal().numpy()
+    narrow, wide = (_rounding(weight, squares, width) for width in (rows.NARROW, rows.WIDE))
+    gain = (narrow - wide) * metric.diagonal().numpy()
     return torch.from_numpy(np.argsort(-gain, kind="stable"))
+
+
+def _rounding(
+    weight: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], width: int
+) -> npt.NDArray[np.float64]:
+    """The least error of each row's nearest codes, over the ends that are tried."""
+    most = rows.largest_code(np.full(len(weight), width, dtype=np.uint8))
+    widest = np.maximum(np.abs(weight).max(1), 1e-12)
+    errors = []
+    for clip in rows.CLIPS:
+        scale = clip * widest / most
+        errors.append((weight - rows.nearest(weight, scale, most) * scale[:, None]) ** 2 @ squares)
+    return np.asarray(np.min(errors, axis=0))
