@@ -180,12 +180,11 @@ class Search:
         seeds = self._seeds()[: self.population // 2]
         self._ask(self._subnet(genome) for genome in seeds)
         people = [*seeds, *self._ask_new(self._genome, self.population - len(seeds))]
-        while True:
+        while len(self.scores) < self.count:
             parents = self._selected(people)
-            if len(self.scores) >= self.count or not parents:
-                return
-            chosen = tools.selTournamentDCD(parents, len(parents) // 4 * 4) if len(parents) >= 4 else parents
-            children = self._ask_new(partial(self._child, chosen), self.population)
+            # Where nothing is fast enough yet, chance goes on.
+            draw = partial(self._child, _winners(parents)) if parents else self._genome
+            children = self._ask_new(draw, self.population)
             if not children:
                 return
             people = [parent.genome for parent in parents] + children
@@ -203,6 +202,8 @@ class Search:
             if score is not None and self._fits(subnet):
                 alike[subnet] = _Individual(genome)
                 alike[subnet].fitness.values = (score.loss, score.cycles)
+        if not alike:
+            return []
         found: list[_Individual] = tools.selNSGA2(list(alike.values()), self.population, nd="log")
         return found
 
@@ -264,6 +265,14 @@ class Search:
             if not new:
                 return
             people = parents + new
+
+
+def _winners(people: list[_Individual]) -> list[_Individual]:
+    """Of a tournament by rank and crowding; of too few for one all."""
+    if len(people) < 4:
+        return people
+    found: list[_Individual] = tools.selTournamentDCD(people, len(people) // 4 * 4)
+    return found
 
 
 def front_of(scores: dict[Subnet, Score | None], cycles: int | None = None) -> list[tuple[Subnet, Score]]:

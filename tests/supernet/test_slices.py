@@ -162,7 +162,8 @@ def test_subnets_of_every_preset_come_out_the_same(preset: str) -> None:
     depth = min(3, axes["depth"][-1])
     model = small_of(width, heads, depth, axes["mlp"][-1])
     images = images_for(model, 4)
-    supernet = supernet_of(model, model, images)
+    graph = read_graph(model)
+    supernet = Supernet.of(graph, graph, shuffled(graph))
     space = Space(
         axes["width"], (depth - 1, depth), axes["heads"], axes["mlp"], axes["ratio8"], (0, 2, 1)[:depth]
     )
