@@ -38,6 +38,7 @@ async def every_code(dut):
     cocotb.start_soon(Clock(dut.aclk, 10, "ns").start())
     dut.aresetn.value = 0
     dut.s_axis_tvalid.value = 0
+    dut.s_axis_tkeep.value = (1 << len(dut.s_axis_tkeep)) - 1
     dut.s_axis_tlast.value = 0
     dut.s_axis_tuser.value = 0
     dut.m_axis_tready.value = 1

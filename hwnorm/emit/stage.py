@@ -56,6 +56,7 @@ class ElementStage(StreamKernel):
     runs all of them.
     """
 
+    keeps = True
     #: The templates of the lane, of ``TOP_comb`` and of the C++ function.
     TEMPLATES: ClassVar[tuple[str, str, str]]
 

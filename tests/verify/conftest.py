@@ -18,7 +18,7 @@ from hwnorm.targets.target import load_target
 from hwnorm.verify import Verdict, verify_packages
 
 #: Packages with one fault each.
-FAULTY = ("verilog", "cpp", "stage", "partial", "flow", "latency", "certificate", "untidy")
+FAULTY = ("verilog", "cpp", "stage", "partial", "grown", "flow", "latency", "certificate", "untidy")
 
 
 def between(expression: str, source: str, to: str) -> Datapath:
@@ -37,11 +37,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     emit_package(between("tanh(x)", "ap_fixed<8,-2>", "ap_fixed<16,1>"), "fine", made["fine"])
     emit_package(between("0.3*x", "s10f-2", "s9f-1"), "coarse", made["coarse"])
     for name in FAULTY:
-        emit_package(offset_kernel(), name, made[name], lanes=2 if name == "partial" else 1)
+        emit_package(offset_kernel(), name, made[name], lanes=2 if name in ("partial", "grown") else 1)
     fault(made["verilog"], "rtl/verilog_core.v", "8'sd4", "8'sd5")
     fault(made["cpp"], "hls/cpp.cpp", "(4LL)", "(5LL)")
     kept = "out.keep[byte] = in.keep[lane * 1];"
     fault(made["partial"], "hls/partial_axis.cpp", kept, "out.keep[byte] = 1;")
+    fault(made["grown"], "rtl/grown.v", "({user, keep})", "({user, {LANES{1'b1}}})")
     fault(made["stage"], "hls/stage_axis.cpp", "out.last = in.last;", "out.last = 0;")
     fault(made["flow"], "rtl/hwnorm_axis_pipe.v", "= m_ready | ~m_valid;", "= 1'b1 | m_ready;")
     for name in ("manifest.json", "datapath.json"):

@@ -67,6 +67,13 @@ def test_a_stage_in_cpp_that_lets_a_token_grow_fails(verdicts):
     assert not verdicts["partial"].passed
 
 
+def test_a_stage_in_verilog_that_lets_a_token_grow_fails(verdicts):
+    """The same of TKEEP in the stage under stalls, of two lanes and of any number of elements."""
+    assert verdicts["grown"].verilator_bit_exact
+    assert "differs in length or TKEEP" in verdicts["grown"].protocol_message
+    assert not verdicts["grown"].passed
+
+
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):
     """A pipeline that advances always is bit-exact while nobody stalls; the protocol test finds it."""
     verdict = verdicts["flow"]
