@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +114,11 @@ def compile(
     with alone_in(folder):
         _check_folder(folder, force)  # what another process made meanwhile
         emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
-        (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+        try:
+            (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+        except KeyboardInterrupt:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         if not verdict.passed:
             return Compiled(beside, top, datapath, used, verdict)
         put_in_place(beside, folder)
