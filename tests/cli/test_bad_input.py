@@ -136,6 +136,25 @@ def test_unreadable_data(tmp_path, command):
     assert str(tmp_path / "tree" / "cat") in line
 
 
+def test_a_size_that_the_data_config_tells_wrongly(tmp_path):
+    """A LeViT of other images than timm says: the option that tells the size. It has two heads, no norm."""
+    few = {"embed_dim": (16, 24, 32), "key_dim": 8, "num_heads": (2, 3, 4), "depth": (1, 1, 1)}
+    levit = import_timm().create_model("levit_128s", num_classes=2, img_size=64, **few)
+    save_file(levit.state_dict(), tmp_path / "w.safetensors")
+    for name in "ab":
+        for split in ("train", "val"):
+            (tmp_path / "d" / split / name).mkdir(parents=True)
+            Image.new("RGB", (64, 64)).save(tmp_path / "d" / split / name / "1.png")
+    arguments = ",".join(f"{name}={value}".replace(" ", "") for name, value in few.items())
+    command = ["run", "--out", tmp_path / "r", "--model", "levit_128s", "--data", tmp_path / "d"]
+    command += ["--weights", tmp_path / "w.safetensors", "--model-args", f"img_size=64,{arguments}"]
+    line = one_line(tmp_path, *command)
+    assert "'levit_128s': LevitDistilled: cannot take images of 3x224x224" in line
+    assert "--image-size" in line
+    line = one_line(tmp_path, *command, "--image-size", "64")
+    assert "has no LayerNorm or RMSNorm over its channels" in line
+
+
 def test_model_without_norms(tmp_path):
     """A network of convolutions and BatchNorm: there is nothing to replace."""
     net = import_timm().create_model("test_resnet", pretrained=False)

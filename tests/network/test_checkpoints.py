@@ -16,6 +16,9 @@ from hwnorm.network.checkpoints import read_checkpoint, reason_of
 from hwnorm.network.models import load_model, model_arguments
 from hwnorm.timm_compat import import_timm
 
+#: A LeViT whose layers are few and narrow.
+LEVIT = {"img_size": 64, "embed_dim": (16, 24, 32), "key_dim": 8, "num_heads": (2, 3, 4), "depth": (1, 1, 1)}
+
 
 @pytest.fixture
 def state():
@@ -86,14 +89,19 @@ def test_several_networks_are_asked_about(tmp_path, state):
 
 
 @pytest.mark.parametrize("classes", [1000, 7])
-def test_a_classifier_with_two_heads(tmp_path, classes):
+@pytest.mark.parametrize(
+    ("name", "arguments", "heads"),
+    [
+        ("deit_tiny_distilled_patch16_224", {"img_size": 32, "depth": 1}, ("head", "head_dist")),
+        ("levit_128s", LEVIT, ("head.linear", "head_dist.linear")),
+    ],
+)
+def test_a_classifier_with_two_heads(tmp_path, classes, name, arguments, heads):
     """Distilled networks: both heads have as many classes as the file."""
-    name = "deit_tiny_distilled_patch16_224"
-    arguments = {"img_size": 32, "depth": 1}
     model = import_timm().create_model(name, num_classes=classes, **arguments)
     torch.save(model.state_dict(), tmp_path / "w.pth")
     loaded = load_model(name, tmp_path / "w.pth", **arguments)
-    assert len(loaded.head.weight) == len(loaded.head_dist.weight) == classes
+    assert [len(loaded.get_submodule(head).weight) for head in heads] == [classes] * 2
 
 
 def test_a_publishers_own_names_go_through_timms_filter(tmp_path):
