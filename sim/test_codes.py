@@ -19,7 +19,7 @@ VECTORS = [
 
 def element_bits(fmt):
     """Bits that an element of a format such as s10f6 takes in TDATA: whole bytes."""
-    return -(-int(re.fullmatch(r"s(\d+)f-?\d+", fmt)[1]) // 8) * 8
+    return -(-int(re.fullmatch(r"[su](\d+)f-?\d+", fmt)[1]) // 8) * 8
 
 
 def tdata(beat, column, bits):

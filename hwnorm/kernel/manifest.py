@@ -17,7 +17,7 @@ from hwnorm.names import TopName
 MANIFEST = "manifest.json"
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-_Format = Annotated[str, Field(pattern=r"^s\d{1,2}f-?\d{1,3}$")]
+_Format = Annotated[str, Field(pattern=r"^[su]\d{1,2}f-?\d{1,3}$")]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Positive = Annotated[int, Field(ge=1)]
 

@@ -28,7 +28,7 @@ def codes_to_send(fmt: FixedFormat, seed: int, width: int = EXHAUSTIVE_WIDTH) ->
         return fmt.codes()
     rng = np.random.default_rng(seed)
     codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << width)
-    codes[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
+    codes[:5] = fmt.min_code, max(-1, fmt.min_code), 0, 1, fmt.max_code
     return codes
 
 

@@ -27,9 +27,9 @@ class StreamKernel(ABC):
     (synchronous, active low, at any time), ``s_axis_*`` and ``m_axis_*``, each with TDATA, TVALID, TREADY,
     TLAST and TUSER, and TKEEP where it ``keeps``. Every beat in gives one beat out; tokens are counted in
     beats from reset on, and TLAST, TUSER and what TKEEP says of each element come out with the beat they
-    came in with. An element takes whole bytes of TDATA, sign-extended, lane 0 lowest. Where nobody stalls a
-    beat a cycle goes in and out, and the first result follows the first beat after ``latency`` cycles.
-    ``USER_WIDTH`` is a parameter of every module.
+    came in with. An element takes whole bytes of TDATA, sign-extended (an unsigned one zero-extended), lane 0
+    lowest. Where nobody stalls a beat a cycle goes in and out, and the first result follows the first beat
+    after ``latency`` cycles. ``USER_WIDTH`` is a parameter of every module.
 
     A subclass of its own ``kind`` is all that a new sort of kernel needs; ``hwnorm.kernel.kinds`` finds it.
 
