@@ -23,6 +23,8 @@ MAX_WIDTH = 62
 _TEXT = re.compile(r"([su])(\d{1,3})f(-?\d{1,3})")
 #: As HLS writes it: all bits, and those before the point.
 _AP_FIXED = re.compile(r"ap_(u?)fixed<\s*(\d{1,3})\s*,\s*(-?\d{1,3})\s*>")
+#: The widest beat: ap_int's headers have no wider number, unless they are told to.
+MOST_BEAT_BITS = 1024
 #: Fractional bits of a port, at least and at most.
 _LEAST_FRAC, _MOST_FRAC = -32, 64
 
@@ -164,4 +166,23 @@ class FixedFormat:
 
 def byte_bits(fmt: FixedFormat) -> int:
     """Bits that one element takes in TDATA: whole bytes."""
-    return 8 * ((fmt.width + 7) // 8)
+    return whole_bytes(fmt.width)
+
+
+def whole_bytes(bits: int) -> int:
+    """The bits of as many whole bytes as hold so many."""
+    return 8 * ((bits + 7) // 8)
+
+
+def check_lanes(lanes: int, *widths: int) -> None:
+    """See that elements of these widths, so many a beat, are no wider than C++'s numbers.
+
+    Raises:
+        InputError: they are; it says how many there may be.
+    """
+    element = max(whole_bytes(width) for width in widths)
+    if lanes * element > MOST_BEAT_BITS:
+        raise InputError(
+            f"option --lanes: {lanes} elements of {element} bits are {lanes * element} bits a beat; at most "
+            f"{MOST_BEAT_BITS} are possible, {MOST_BEAT_BITS // element} lanes"
+        )

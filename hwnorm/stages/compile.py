@@ -13,7 +13,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.package import emit_package, put_in_place
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import FixedFormat, check_lanes
 from hwnorm.locks import alone_in
 from hwnorm.lowering.lower import lower, unfused_resources
 from hwnorm.names import kernel_name
@@ -93,6 +93,7 @@ def compile(
         raise InputError(f"option --out: {out}: this command works in that folder; name one inside it")
     beside = folder.with_name(folder.name + UNVERIFIED)
     formats = _format(input), _format(output)
+    check_lanes(lanes, *(fmt.width for fmt in formats))
     technology = load_target(target, cost_weights)
     clock_mhz = technology.clock_mhz if clock_mhz is None else clock_mhz
     if not 0 < clock_mhz < math.inf:

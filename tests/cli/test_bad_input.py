@@ -273,6 +273,29 @@ def test_clock_that_is_none(tmp_path, command, clock):
     assert "--clock" in one_line(tmp_path, *command, tmp_path / "out", "--clock", clock)
 
 
+@pytest.mark.parametrize("command", [["run", "--out"], [*COMPILE, "--out"]])
+def test_more_lanes_than_a_beat_has_bits(tmp_path, command):
+    """ap_int's numbers end at 1024 bits: told before anything is searched, lowered or built."""
+    most = 128 if "compile" in command else 64  # elements of 8 bits, and of 16
+    line = one_line(tmp_path, *command, tmp_path / "out", "--lanes", most + 1)
+    assert f"option --lanes: {most + 1} elements of {1024 // most} bits" in line
+    assert line.endswith(f"at most 1024 are possible, {most} lanes")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("# nothing\n\n", "expression: is empty"),
+        ("tanh(x)\n2*x", "expression: invalid syntax\n  tanh(x) 2*x"),
+    ],
+)
+def test_a_file_of_no_expression_is_named(tmp_path, text, what):
+    (tmp_path / "f.txt").write_text(text)
+    formats = COMPILE[2:]
+    lines = refusal(tmp_path, "compile", "--from", tmp_path / "f.txt", *formats, "--out", tmp_path / "k")
+    assert "\n".join(lines).startswith(f"hwnorm: option --from: {tmp_path / 'f.txt'}: {what}")
+
+
 def test_clock_beyond_the_target(tmp_path):
     """A clock that no register keeps up with."""
     assert "100000 MHz" in one_line(tmp_path, *COMPILE, "--out", tmp_path / "k", "--clock", "100000")
