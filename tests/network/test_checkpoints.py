@@ -118,6 +118,24 @@ def test_a_publishers_own_names_go_through_timms_filter(tmp_path):
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_codes_are_no_weights(tmp_path, state, dtype):
+    """A quantized network's codes would load as numbers of their own."""
+    state["pos_embed"] = state["pos_embed"].to(dtype)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"w\.pth: 'pos_embed' holds \w+; floating-point numbers are needed"):
+        load_model("builtin", tmp_path / "w.pth")
+
+
+def test_a_whole_module_is_no_state_dict(tmp_path):
+    """Nothing of it is run; the line says what to store."""
+    torch.save(builtin.build(), tmp_path / "w.pth")
+    with pytest.raises(
+        InputError, match=r"w\.pth: holds a pickled object, such as a whole module; store its"
+    ):
+        load_model("builtin", tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 @pytest.mark.parametrize(
     ("content", "what"),
