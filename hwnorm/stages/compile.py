@@ -92,7 +92,15 @@ def compile(
     if Path.cwd().is_relative_to(folder.absolute()):
         raise InputError(f"option --out: {out}: this command works in that folder; name one inside it")
     beside = folder.with_name(folder.name + UNVERIFIED)
-    formats = _format(input), _format(output)
+    if not isinstance(expression, str | Expression):
+        raise InputError(f"expression: {expression!r}; text such as '2.58*tanh(x)+0.24' is needed")
+    formats = _format("input", input), _format("output", output)
+    for name, count in (("lanes", lanes), ("jobs", 1 if jobs is None else jobs)):
+        if type(count) is not int or count < 1:
+            raise InputError(f"option --{name}: {count!r}; a whole number, at least 1, is needed")
+    for name, number in (("clock", clock_mhz), ("error", error)):
+        if number is not None and not isinstance(number, int | float):
+            raise InputError(f"option --{name}: {number!r}; a number is needed")
     check_lanes(lanes, *(fmt.width for fmt in formats))
     technology = load_target(target, cost_weights)
     clock_mhz = technology.clock_mhz if clock_mhz is None else clock_mhz
@@ -126,7 +134,9 @@ def compile(
     return Compiled(folder, top, datapath, used, verdict)
 
 
-def _format(given: str | FixedFormat) -> FixedFormat:
+def _format(name: str, given: str | FixedFormat) -> FixedFormat:
+    if not isinstance(given, str | FixedFormat):
+        raise InputError(f"option --{name}: {given!r}; a format is text such as 's16f11'")
     return FixedFormat.parse(given) if isinstance(given, str) else given
 
 
