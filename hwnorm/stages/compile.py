@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from hwnorm.targets.target import load_target
 from hwnorm.verify.packages import verify_packages
 from hwnorm.verify.toolchain import find_toolchain
 from hwnorm.verify.verdict import Verdict
+from hwnorm.workers import jobs_at_a_time
 
 #: What the name of a package ends in that is not verified, or did not pass.
 UNVERIFIED = ".unverified"
@@ -95,9 +95,9 @@ def compile(
     if not isinstance(expression, str | Expression):
         raise InputError(f"expression: {expression!r}; text such as '2.58*tanh(x)+0.24' is needed")
     formats = _format("input", input), _format("output", output)
-    for name, count in (("lanes", lanes), ("jobs", 1 if jobs is None else jobs)):
-        if type(count) is not int or count < 1:
-            raise InputError(f"option --{name}: {count!r}; a whole number, at least 1, is needed")
+    if not isinstance(lanes, int) or isinstance(lanes, bool) or lanes < 1:
+        raise InputError(f"option --lanes: {lanes!r}; a whole number, at least 1, is needed")
+    at_a_time = jobs_at_a_time(jobs)
     for name, number in (("clock", clock_mhz), ("error", error)):
         if number is not None and not isinstance(number, int | float):
             raise InputError(f"option --{name}: {number!r}; a number is needed")
@@ -124,7 +124,7 @@ def compile(
         _check_folder(folder, force)  # what another process made meanwhile
         emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
         try:
-            (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+            (verdict,) = verify_packages([beside], jobs=at_a_time)
         except KeyboardInterrupt:
             shutil.rmtree(beside, ignore_errors=True)
             raise
