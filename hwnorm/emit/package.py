@@ -156,6 +156,7 @@ def _manifest(
         lanes=kernel.lanes,
         beats=kernel.beats,
         latency=kernel.latency,
+        tkeep=kernel.keeps,
         parameters=kernel.parameters,
         rtl=tuple(f"rtl/{name}" for name in kernel.sources()),
         memories=tuple(f"rtl/{name}" for name in kernel.memories()),

@@ -27,7 +27,8 @@ class PackageManifest(Artefact):
 
     ``rtl`` are the files that synthesis needs, ``memories`` those that the Verilog reads. The figures of
     the certificate are None where nothing is certified, or the mean and the worst code are not known.
-    ``vectors`` are the pairs of codes of ``sim/vectors.txt``, where there is one.
+    ``tkeep`` says whether the stage has TKEEP. ``vectors`` are the pairs of codes of ``sim/vectors.txt``,
+    where there is one.
     """
 
     KIND = "package"
@@ -41,6 +42,7 @@ class PackageManifest(Artefact):
     lanes: _Positive
     beats: _Positive
     latency: _Positive
+    tkeep: bool
     parameters: dict[_Name, int]
     rtl: tuple[InsideName, ...]
     memories: tuple[InsideName, ...]
