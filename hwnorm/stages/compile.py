@@ -141,7 +141,10 @@ def _format(name: str, given: str | FixedFormat) -> FixedFormat:
 
 
 def _check_folder(folder: Path, force: bool) -> None:
-    """Complain of a folder that is not to be replaced."""
+    """Complain of a folder that is not to be replaced, or that can be none."""
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"option --out: {folder}: {above} is a file; folders are needed on the way")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a package is a folder")
     if folder.is_dir() and any(folder.iterdir()):

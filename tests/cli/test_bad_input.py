@@ -255,7 +255,9 @@ def test_file_where_a_folder_should_be(tmp_path, command):
     (tmp_path / "out").write_text("mine")
     assert str(tmp_path / "out") in one_line(tmp_path, *command, tmp_path / "out")
     below = [*command, tmp_path / "out" / "k", *(["--images", "4"] if "compile" not in command else [])]
-    assert str(tmp_path / "out") in one_line(tmp_path, *below)
+    line = one_line(tmp_path, *below)
+    assert str(tmp_path / "out") in line
+    assert "File exists" not in line
 
 
 @pytest.mark.parametrize("command", [["run", "--out"], [*COMPILE, "--out"]])
