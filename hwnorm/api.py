@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.settings import make_settings
 from hwnorm.stages.main import Finished, run_all
 from hwnorm.stages.quantize import integer_network
+from hwnorm.workers import jobs_at_a_time
 
 
 def run(
@@ -41,10 +41,11 @@ def run(
             missing, or the model or the images cannot be used.
         ToolError: a tool failed.
     """
+    at_a_time = jobs_at_a_time(jobs)
     folder = RunFolder.create(Path(out), make_settings(**settings), force)
     with alone_in(folder.path):
         remove_strays(folder.path)
-        return run_all(folder, jobs or os.cpu_count() or 1, cluster)
+        return run_all(folder, at_a_time, cluster)
 
 
 def integer(run: str | Path) -> IntegerNetwork:

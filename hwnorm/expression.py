@@ -259,6 +259,8 @@ def parse(text: str) -> Expression:
     """
     # Each comment ends with its line, before lines are joined.
     text = " ".join(word for line in text.splitlines() for word in line.partition("#")[0].split())
+    if not text:
+        raise InputError("expression: is empty; something such as 2.58*tanh(x)+0.24 is needed")
     if (odd := hints.of_character(text)) is not None:
         raise _complaint(text, *odd)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,13 @@ HEAD = ("kind", "schema", "hwnorm_version", "seed", "made_from")
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a file beside ``path``, then rename it into place."""
+    """Let ``write`` fill a file beside ``path``, then rename it into place.
+
+    Raises:
+        OSError: it cannot be, such as where ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: matplotlib and safetensors choose by it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")

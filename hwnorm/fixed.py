@@ -1,4 +1,4 @@
-"""Signed fixed-point formats: what a code means, and how a real value becomes one."""
+"""Fixed-point formats: what a code means, and how a real value becomes one."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ MAX_WIDTH = 62
 _TEXT = re.compile(r"([su])(\d{1,3})f(-?\d{1,3})")
 #: As HLS writes it: all bits, and those before the point.
 _AP_FIXED = re.compile(r"ap_(u?)fixed<\s*(\d{1,3})\s*,\s*(-?\d{1,3})\s*>")
+#: The widest beat: ap_int's headers have no wider number, unless they are told to.
+MOST_BEAT_BITS = 1024
 #: Fractional bits of a port, at least and at most.
 _LEAST_FRAC, _MOST_FRAC = -32, 64
 
 
 @dataclass(frozen=True, slots=True)
 class FixedFormat:
-    """Signed fixed point: ``width`` bits, ``frac`` of them fractional; value = code * 2**-frac.
+    """Fixed point: ``width`` bits, ``frac`` of them fractional; value = code * 2**-frac.
 
-    The same meaning as ``ap_fixed<width, width - frac>``. ``frac`` may exceed ``width`` or be
-    negative for signals inside a datapath.
+    The same meaning as ``ap_fixed<width, width - frac>``, two's complement, or ``ap_ufixed`` of a port that
+    is not ``signed``. Signals inside a datapath are signed. ``frac`` may exceed ``width`` or be negative.
     """
 
     width: int
     frac: int
+    signed: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:
@@ -57,9 +60,11 @@ class FixedFormat:
     def _read(cls, value: Any) -> FixedFormat:
         if isinstance(value, cls):
             return value
-        if isinstance(value, dict) and value.keys() == {"width", "frac"}:
-            if not all(type(bits) is int for bits in value.values()):
+        if isinstance(value, dict) and {"width", "frac"} <= value.keys() <= {"width", "frac", "signed"}:
+            if type(value["width"]) is not int or type(value["frac"]) is not int:
                 raise ValueError("width and frac are whole numbers")
+            if type(value.get("signed", True)) is not bool:
+                raise ValueError("signed is true or false")
             return cls(**value)  # as datapaths have it: signals inside may be wider than 32 bits
         if not isinstance(value, str):
             raise ValueError("a format is text such as s16f11")
@@ -72,22 +77,20 @@ class FixedFormat:
     def parse(cls, text: str) -> FixedFormat:
         """Read ``s16f11``: signed, 16 bits, 11 of them fractional; or the same as ``ap_fixed<16,5>``.
 
-        There may be more fractional bits than bits (``s8f10``), or fewer than none (``s16f-2``).
+        ``u8f8``, or ``ap_ufixed<8,0>``, is unsigned. There may be more fractional bits than bits
+        (``s8f10``), or fewer than none (``s16f-2``).
 
         Raises:
-            InputError: the text is no such format, is an unsigned one, or the widths are out of range.
+            InputError: the text is no such format, or the widths are out of range.
         """
         if (match := _TEXT.fullmatch(text.strip())) is not None:
-            unsigned, width, frac = match[1] == "u", int(match[2]), int(match[3])
+            signed, width, frac = match[1] == "s", int(match[2]), int(match[3])
         elif (match := _AP_FIXED.fullmatch(text.strip())) is not None:
-            unsigned, width, frac = match[1] == "u", int(match[2]), int(match[2]) - int(match[3])
+            signed, width, frac = match[1] != "u", int(match[2]), int(match[2]) - int(match[3])
         else:
             raise InputError(
-                f"format {text!r}: not of the form s16f11 (signed, 16 bits, 11 fractional) or ap_fixed<16,5>"
-            )
-        if unsigned:
-            raise InputError(
-                f"format {text!r}: is unsigned; ports are signed: s{width + 1}f{frac} holds the same values"
+                f"format {text!r}: not of the form s16f11 (signed, 16 bits, 11 fractional), u8f8 "
+                "(unsigned) or ap_fixed<16,5>"
             )
         if not 2 <= width <= 32:
             raise InputError(f"format {text!r}: {width} bits; 2 to 32 are possible")
@@ -95,29 +98,44 @@ class FixedFormat:
             raise InputError(
                 f"format {text!r}: {frac} fractional bits; {_LEAST_FRAC} to {_MOST_FRAC} are possible"
             )
-        return cls(width, frac)
+        return cls(width, frac, signed)
 
     @classmethod
     def holding(cls, low: int, high: int, frac: int) -> FixedFormat:
-        """The narrowest format with ``frac`` fractional bits that holds the codes low..high."""
+        """The narrowest signed format with ``frac`` fractional bits that holds the codes low..high."""
         # A code v >= 0 needs as many bits as v, v < 0 as many as -v - 1, and both one for the sign.
         return cls(max((v if v >= 0 else -v - 1).bit_length() for v in (low, high)) + 1, frac)
 
     def __str__(self) -> str:
-        return f"s{self.width}f{self.frac}"
+        return f"{'s' if self.signed else 'u'}{self.width}f{self.frac}"
+
+    @property
+    def inside(self) -> FixedFormat:
+        """The signed format that a port of this one has inside a datapath, for the same codes."""
+        return self if self.signed else FixedFormat(self.width + 1, self.frac)
 
     @property
     def integer_bits(self) -> int:
-        """Bits before the binary point, the sign among them: the ``I`` of ``ap_fixed<W, I>``."""
+        """Bits before the binary point, a sign among them: the ``I`` of ``ap_fixed<W, I>``."""
         return self.width - self.frac
 
     @property
+    def cpp(self) -> str:
+        """Its type in HLS C++."""
+        return f"ap_{'' if self.signed else 'u'}fixed<{self.width}, {self.integer_bits}>"
+
+    @property
+    def words(self) -> str:
+        """For people, such as ``signed, 16 bits, 11 fractional``."""
+        return f"{'signed' if self.signed else 'unsigned'}, {self.width} bits, {self.frac} fractional"
+
+    @property
     def min_code(self) -> int:
-        return -(1 << (self.width - 1))
+        return -(1 << (self.width - 1)) if self.signed else 0
 
     @property
     def max_code(self) -> int:
-        return (1 << (self.width - 1)) - 1
+        return (1 << (self.width - self.signed)) - 1
 
     @property
     def ulp(self) -> float:
@@ -148,4 +166,23 @@ class FixedFormat:
 
 def byte_bits(fmt: FixedFormat) -> int:
     """Bits that one element takes in TDATA: whole bytes."""
-    return 8 * ((fmt.width + 7) // 8)
+    return whole_bytes(fmt.width)
+
+
+def whole_bytes(bits: int) -> int:
+    """The bits of as many whole bytes as hold so many."""
+    return 8 * ((bits + 7) // 8)
+
+
+def check_lanes(lanes: int, *widths: int) -> None:
+    """See that elements of these widths, so many a beat, are no wider than C++'s numbers.
+
+    Raises:
+        InputError: they are; it says how many there may be.
+    """
+    element = max(whole_bytes(width) for width in widths)
+    if lanes * element > MOST_BEAT_BITS:
+        raise InputError(
+            f"option --lanes: {lanes} elements of {element} bits are {lanes * element} bits a beat; at most "
+            f"{MOST_BEAT_BITS} are possible, {MOST_BEAT_BITS // element} lanes"
+        )

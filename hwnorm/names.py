@@ -87,11 +87,15 @@ STAGE = frozenset(
             "aresetn",
             "ce",
             "data",
+            "keep",
             "lane",
             "last",
+            "m_keep",
             "ready",
+            "s_keep",
             "sweep",
             "unused",
+            "unused_keep",
             "user",
             "valid",
             "x",
@@ -112,7 +116,7 @@ SHARED = frozenset(
 #: What packages and benches append to a module's name, each behind an underscore.
 APPENDED = (
     *("core", "comb", "axis", "tb", "H", "lanes", "user_width", "x_t", "y_t", "s_axis_t", "m_axis_t"),
-    *(f"{side}_axis_{signal}" for side in "sm" for signal in ("tdata", "tvalid", "tready", "tlast", "tuser")),
+    *(f"{side}_axis_t{what}" for side in "sm" for what in ("data", "keep", "valid", "ready", "last", "user")),
     *("tdata", "tvalid", "tlast", "done", "y", "received", "first_result", "last_result", "differing"),
     *("bases", "drops", "limits", "words", "load_place", "load_word", "pins"),
 )

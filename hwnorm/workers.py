@@ -223,3 +223,16 @@ def cluster_executor(where: str) -> Iterator[Executor]:
     """An executor of a cluster's workers (:func:`cluster_client`)."""
     with cluster_client(where) as client, client.get_executor() as executor:
         yield executor
+
+
+def jobs_at_a_time(jobs: int | None) -> int:
+    """How many processes work at a time; None takes as many as there are cores.
+
+    Raises:
+        InputError: it is no whole number from 1 on.
+    """
+    if jobs is None:
+        return os.cpu_count() or 1
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        raise InputError(f"option --jobs: {jobs!r}; a whole number, at least 1, is needed")
+    return jobs

@@ -1,7 +1,9 @@
 // A streaming LayerNorm over D channels: y = (x - mean) / sqrt(variance + eps) * gamma + beta.
 //
 // It is the thing that hwnorm's kernels replace. LANES channels a beat, D / LANES beats a token.
-// Tokens are counted from reset on; TLAST and TUSER travel with their beat and mean nothing here.
+// Tokens are counted from reset on. TLAST and TUSER travel with their beat: a stream may mark tokens,
+// images, or nothing. A TLAST within a token says that the stream counts otherwise: then
+// event_tlast_unexpected rises, and stays until reset. Results from the token of that TLAST on are void.
 // While a token streams out, the next one streams in and is summed: a beat a cycle on both sides,
 // no bubble between tokens. From the first beat in to the first out, where nobody stalls:
 // D / LANES + 28 + clog2(LANES) + clog2(IN_WIDTH + clog2(D) + 6) cycles, 2 less without AFFINE.
@@ -61,6 +63,8 @@ module layernorm #(
     output reg                                 s_axis_tready,
     input  wire                                s_axis_tlast,
     input  wire [              USER_WIDTH-1:0] s_axis_tuser,
+
+    output reg event_tlast_unexpected,
 
     output wire [LANES*8*((OUT_WIDTH+7)/8)-1:0] m_axis_tdata,
     output wire                                 m_axis_tvalid,
@@ -143,8 +147,10 @@ module layernorm #(
     if (!aresetn) begin
       entered_valid <= 1'b0;
       entering_beat <= {BEAT_BITS{1'b0}};
+      event_tlast_unexpected <= 1'b0;
     end else begin
       entered_valid <= push;
+      if (push && s_axis_tlast && entering_beat != LAST_BEAT) event_tlast_unexpected <= 1'b1;
       if (push)
         entering_beat <= entering_beat == LAST_BEAT ? {BEAT_BITS{1'b0}} : entering_beat + 1'b1;
     end

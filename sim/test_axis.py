@@ -1,8 +1,9 @@
-"""The AXI4-Stream contract of kernels: stalls on both sides, TLAST and TUSER, reset, full throughput.
+"""The AXI4-Stream contract of kernels: stalls on both sides, TLAST, TUSER, TKEEP, reset, throughput.
 
 ``plan.json`` says what to send and what must come back: for each kernel the prefix of its ports, its
-latency and its beats as ``[tdata in, tdata out, tuser, tlast]``. All kernels run at the same time; what
-is wrong with each goes to ``protocol.json`` (an empty list: nothing), and any fault fails the test.
+latency, its lanes and its beats as ``[tdata in, tdata out, tuser, tlast, elements kept]``. All kernels
+run at the same time; what is wrong with each goes to ``protocol.json`` (an empty list: nothing), and any
+fault fails the test.
 """
 
 import json
@@ -25,6 +26,7 @@ class Kernel:
     def __init__(self, dut, plan):
         self.top = plan["top"]
         self.latency = plan["latency"]
+        self.lanes = plan["lanes"]
         self.beats = len(plan["beats"])
         self.faults = []
         self.rng = random.Random(f"{PLAN['seed']} {self.top}")
@@ -37,36 +39,39 @@ class Kernel:
         self.sent, self.expected = (self._frames(plan["beats"], column) for column in (0, 1))
 
     def _frames(self, beats, column):
-        """Beats (0: as sent, 1: as they must come back) as frames of (tdata bytes, tuser of each)."""
-        lanes = (self.source, self.sink)[column].byte_lanes
+        """Beats (0: as sent, 1: as they must come back) as frames of (tdata bytes, tuser, tkeep of each)."""
+        side = (self.source, self.sink)[column]
+        size = side.byte_lanes
         mask = (1 << len(self.source.bus.tuser)) - 1
-        frames, data, users = [], b"", []
+        frames, data, users, kept = [], b"", [], []
         for beat in beats:
-            data += beat[column].to_bytes(lanes, "little")
-            users += [beat[2] & mask] * lanes
+            data += beat[column].to_bytes(size, "little")
+            users += [beat[2] & mask] * size
+            if hasattr(side.bus, "tkeep"):
+                kept += [int(byte < beat[4] * size // self.lanes) for byte in range(size)]
             if beat[3]:
-                frames.append((data, users))
-                data, users = b"", []
+                frames.append((data, users, kept))
+                data, users, kept = b"", [], []
         return frames
 
     def send(self):
         """Queue every planned frame."""
-        for data, users in self.sent:
-            self.source.send_nowait(AxiStreamFrame(tdata=data, tuser=users))
+        for data, users, kept in self.sent:
+            self.source.send_nowait(AxiStreamFrame(tdata=data, tuser=users, tkeep=kept or None))
 
     def received(self):
         """The frames that have come back so far."""
         frames = []
         while not self.sink.empty():
             frame = self.sink.recv_nowait(compact=False)
-            frames.append((bytes(frame.tdata), list(frame.tuser)))
+            frames.append((bytes(frame.tdata), list(frame.tuser), list(frame.tkeep)))
         return frames
 
     def compare(self):
         """Note the first difference between what came back and what must."""
         got = self.received()
         for number, (one, other) in enumerate(zip(got, self.expected, strict=False)):
-            for what, a, b in zip(("TDATA", "TUSER"), one, other, strict=True):
+            for what, a, b in zip(("TDATA", "TUSER", "TKEEP"), one, other, strict=True):
                 if a != b:
                     self.faults.append(f"frame {number} differs in length or {what}")
                     return
@@ -132,7 +137,8 @@ async def _watch(dut, kernel, saturated):
         await RisingEdge(dut.aclk)
         cycle += 1
         valid, ready = sink.tvalid.value == 1, sink.tready.value == 1
-        beat = [str(signal.value) for signal in (sink.tdata, sink.tlast, sink.tuser)] if valid else None
+        signals = [sink.tdata, sink.tlast, sink.tuser, *([sink.tkeep] if hasattr(sink, "tkeep") else [])]
+        beat = [str(signal.value) for signal in signals] if valid else None
         if waiting is not None and beat != waiting:
             kernel.faults.append(f"beat {given} changed or was withdrawn before it was taken")
             return

@@ -19,7 +19,7 @@ VECTORS = [
 
 def element_bits(fmt):
     """Bits that an element of a format such as s10f6 takes in TDATA: whole bytes."""
-    return -(-int(re.fullmatch(r"s(\d+)f-?\d+", fmt)[1]) // 8) * 8
+    return -(-int(re.fullmatch(r"[su](\d+)f-?\d+", fmt)[1]) // 8) * 8
 
 
 def tdata(beat, column, bits):
@@ -38,6 +38,7 @@ async def every_code(dut):
     cocotb.start_soon(Clock(dut.aclk, 10, "ns").start())
     dut.aresetn.value = 0
     dut.s_axis_tvalid.value = 0
+    dut.s_axis_tkeep.value = (1 << len(dut.s_axis_tkeep)) - 1
     dut.s_axis_tlast.value = 0
     dut.s_axis_tuser.value = 0
     dut.m_axis_tready.value = 1

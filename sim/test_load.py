@@ -28,7 +28,7 @@ VECTORS = VECTORS[:: -(-len(VECTORS) // MOST)]
 
 def width(fmt):
     """Bits of a format such as s10f6."""
-    return int(re.fullmatch(r"s(\d+)f-?\d+", fmt)[1])
+    return int(re.fullmatch(r"[su](\d+)f-?\d+", fmt)[1])
 
 
 IN, OUT = width(MANIFEST["input"]), width(MANIFEST["output"])

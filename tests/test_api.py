@@ -28,6 +28,9 @@ def test_run_is_the_main_job_though_a_package_has_its_name(tmp_path):
     assert hwnorm.runs.settings.RunSettings is RunSettings
     with pytest.raises(InputError, match=r"option --seeds: 3; extra inputs"):
         hwnorm.run(tmp_path / "r", seeds=3)
+    with pytest.raises(InputError, match=r"option --jobs: -2; a whole number, at least 1, is needed"):
+        hwnorm.run(tmp_path / "r", jobs=-2)
+    assert not any(tmp_path.iterdir())
     with pytest.raises(AttributeError, match="nothing"):
         _ = hwnorm.nothing
 

@@ -136,7 +136,6 @@ def test_shared_parts_are_walked_once():
     [
         ("2*tanh(x", "'(' was never closed", "("),
         ("x +* 2", "invalid syntax", "*"),
-        ("", "invalid syntax", ""),
         ("x + foo(x)", "unknown operator 'foo'", "foo"),
         ("0.5*y", "unknown name 'y'; the variable is x", "y"),
         ("x + tanh(x, x)", "tanh takes 1 argument", "tanh"),
@@ -175,6 +174,12 @@ def test_a_mistake_is_shown_with_a_caret_under_it(text, complaint, marked):
     column = caret.index("^") - 2
     assert caret.strip() == "^"
     assert text[column:].startswith(marked)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "# a note\n# another"])
+def test_an_empty_text_is_called_so(text):
+    with pytest.raises(InputError, match=r"^expression: is empty; something such as .* is needed$"):
+        parse(text)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    """Itself, not what would have been renamed; and nothing is written beside it."""
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "a", "text")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
 def test_whoever_may_read_other_files_may_read_those_of_any_writer(tmp_path):
     (tmp_path / "usual").touch()
 

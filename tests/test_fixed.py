@@ -15,13 +15,25 @@ from hwnorm.fixed import FixedFormat
 from hwnorm.fuzz.oracle import resized, value
 
 
-@given(width=st.integers(2, 32), data=st.data())
-def test_text_reads_back(width, data):
-    """parse is the inverse of str for every format that a user may name."""
-    fmt = FixedFormat(width, data.draw(st.integers(-32, 64)))
-    assert FixedFormat.parse(str(fmt)) == fmt
-    assert FixedFormat.parse(f"ap_fixed<{fmt.width}, {fmt.integer_bits}>") == fmt
+@given(width=st.integers(2, 32), signed=st.booleans(), data=st.data())
+def test_text_reads_back(width, signed, data):
+    """parse is the inverse of str, and of C++'s type, for every format that a user may name."""
+    fmt = FixedFormat(width, data.draw(st.integers(-32, 64)), signed)
+    assert FixedFormat.parse(str(fmt)) == FixedFormat.parse(fmt.cpp) == fmt
+    assert FixedFormat.parse(fmt.cpp.replace(" ", "")) == fmt
     assert fmt.integer_bits + fmt.frac == width
+
+
+@given(width=st.integers(2, 12), frac=st.integers(-3, 12))
+def test_an_unsigned_format_has_the_codes_from_0_on(width, frac):
+    """As many as a signed one of as many bits; one bit more, signed, holds them all and is ``inside``."""
+    fmt = FixedFormat(width, frac, signed=False)
+    assert fmt.codes().tolist() == list(range(2**width))
+    assert (fmt.low, fmt.high) == (0.0, (2**width - 1) * fmt.ulp)
+    assert fmt.inside == FixedFormat(width + 1, frac)
+    assert fmt.inside.max_code == fmt.max_code
+    assert fmt.quantize([-1.0, 2.0**40]).tolist() == [0, fmt.max_code]
+    assert fmt != FixedFormat(width, frac)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +43,9 @@ def test_text_reads_back(width, data):
         ("ap_fixed<16,50>", "-34 fractional bits; -32 to 64"),
         ("x8", "not of the form s16f11"),
         ("s16", "not of the form"),
-        ("u16f11", "is unsigned; ports are signed: s17f11 holds the same values"),
-        ("ap_ufixed<8,0>", "is unsigned; ports are signed: s9f8 holds the same values"),
+        ("u16", "not of the form s16f11 .*, u8f8"),
+        ("u33f0", "33 bits; 2 to 32"),
+        ("ap_ufixed<1,0>", "1 bits; 2 to 32"),
         ("ap_fixed<16>", "not of the form"),
         ("s16f--1", "not of the form"),
         ("", "not of the form"),

@@ -57,7 +57,7 @@ def the_expression(argument: str | None, file: Path | None) -> str:
     """The expression that was given as an argument or in a file.
 
     Raises:
-        InputError: neither or both are given, or the file cannot be read.
+        InputError: neither or both are given, or the file cannot be read or holds no expression.
     """
     if (argument is None) == (file is None):
         found = (
@@ -67,10 +67,17 @@ def the_expression(argument: str | None, file: Path | None) -> str:
     if file is None:
         return str(argument)
     try:
-        return file.read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(f"option --from: {file}: cannot be read ({reason})") from None
+    from hwnorm.expression import parse
+
+    try:
+        parse(text)
+    except InputError as error:
+        raise InputError(f"option --from: {file}: {error}") from None
+    return text
 
 
 def _flag(name: str) -> str:

@@ -55,12 +55,19 @@ def stage_resources(datapath: Datapath, lanes: int, target: Target) -> Resources
     """The cost of the AXI4-Stream stage of so many lanes that a package holds."""
     built = structure(datapath.nodes, datapath.latency)
     area, ff, dsp = _core(built, target)
-    # TUSER, TLAST and the data; bits that nobody reads are stored by nobody.
-    beat = 2 + lanes * built.inputs
-    wrapper = target.cost("skid", beat), target.cost("pipe", datapath.latency)
-    area = lanes * area + sum(part.area for part in wrapper)
-    ff = lanes * ff + sum(part.ff for part in wrapper)
+    stream_area, stream_ff = wrapper(lanes, built.inputs, datapath.latency, target)
+    area = lanes * area + stream_area
+    ff = lanes * ff + stream_ff
     return weighed(area, ff, lanes * dsp, datapath.latency, target)
+
+
+def wrapper(lanes: int, inputs: int, latency: int, target: Target) -> tuple[float, float]:
+    """Area and flip-flops of a stage's stream around its lanes, each of which reads ``inputs`` bits."""
+    # TUSER, TLAST, and of each lane TKEEP and the data; bits that nobody reads are stored by nobody.
+    parts = target.cost("skid", 2 + lanes * (1 + inputs)), target.cost("pipe", latency)
+    area, ff = sum(part.area for part in parts), sum(part.ff for part in parts)
+    kept_area, kept_ff = _registers(latency, lanes, target)
+    return area + kept_area, ff + kept_ff
 
 
 def _core(built: Structure, target: Target) -> tuple[float, float, float]:
@@ -80,11 +87,15 @@ def _parts(built: Structure, target: Target) -> Iterator[tuple[str, float, float
         yield kind, count * alone.area * target.context[kind], 0.0, count * alone.dsp
     yield "table", sum(table_area(table, target) for table in built.tables), 0.0, 0.0
     for length, count in built.registers:
-        if 0 < target.shift_register <= length:
-            yield "register", float(count * -(-length // _SHIFT_REGISTER_BITS)), 0.0, 0.0
-        else:
-            ff = float(length * count)
-            yield "register", target.register_area * ff if target.unit != "LUT" else 0.0, ff, 0.0
+        yield "register", *_registers(length, count, target), 0.0
+
+
+def _registers(length: int, count: int, target: Target) -> tuple[float, float]:
+    """Area and flip-flops of ``count`` bits that wait ``length`` cycles."""
+    if 0 < target.shift_register <= length:
+        return float(count * -(-length // _SHIFT_REGISTER_BITS)), 0.0
+    ff = float(length * count)
+    return target.register_area * ff if target.unit != "LUT" else 0.0, ff
 
 
 def area_by_kind(nodes: Sequence[Node], latency: int, target: Target) -> dict[str, float]:

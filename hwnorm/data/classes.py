@@ -44,7 +44,8 @@ def read_classes(path: Path) -> dict[str, int]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(f"option --classes: {path}: cannot be read ({reason})") from None
-    found = _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
+    json_text = path.suffix == ".json" or text.lstrip().startswith("{")
+    found = _from_json(path, text) if json_text else _from_lines(path, text)
     if not found:
         raise InputError(f"option --classes: {path}: names no class; one name a line was expected")
     return found

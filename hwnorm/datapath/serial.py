@@ -33,7 +33,10 @@ _SHAPE: TypeAdapter[Datapath] = TypeAdapter(Datapath)
 
 def to_json(datapath: Datapath) -> dict[str, Any]:
     """The datapath as plain JSON types; :func:`from_json` gives back an equal one."""
-    return asdict(datapath)
+    # Of most formats, and of all inside, nothing need be said: they are signed.
+    return asdict(
+        datapath, dict_factory=lambda fields: {k: v for k, v in fields if (k, v) != ("signed", True)}
+    )
 
 
 def from_json(data: Any) -> Datapath:
@@ -62,7 +65,7 @@ def _check_whole(datapath: Datapath) -> None:
             raise ValueError(f"{name}.width: {fmt.width} bits; a kernel's {name} has 2 to 32")
     if not datapath.nodes:
         raise ValueError("nodes: empty; the last node drives the output")
-    if datapath.nodes[-1].fmt != datapath.output:
+    if datapath.nodes[-1].fmt != datapath.output.inside:
         raise ValueError(f"output: {datapath.output}; the last node has {datapath.nodes[-1].fmt}")
     if datapath.latency < 1:
         raise ValueError(f"latency: {datapath.latency}; a kernel's result is registered: at least 1")
@@ -101,8 +104,13 @@ def _fault(datapath: Datapath, index: int, node: Node) -> str | None:
 
 def _format_fault(datapath: Datapath, node: Node) -> str | None:
     formats = [datapath.nodes[arg].fmt for arg in node.args]
-    if node.cell.value == "input" and node.fmt != datapath.input:
+    if node.cell.value == "input" and node.fmt != datapath.input.inside:
         return f"fmt: {node.fmt}; the input has {datapath.input}"
+    unsigned = int(not datapath.input.signed)
+    if node.cell.value == "input" and node.parameter != unsigned:
+        return f"parameter: {node.parameter}; of an input {datapath.input} it is {unsigned}"
+    if not node.fmt.signed:
+        return f"fmt: {node.fmt}; signals inside are signed"
     if abs(node.fmt.frac) > 4 * MAX_WIDTH:
         return f"fmt.frac: {node.fmt.frac}; at most {4 * MAX_WIDTH} bits from the binary point are possible"
     aligned = formats[_ALIGNED.get(node.cell.value, slice(0))]

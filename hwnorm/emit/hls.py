@@ -18,7 +18,8 @@ _TAKEN = ("x", "y", "code", "main", "rom")
 def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
     """The cells in order as ``hls/kernel.cpp.j2`` wants them, named as in Verilog."""
     names = Names((*_TAKEN, top, f"{top}_axis"))
-    known = ["x" if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
+    x = "x" if datapath.input.signed else names.take("x_signed")
+    known = [x if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
     cells = []
     for i, node in enumerate(datapath.nodes):
         if node.cell is Cell.INPUT:
@@ -35,4 +36,4 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],
         }
         cells.append(line | CELLS[node.cell].hls(node, known[i], formats, names.take))
-    return {"cells": cells, "result": known[-1]}
+    return {"cells": cells, "x_signal": x, "result": known[-1]}

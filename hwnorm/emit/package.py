@@ -132,7 +132,10 @@ def _fill(folder: Path, kernel: StreamKernel) -> None:
     for name in ("test_axis.py", "check_results.py"):
         texts[f"sim/{name}"] = (resource("sim") / name).read_text(encoding="utf-8")
     texts |= kernel.files()
-    context = {"kernel": kernel, "rtl": list(rtl), "memories": list(memories), "version": VERSION}
+    tests = [Path(name).stem for name in texts if name.startswith("sim/test_")]
+    context = {"kernel": kernel, "rtl": list(rtl), "memories": list(memories), "version": VERSION} | {
+        "tests": ",".join(tests)
+    }
     texts |= {name: render(template, context) for name, template in _PLAIN.items() if name not in texts}
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +156,7 @@ def _manifest(
         lanes=kernel.lanes,
         beats=kernel.beats,
         latency=kernel.latency,
+        tkeep=kernel.keeps,
         parameters=kernel.parameters,
         rtl=tuple(f"rtl/{name}" for name in kernel.sources()),
         memories=tuple(f"rtl/{name}" for name in kernel.memories()),

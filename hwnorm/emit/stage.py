@@ -17,7 +17,7 @@ from hwnorm.datapath.serial import from_json, to_json
 from hwnorm.emit.hls import PARTS, hls_context
 from hwnorm.emit.render import render
 from hwnorm.emit.verilog import comb_context, core_context
-from hwnorm.fixed import byte_bits
+from hwnorm.fixed import FixedFormat, byte_bits, check_lanes
 from hwnorm.kernel.manifest import PackageManifest
 from hwnorm.kernel.stimulus import EXHAUSTIVE_WIDTH, codes_to_send
 from hwnorm.kernel.stream import StreamKernel
@@ -56,8 +56,13 @@ class ElementStage(StreamKernel):
     runs all of them.
     """
 
+    keeps = True
     #: The templates of the lane, of ``TOP_comb`` and of the C++ function.
     TEMPLATES: ClassVar[tuple[str, str, str]]
+
+    def __init__(self, *, input: FixedFormat, output: FixedFormat, lanes: int, **told: Any) -> None:
+        check_lanes(lanes, input.width, output.width)
+        super().__init__(input=input, output=output, lanes=lanes, **told)
 
     @abstractmethod
     def inputs(self, seed: int) -> np.ndarray:
@@ -144,7 +149,7 @@ class DatapathStage(ElementStage):
     """Each lane computes ``datapath`` of each element: lane, combinational core and C++ of the same cells.
 
     Raises:
-        InputError: ``top`` is no name for a module, or ``lanes`` is not positive.
+        InputError: ``top`` is no name for a module, or ``lanes`` is not positive or too many for a beat.
     """
 
     kind = "datapath"

@@ -65,9 +65,11 @@ class _Core:
         self.datapath = datapath
         self.module = module
         self.names = Names((*PORTS, top, f"{top}_core", f"{top}_comb"))
-        self.signals = ["x" if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
-        self.widths: dict[str, int] = {"x": datapath.input.width}
-        self.used: dict[str, set[int]] = {"x": set()}
+        #: The signal of x: the port, or of one that is unsigned what it is with a sign.
+        self.x = "x" if datapath.input.signed else self.names.take("x_signed")
+        self.signals = [self.x if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
+        self.widths: dict[str, int] = {self.x: datapath.input.inside.width}
+        self.used: dict[str, set[int]] = {self.x: set()}
         # (node, stage) -> the name under which the node's signal is known in that stage.
         self.carried: dict[tuple[int, int], str] = {}
 
@@ -136,14 +138,16 @@ class _Core:
 
     def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:
         """What the templates of both modules name; each table becomes a module of its own."""
-        self.used[result].update(range(self.widths[result]))
+        output = self.datapath.output
+        self.used[result].update(range(output.width))
         unread = [part for name in self.used for part in _unread(name, self.widths[name], self.used[name])]
         tables = [cell for stage in stages for cell in stage.cells if cell["kind"] == "table"]
         return {
             "constants": constants,
             "stages": stages,
             "tables": tables,
-            "result": result,
+            "x": self.x,
+            "result": result if output.signed else f"{result}[{output.width - 1}:0]",
             "unused": unread,
         }
 

@@ -120,7 +120,7 @@ def _reason(message: str) -> str:
     text = message.split("; ")[0]
     # What stands before ": " is the part of the expression; "clock 250 MHz" is not.
     text = text.split(": ", 1)[-1]
-    text = re.sub(r"s\d+f\d+", "FORMAT", text)
+    text = re.sub(r"[su]\d+f\d+", "FORMAT", text)
     text = re.sub(r"\(.*\)", "(...)", text)
     text = re.sub(r"[a-z0-9]+(_[a-z0-9]+)+", "NAME", text)
     return re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "N", text)[:90]

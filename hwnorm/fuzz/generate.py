@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +29,8 @@ _LARGEST = 64.0
 #: Widths of inputs, and the share of the cases that has them.
 _WIDTHS = ((4, 10), (10, 17), (17, 25))
 _SHARES = (0.7, 0.2, 0.1)
+#: So often a port is unsigned.
+_UNSIGNED = 0.2
 _TARGET = "xcup"
 _CLOCKS = (50.0, 100.0, 200.0, 250.0, 300.0)
 _BOUNDS = (0.75, 1.0, 1.0, 1.0, 2.0, 4.0)
@@ -41,13 +44,16 @@ def draw_case(seed: int, index: int) -> Case:
     # Few inputs are wide: each of their codes costs time, and most of the logic is alike.
     widths = _WIDTHS[int(rng.choice(len(_WIDTHS), p=_SHARES))]
     width = int(rng.integers(*widths))
-    input_format = FixedFormat(width, int(rng.integers(max(0, width - 6), width)))
+    unsigned = np.random.default_rng([seed, index, 1]).random(2) < _UNSIGNED
+    input_format = FixedFormat(width, int(rng.integers(max(0, width - 6), width)), not unsigned[0])
     output_format = input_format
     expression = X
     while expression.kind == "x" or _is_flat(expression, input_format, output_format):
         drawing = _Drawing(rng, (input_format.low, input_format.high))
         expression = drawing.expression(int(rng.integers(1, _MOST_OPERATIONS + 1)), _MOST_DEPTH)
         output_format = _output_format(rng, drawing.interval(expression))
+        if unsigned[1] and drawing.interval(expression)[1] > 0:
+            output_format = replace(output_format, signed=False)
     return Case(
         expression=str(expression),
         input=str(input_format),

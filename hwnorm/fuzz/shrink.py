@@ -76,7 +76,9 @@ def _narrower(text: str) -> Iterator[str]:
         # The same value of the highest bit, the same value of the lowest, and fewer of both.
         for frac in {fmt.frac - (fmt.width - width), fmt.frac, fmt.frac - 1, fmt.frac // 2}:
             if width >= 2 and 0 <= frac <= width:
-                yield f"s{width}f{frac}"
+                yield str(replace(fmt, width=width, frac=frac))
+    if not fmt.signed:
+        yield str(replace(fmt, signed=True))
 
 
 def _simpler(expression: Expression) -> Iterator[Expression]:

@@ -17,7 +17,7 @@ from hwnorm.names import TopName
 MANIFEST = "manifest.json"
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-_Format = Annotated[str, Field(pattern=r"^s\d{1,2}f-?\d{1,3}$")]
+_Format = Annotated[str, Field(pattern=r"^[su]\d{1,2}f-?\d{1,3}$")]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -27,7 +27,8 @@ class PackageManifest(Artefact):
 
     ``rtl`` are the files that synthesis needs, ``memories`` those that the Verilog reads. The figures of
     the certificate are None where nothing is certified, or the mean and the worst code are not known.
-    ``vectors`` are the pairs of codes of ``sim/vectors.txt``, where there is one.
+    ``tkeep`` says whether the stage has TKEEP. ``vectors`` are the pairs of codes of ``sim/vectors.txt``,
+    where there is one.
     """
 
     KIND = "package"
@@ -41,6 +42,7 @@ class PackageManifest(Artefact):
     lanes: _Positive
     beats: _Positive
     latency: _Positive
+    tkeep: bool
     parameters: dict[_Name, int]
     rtl: tuple[InsideName, ...]
     memories: tuple[InsideName, ...]

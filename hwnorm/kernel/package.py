@@ -65,6 +65,7 @@ def _compare(folder: Path, manifest: PackageManifest, kernel: StreamKernel) -> N
         "lanes": kernel.lanes,
         "beats": kernel.beats,
         "latency": kernel.latency,
+        "tkeep": kernel.keeps,
         "parameters": kernel.parameters,
         "max_error_ulp": None if certificate is None else certificate.max_error_ulp,
         "target": kernel.target,

@@ -28,7 +28,7 @@ def codes_to_send(fmt: FixedFormat, seed: int, width: int = EXHAUSTIVE_WIDTH) ->
         return fmt.codes()
     rng = np.random.default_rng(seed)
     codes = rng.integers(fmt.min_code, fmt.max_code + 1, size=1 << width)
-    codes[:5] = fmt.min_code, -1, 0, 1, fmt.max_code
+    codes[:5] = fmt.min_code, max(-1, fmt.min_code), 0, 1, fmt.max_code
     return codes
 
 
@@ -44,7 +44,8 @@ def tdata(codes: np.ndarray, fmt: FixedFormat) -> list[int]:
 def protocol_plan(kernel: StreamKernel, *, prefix: str, seed: int) -> dict[str, Any]:
     """What ``sim/test_axis.py`` sends a kernel and expects back, in frames of random length.
 
-    TLAST and TUSER are random: they mean nothing to a kernel but travel with their beat.
+    TLAST and TUSER are random: they mean nothing to a kernel but travel with their beat. So is the number
+    of the elements that the last beat of a frame keeps, none among them, where the kernel ``keeps``.
 
     Args:
         kernel: says what must come back; with ``seed`` its name fixes the beats.
@@ -58,10 +59,12 @@ def protocol_plan(kernel: StreamKernel, *, prefix: str, seed: int) -> dict[str, 
     last = rng.random(len(sent)) < 0.2
     last[-1] = True
     users = rng.integers(1 << USER_WIDTH, size=len(sent))
-    beats = zip(sent, back, users.tolist(), last.tolist(), strict=True)
+    kept = np.where(last & kernel.keeps, rng.integers(kernel.lanes + 1, size=len(sent)), kernel.lanes)
+    beats = zip(sent, back, users.tolist(), last.tolist(), kept.tolist(), strict=True)
     return {
         "top": kernel.top,
         "prefix": prefix,
         "latency": kernel.latency,
+        "lanes": kernel.lanes,
         "beats": [list(beat) for beat in beats],
     }

@@ -25,10 +25,11 @@ class StreamKernel(ABC):
 
     The contract of the Verilog module ``top``, which ``sim/test_axis.py`` tests: ports ``aclk``, ``aresetn``
     (synchronous, active low, at any time), ``s_axis_*`` and ``m_axis_*``, each with TDATA, TVALID, TREADY,
-    TLAST and TUSER. Every beat in gives one beat out; tokens are counted in beats from reset on, and TLAST
-    and TUSER come out with the beat they came in with. An element takes whole bytes of TDATA,
-    sign-extended, lane 0 lowest. Where nobody stalls a beat a cycle goes in and out, and the first
-    result follows the first beat after ``latency`` cycles. ``USER_WIDTH`` is a parameter of every module.
+    TLAST and TUSER, and TKEEP where it ``keeps``. Every beat in gives one beat out; tokens are counted in
+    beats from reset on, and TLAST, TUSER and what TKEEP says of each element come out with the beat they
+    came in with. An element takes whole bytes of TDATA, sign-extended (an unsigned one zero-extended), lane 0
+    lowest. Where nobody stalls a beat a cycle goes in and out, and the first result follows the first beat
+    after ``latency`` cycles. ``USER_WIDTH`` is a parameter of every module.
 
     A subclass of its own ``kind`` is all that a new sort of kernel needs; ``hwnorm.kernel.kinds`` finds it.
 
@@ -51,6 +52,10 @@ class StreamKernel(ABC):
     kind: ClassVar[str]
     #: How often a token is read where no memory on the chip holds it.
     passes: ClassVar[int] = 1
+    #: Its ports beside those of the contract: what each is, for the package's page.
+    ports: ClassVar[Mapping[str, str]] = {}
+    #: Whether it has TKEEP: elements of a beat may be missing.
+    keeps: ClassVar[bool] = False
 
     def __init__(
         self,

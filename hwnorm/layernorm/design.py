@@ -55,6 +55,9 @@ class LayerNormDesign:
             raise InputError(f"LayerNorm: input {self.input}; 2 to 24 bits are possible, frac 0 or more")
         if not 2 <= self.output.width <= 16 or self.output.frac < 0:
             raise InputError(f"LayerNorm: output {self.output}; 2 to 16 bits are possible, frac 0 or more")
+        for fmt in (self.input, self.output, self.gamma, self.beta):
+            if fmt is not None and not fmt.signed:
+                raise InputError(f"LayerNorm: {fmt} is unsigned; its formats are signed")
         if (self.gamma is None) != (self.beta is None):
             raise InputError("LayerNorm: gamma and beta have both a format or neither")
         if self.gamma is not None and (self.gamma.width < 2 or self.gamma.frac < 0):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,7 @@ from hwnorm.kernel.stream import StreamKernel
 from hwnorm.layernorm.design import LayerNormDesign
 from hwnorm.layernorm.model import evaluate
 from hwnorm.layernorm.tokens import hard_tokens
+from hwnorm.resources import resource
 
 #: So many hard tokens are sent for verification.
 _TOKENS = 40
@@ -54,6 +55,10 @@ class LayerNormKernel(StreamKernel):
     kind = "layernorm"
     #: For the statistics, and again for the results.
     passes = 2
+    ports: ClassVar[Mapping[str, str]] = {
+        "event_tlast_unexpected": "out; rises with a TLAST on a beat that ends no token, and stays until "
+        "reset: the stream counts its tokens otherwise, and results from that token on are void"
+    }
 
     def __init__(
         self,
@@ -92,6 +97,9 @@ class LayerNormKernel(StreamKernel):
             for name, codes, fmt in affine
             if codes is not None and fmt is not None
         }
+
+    def files(self) -> dict[str, str]:
+        return {"sim/test_tokens.py": (resource("sim") / "test_tokens.py").read_text(encoding="utf-8")}
 
     def description(self) -> Any:
         design = self.design

@@ -51,7 +51,8 @@ class Builder:
             (input_format.low, input_format.high),
             0.0,
             values=input_format.codes() if exhaustive else None,
-            fmt=input_format,
+            parameter=int(not input_format.signed),
+            fmt=input_format.inside,
         )
 
     # --- naming ----------------------------------------------------------------------------------
@@ -244,10 +245,12 @@ class Builder:
 
     def output(self, a: Wire, fmt: FixedFormat) -> Wire:
         """a in the output's format: rounded half up, saturated where its range asks for it."""
+        self._part = ("result", self._part[1])
+        if not fmt.signed:
+            a, fmt = self.max(a, self.constant(0.0)), fmt.inside
         low, high = resized(a, fmt.frac, "rnd")
         self._require_width(low, high)
         fits = fmt.min_code <= low and high <= fmt.max_code
-        self._part = ("result", self._part[1])
         return self.cell(
             Cell.RESIZE,
             (a,),

@@ -242,7 +242,7 @@ class _Problem:
         drop = self.input.width - COARSE_BITS
         if not self.exhaustive or drop <= 0:
             return self
-        return replace(self, input=FixedFormat(COARSE_BITS, self.input.frac - drop))
+        return replace(self, input=replace(self.input, width=COARSE_BITS, frac=self.input.frac - drop))
 
     # --- covers --------------------------------------------------------------------------------------
 

@@ -125,6 +125,10 @@ def reason_of(error: BaseException) -> str:
 
 def _chosen(path: Path, found: Any) -> Checkpoint:
     """The state dict of what a file holds."""
+    if isinstance(found, _Inert):
+        raise InputError(
+            f"{path}: holds a pickled object, such as a whole module; store its state_dict() alone"
+        )
     if not isinstance(found, dict):
         raise InputError(f"{path}: holds a {type(found).__name__}; a state dict of tensors was expected")
     told = ""

@@ -169,7 +169,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load a checkpoint (:func:`hwnorm.network.checkpoints.read_checkpoint`); every key has to fit.
 
     Raises:
-        InputError: the file cannot be read, or a key is missing, unexpected or of another shape.
+        InputError: the file cannot be read, or a key is missing, unexpected, or of another shape or kind.
     """
     _load(model, read_checkpoint(path), path)
 
@@ -183,6 +183,9 @@ def _load(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
             raise InputError(
                 f"{path}: {key!r} has shape {tuple(found[key].shape)}; the model needs {tuple(tensor.shape)}"
             )
+        if tensor.is_floating_point() and not found[key].is_floating_point():
+            held = str(found[key].dtype).removeprefix("torch.")
+            raise InputError(f"{path}: {key!r} holds {held}; floating-point numbers are needed")
     for key in found:
         if key not in expected:
             raise InputError(f"{path}: unexpected {key!r}; the model has no parameter of that name")

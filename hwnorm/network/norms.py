@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from hwnorm.data.config import has_input_config, input_config
 from hwnorm.errors import InputError
+from hwnorm.network.checkpoints import reason_of
 
 #: ``layernorm`` takes mean and deviation away, ``rmsnorm`` the root of the mean square alone.
 NormKind = Literal["layernorm", "rmsnorm"]
@@ -205,7 +206,8 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
             arguments. None: noise in the image size of a model that timm's data config tells of.
 
     Raises:
-        InputError: the model has no such norm, or nothing tells what it takes.
+        InputError: the model has no such norm, nothing tells what it takes, or it does not take what its data
+            config tells.
     """
     # In types of 16 bits no output is near enough to what a norm would give.
     model = in_single(plain(model))
@@ -236,6 +238,14 @@ def find_norms(model: nn.Module, *, example_inputs: ExampleInputs | None = None)
                 handles.append(module.register_forward_hook(on_norm(name)))
         with torch.enable_grad(), traced(model, arguments) as leaves:
             output = first_tensor(model(*leaves))
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        if example_inputs is not None:
+            raise
+        size = "x".join(map(str, arguments[0].shape[1:]))
+        raise InputError(
+            f"{type(model).__name__}: cannot take images of {size}, which its data config tells "
+            f"({reason_of(error)}); --image-size gives another size"
+        ) from None
     finally:
         for handle in handles:
             handle.remove()

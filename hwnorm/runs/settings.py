@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hwnorm.errors import InputError
 from hwnorm.files import digest
+from hwnorm.fixed import check_lanes
 from hwnorm.targets.target import Target, load_target
 
 
@@ -134,6 +135,14 @@ class RunSettings(BaseModel):
     def _one_budget(self) -> Self:
         if self.total_area is not None and self.max_loss is not None:
             raise ValueError("give --total-area or --max-loss, not both: each leaves the other free")
+        return self
+
+    @model_validator(mode="after")
+    def _beat(self) -> Self:
+        try:
+            check_lanes(self.lanes, self.input_bits, self.output_bits)
+        except InputError as error:
+            raise ValueError(str(error)) from None
         return self
 
     @model_validator(mode="after")

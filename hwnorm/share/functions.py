@@ -52,6 +52,9 @@ class Functions:
         wrong = next((each for each in self.layers if each.function not in numbers), None)
         if wrong is not None:
             raise InputError(f"share: layer {wrong.layer!r}: function {wrong.function}; 0 to {numbers[-1]}")
+        for fmt in (fmt for function in self.functions for fmt in (function.input, function.output)):
+            if not fmt.signed:
+                raise InputError(f"share: {fmt} is unsigned; the functions of one unit have signed formats")
         if self.code_bits + self.select_bits > _MOST_BITS:
             raise InputError(
                 f"share: {self.select_bits} bits of select and codes of {self.code_bits}; "

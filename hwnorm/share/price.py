@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnorm.cost.blocks import known, memory
-from hwnorm.cost.cost import Resources, weighed
+from hwnorm.cost.cost import Resources, weighed, wrapper
 from hwnorm.targets.target import Target
 
 
@@ -37,11 +37,10 @@ def tables_resources(p: Mapping[str, int], lanes: int, latency: int, target: Tar
     ff = (place + code) + (2 * address - 1 + code) + address
     # A block holds the word that was read; LUTs do not.
     ff += 0 if words.bram else p["OUT"]
-    beat = 2 + lanes * (select + code)
-    wrapper = target.cost("skid", beat), target.cost("pipe", latency)
+    stream_area, stream_ff = wrapper(lanes, select + code, latency, target)
     return weighed(
-        lanes * area + sum(part.area for part in wrapper),
-        lanes * ff + sum(part.ff for part in wrapper),
+        lanes * area + stream_area,
+        lanes * ff + stream_ff,
         0.0,
         latency,
         target,

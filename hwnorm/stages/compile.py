@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hwnorm.datapath.ir import Datapath
 from hwnorm.emit.package import emit_package, put_in_place
 from hwnorm.errors import InputError
 from hwnorm.expression import Expression, parse
-from hwnorm.fixed import FixedFormat
+from hwnorm.fixed import FixedFormat, check_lanes
 from hwnorm.locks import alone_in
 from hwnorm.lowering.lower import lower, unfused_resources
 from hwnorm.names import kernel_name
@@ -20,6 +20,7 @@ from hwnorm.targets.target import load_target
 from hwnorm.verify.packages import verify_packages
 from hwnorm.verify.toolchain import find_toolchain
 from hwnorm.verify.verdict import Verdict
+from hwnorm.workers import jobs_at_a_time
 
 #: What the name of a package ends in that is not verified, or did not pass.
 UNVERIFIED = ".unverified"
@@ -91,7 +92,16 @@ def compile(
     if Path.cwd().is_relative_to(folder.absolute()):
         raise InputError(f"option --out: {out}: this command works in that folder; name one inside it")
     beside = folder.with_name(folder.name + UNVERIFIED)
-    formats = _format(input), _format(output)
+    if not isinstance(expression, str | Expression):
+        raise InputError(f"expression: {expression!r}; text such as '2.58*tanh(x)+0.24' is needed")
+    formats = _format("input", input), _format("output", output)
+    if not isinstance(lanes, int) or isinstance(lanes, bool) or lanes < 1:
+        raise InputError(f"option --lanes: {lanes!r}; a whole number, at least 1, is needed")
+    at_a_time = jobs_at_a_time(jobs)
+    for name, number in (("clock", clock_mhz), ("error", error)):
+        if number is not None and not isinstance(number, int | float):
+            raise InputError(f"option --{name}: {number!r}; a number is needed")
+    check_lanes(lanes, *(fmt.width for fmt in formats))
     technology = load_target(target, cost_weights)
     clock_mhz = technology.clock_mhz if clock_mhz is None else clock_mhz
     if not 0 < clock_mhz < math.inf:
@@ -113,19 +123,28 @@ def compile(
     with alone_in(folder):
         _check_folder(folder, force)  # what another process made meanwhile
         emit_package(datapath, top, beside, lanes=lanes, resources=used, unfused_resources=unfused)
-        (verdict,) = verify_packages([beside], jobs=jobs or os.cpu_count() or 1)
+        try:
+            (verdict,) = verify_packages([beside], jobs=at_a_time)
+        except KeyboardInterrupt:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         if not verdict.passed:
             return Compiled(beside, top, datapath, used, verdict)
         put_in_place(beside, folder)
     return Compiled(folder, top, datapath, used, verdict)
 
 
-def _format(given: str | FixedFormat) -> FixedFormat:
+def _format(name: str, given: str | FixedFormat) -> FixedFormat:
+    if not isinstance(given, str | FixedFormat):
+        raise InputError(f"option --{name}: {given!r}; a format is text such as 's16f11'")
     return FixedFormat.parse(given) if isinstance(given, str) else given
 
 
 def _check_folder(folder: Path, force: bool) -> None:
-    """Complain of a folder that is not to be replaced."""
+    """Complain of a folder that is not to be replaced, or that can be none."""
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"option --out: {folder}: {above} is a file; folders are needed on the way")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a package is a folder")
     if folder.is_dir() and any(folder.iterdir()):

@@ -96,16 +96,16 @@ def _collect(kernel: Kernel, folder: Path, swept: dict[str, int], faults: list[l
 def mismatches(kernel: Kernel, simulation: Simulation) -> tuple[int, tuple[int, int, int | None] | None]:
     """How many results differ from the kernel's own, and the first: input code, expected, got.
 
-    A lane whose code is right but wrongly sign-extended in TDATA counts as different.
+    A lane whose code is right but wrongly extended in TDATA counts as different.
     """
-    bits = byte_bits(kernel.stream.output)
+    bits, signed = byte_bits(kernel.stream.output), kernel.stream.output.signed
     expected = tdata(kernel.results, kernel.stream.output)
     wrong, first = 0, None
     for beat, (one, other) in enumerate(zip(simulation.results, expected, strict=True)):
         if one == other:
             continue
         for lane in range(kernel.lanes):
-            a = None if one is None else _signed(one >> (bits * lane), bits)
+            a = None if one is None else _code(one >> (bits * lane), bits, signed)
             b = int(kernel.results[beat, lane])
             if a != b:
                 wrong += 1
@@ -113,9 +113,9 @@ def mismatches(kernel: Kernel, simulation: Simulation) -> tuple[int, tuple[int, 
     return wrong, first
 
 
-def _signed(word: int, bits: int) -> int:
+def _code(word: int, bits: int, signed: bool) -> int:
     word &= (1 << bits) - 1
-    return word - (1 << bits) if word >> (bits - 1) else word
+    return word - (1 << bits) if signed and word >> (bits - 1) else word
 
 
 def build_model(kernels: Sequence[Kernel], toolchain: Toolchain, *, jobs: int) -> Path:

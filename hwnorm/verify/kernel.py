@@ -85,6 +85,7 @@ class Kernel:
             "top": self.top,
             "parameters": self.stream.parameters,
             "scalar": self.scalar,
+            "keeps": self.stream.keeps,
             "s_width": self.lanes * byte_bits(self.stream.input),
             "m_width": self.lanes * byte_bits(fmt),
             "x_width": self.stream.input.width,

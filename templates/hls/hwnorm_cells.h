@@ -17,6 +17,21 @@ ap_fixed<W, I> hwnorm_from_code(const ap_int<W> &code) {
     return value;
 }
 
+// The same of a port without a sign.
+template <int W, int I>
+ap_ufixed<W, I> hwnorm_from_unsigned(const ap_uint<W> &code) {
+    ap_ufixed<W, I> value;
+    value.range(W - 1, 0) = code.range(W - 1, 0);
+    return value;
+}
+
+template <int W, int I>
+ap_uint<W> hwnorm_code(const ap_ufixed<W, I> &value) {
+    ap_uint<W> code;
+    code.range(W - 1, 0) = value.range(W - 1, 0);
+    return code;
+}
+
 // The code of a number, as an integer.
 template <int W, int I>
 ap_int<W> hwnorm_code(const ap_fixed<W, I> &value) {

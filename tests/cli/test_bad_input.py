@@ -136,6 +136,25 @@ def test_unreadable_data(tmp_path, command):
     assert str(tmp_path / "tree" / "cat") in line
 
 
+def test_a_size_that_the_data_config_tells_wrongly(tmp_path):
+    """A LeViT of other images than timm says: the option that tells the size. It has two heads, no norm."""
+    few = {"embed_dim": (16, 24, 32), "key_dim": 8, "num_heads": (2, 3, 4), "depth": (1, 1, 1)}
+    levit = import_timm().create_model("levit_128s", num_classes=2, img_size=64, **few)
+    save_file(levit.state_dict(), tmp_path / "w.safetensors")
+    for name in "ab":
+        for split in ("train", "val"):
+            (tmp_path / "d" / split / name).mkdir(parents=True)
+            Image.new("RGB", (64, 64)).save(tmp_path / "d" / split / name / "1.png")
+    arguments = ",".join(f"{name}={value}".replace(" ", "") for name, value in few.items())
+    command = ["run", "--out", tmp_path / "r", "--model", "levit_128s", "--data", tmp_path / "d"]
+    command += ["--weights", tmp_path / "w.safetensors", "--model-args", f"img_size=64,{arguments}"]
+    line = one_line(tmp_path, *command)
+    assert "'levit_128s': LevitDistilled: cannot take images of 3x224x224" in line
+    assert "--image-size" in line
+    line = one_line(tmp_path, *command, "--image-size", "64")
+    assert "has no LayerNorm or RMSNorm over its channels" in line
+
+
 def test_model_without_norms(tmp_path):
     """A network of convolutions and BatchNorm: there is nothing to replace."""
     net = import_timm().create_model("test_resnet", pretrained=False)
@@ -236,7 +255,9 @@ def test_file_where_a_folder_should_be(tmp_path, command):
     (tmp_path / "out").write_text("mine")
     assert str(tmp_path / "out") in one_line(tmp_path, *command, tmp_path / "out")
     below = [*command, tmp_path / "out" / "k", *(["--images", "4"] if "compile" not in command else [])]
-    assert str(tmp_path / "out") in one_line(tmp_path, *below)
+    line = one_line(tmp_path, *below)
+    assert str(tmp_path / "out") in line
+    assert "File exists" not in line
 
 
 @pytest.mark.parametrize("command", [["run", "--out"], [*COMPILE, "--out"]])
@@ -252,6 +273,29 @@ def test_unknown_target(tmp_path, command):
 def test_clock_that_is_none(tmp_path, command, clock):
     """The option as it is written on the command line."""
     assert "--clock" in one_line(tmp_path, *command, tmp_path / "out", "--clock", clock)
+
+
+@pytest.mark.parametrize("command", [["run", "--out"], [*COMPILE, "--out"]])
+def test_more_lanes_than_a_beat_has_bits(tmp_path, command):
+    """ap_int's numbers end at 1024 bits: told before anything is searched, lowered or built."""
+    most = 128 if "compile" in command else 64  # elements of 8 bits, and of 16
+    line = one_line(tmp_path, *command, tmp_path / "out", "--lanes", most + 1)
+    assert f"option --lanes: {most + 1} elements of {1024 // most} bits" in line
+    assert line.endswith(f"at most 1024 are possible, {most} lanes")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("# nothing\n\n", "expression: is empty"),
+        ("tanh(x)\n2*x", "expression: invalid syntax\n  tanh(x) 2*x"),
+    ],
+)
+def test_a_file_of_no_expression_is_named(tmp_path, text, what):
+    (tmp_path / "f.txt").write_text(text)
+    formats = COMPILE[2:]
+    lines = refusal(tmp_path, "compile", "--from", tmp_path / "f.txt", *formats, "--out", tmp_path / "k")
+    assert "\n".join(lines).startswith(f"hwnorm: option --from: {tmp_path / 'f.txt'}: {what}")
 
 
 def test_clock_beyond_the_target(tmp_path):

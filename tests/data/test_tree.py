@@ -237,6 +237,7 @@ def test_imagenets_folders_are_known_by_their_ids(tmp_path, small_vit):
         ("names.txt", "emu\ncat\n dog \n"),
         ("names.json", '{"cat": 1, "dog": 2, "emu": 0}'),
         ("n.json", '["emu", "cat", "dog"]'),
+        ("json_without_its_ending", '\n{"cat": 1, "dog": 2, "emu": 0}'),
     ],
 )
 def test_a_file_gives_any_other_order(tmp_path, rgb_model, file, text):

@@ -19,7 +19,8 @@ PIPE, SKID = "rtl/hwnorm_axis_pipe.v", "rtl/hwnorm_axis_skid.v"
 BREAKS = {
     "back-pressure": (PIPE, "= m_ready | ~m_valid;", "= 1'b1;", "was withdrawn before it was taken"),
     "TLAST": (PIPE, "last <= {last[LATENCY-2:0], s_last};", "last <= {last[LATENCY-2:0], 1'b0};", "0 frames"),
-    "TUSER": (PIPE, "[(LATENCY-1)*USER_WIDTH-1:0], s_user}", "[(LATENCY-1)*USER_WIDTH-1:0], 1'b0}", "TUSER"),
+    "TUSER": (PIPE, "USER_WIDTH-1:0], s_user}", "USER_WIDTH-1:0], {USER_WIDTH{1'b0}}}", "TUSER"),
+    "TKEEP": ("rtl/cells.v", ".s_user ({user, keep})", ".s_user ({user, {LANES{1'b1}}})", "TKEEP"),
     "reset": (PIPE, "if (!aresetn) valid <= {LATENCY{1'b0}};\n        else if", "if", "during reset"),
     "late valid": (PIPE, "valid[LATENCY-2:0], s_valid}", "valid[LATENCY-3:0], s_valid, 1'b0}", "latency"),
     "lost beat": (SKID, "assign m_valid = waiting |", "assign m_valid = 1'b0 &", "were sent"),

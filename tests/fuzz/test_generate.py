@@ -27,11 +27,13 @@ def test_every_operator_is_drawn():
 
 
 def test_formats_and_depths_are_those_promised():
-    """4 to 24 bits on both sides; expressions from one operation up to many."""
+    """4 to 24 bits on both sides, some of them unsigned; expressions from one operation up to many."""
     for column in ("input", "output"):
         widths = {FixedFormat.parse(getattr(case, column)).width for case in CASES}
         assert min(widths) == 4
         assert 22 <= max(widths) <= 24
+        signs = Counter(FixedFormat.parse(getattr(case, column)).signed for case in CASES)
+        assert 0.05 < signs[False] / len(CASES) < 0.3
     operations = [sum(bool(part.args) for part in parse(case.expression).walk()) for case in CASES]
     assert min(operations) == 1
     assert max(operations) >= 10

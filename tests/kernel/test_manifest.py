@@ -42,6 +42,7 @@ def edit(package: Path, **changes: object) -> None:
 
 MALFORMED = [
     ({"latency": ...}, "latency: missing"),
+    ({"tkeep": ...}, "tkeep: missing; `hwnorm compile .*` writes the package anew"),
     ({"latency": "two"}, r"latency: .* \(found \"two\"\)"),
     ({"lanes": 0}, r"lanes: .*greater than or equal to 1"),
     ({"top": "../victim"}, r"top: "),
@@ -70,6 +71,9 @@ def test_a_malformed_manifest_is_one_line_that_names_the_field(package, changes,
 def test_fields_that_contradict_the_datapath_are_refused(package):
     edit(package, latency=3)
     with pytest.raises(InputError, match=r"manifest\.json: latency: 3; datapath\.json says 2"):
+        load_package(package)
+    edit(package, latency=2, tkeep=False)
+    with pytest.raises(InputError, match=r"manifest\.json: tkeep: False; datapath\.json says True"):
         load_package(package)
 
 

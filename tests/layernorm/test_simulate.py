@@ -7,6 +7,11 @@ measures the latency and sees a result in each cycle in which the sink is ready.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sample_designs import design
@@ -20,6 +25,7 @@ from hwnorm.layernorm.accuracy import norm_inputs
 from hwnorm.layernorm.tokens import hard_tokens
 from hwnorm.network.models import load_model
 from hwnorm.verify import verify_packages
+from hwnorm.verify.toolchain import find_toolchain
 
 #: What is broken, how, and which test of the stream must say what of it.
 BREAKS = {
@@ -27,8 +33,8 @@ BREAKS = {
     "a Newton step less": ("layernorm_rsqrt.v", "+ correction +", "+ 0 * correction +", "TDATA"),
     "reset in a token": (
         "layernorm.v",
-        "      entering_beat <= {BEAT_BITS{1'b0}};\n    end else",
-        "    end else",
+        "      entering_beat <= {BEAT_BITS{1'b0}};\n      event_",
+        "      event_",
         "",
     ),
     "a ring too short": (
@@ -72,6 +78,24 @@ def test_eight_bits_without_affine(tmp_path):
     """The other arithmetic, in lanes that fill no power of two and elements that fill no byte."""
     made = design(24, 3, affine=False, input=FixedFormat(12, 6), output=FixedFormat(6, 3), eps=1e-5)
     assert problems(kernel(made), tmp_path / "package") == []
+
+
+def test_a_package_simulates_without_hwnorm_and_tells_a_token_that_ends_early(tmp_path):
+    """``make -C sim``: beside the stream's contract, what a TLAST within a token does."""
+    emit_kernel(kernel(design(24, 3)), tmp_path / "package")
+    environment = find_toolchain().environment
+    path = os.pathsep.join([environment["PATH"], str(Path(sys.executable).parent)])
+    done = subprocess.run(
+        ["make", "-C", tmp_path / "package" / "sim", "OPT_FAST=-O0", "OPT_GLOBAL=-O0"],
+        env=environment | {"PATH": path, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "TESTS=4 PASS=4" in done.stdout
+    page = (tmp_path / "package" / "README.md").read_text()
+    assert "`event_tlast_unexpected`: out; rises with a TLAST on a beat that ends no token" in page
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -16,6 +16,9 @@ from hwnorm.network.checkpoints import read_checkpoint, reason_of
 from hwnorm.network.models import load_model, model_arguments
 from hwnorm.timm_compat import import_timm
 
+#: A LeViT whose layers are few and narrow.
+LEVIT = {"img_size": 64, "embed_dim": (16, 24, 32), "key_dim": 8, "num_heads": (2, 3, 4), "depth": (1, 1, 1)}
+
 
 @pytest.fixture
 def state():
@@ -86,14 +89,19 @@ def test_several_networks_are_asked_about(tmp_path, state):
 
 
 @pytest.mark.parametrize("classes", [1000, 7])
-def test_a_classifier_with_two_heads(tmp_path, classes):
+@pytest.mark.parametrize(
+    ("name", "arguments", "heads"),
+    [
+        ("deit_tiny_distilled_patch16_224", {"img_size": 32, "depth": 1}, ("head", "head_dist")),
+        ("levit_128s", LEVIT, ("head.linear", "head_dist.linear")),
+    ],
+)
+def test_a_classifier_with_two_heads(tmp_path, classes, name, arguments, heads):
     """Distilled networks: both heads have as many classes as the file."""
-    name = "deit_tiny_distilled_patch16_224"
-    arguments = {"img_size": 32, "depth": 1}
     model = import_timm().create_model(name, num_classes=classes, **arguments)
     torch.save(model.state_dict(), tmp_path / "w.pth")
     loaded = load_model(name, tmp_path / "w.pth", **arguments)
-    assert len(loaded.head.weight) == len(loaded.head_dist.weight) == classes
+    assert [len(loaded.get_submodule(head).weight) for head in heads] == [classes] * 2
 
 
 def test_a_publishers_own_names_go_through_timms_filter(tmp_path):
@@ -108,6 +116,24 @@ def test_a_publishers_own_names_go_through_timms_filter(tmp_path):
     torch.save({"model": published}, tmp_path / "w.pth")
     loaded = load_model("swin_tiny_patch4_window7_224", tmp_path / "w.pth", num_classes=5, **arguments)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_codes_are_no_weights(tmp_path, state, dtype):
+    """A quantized network's codes would load as numbers of their own."""
+    state["pos_embed"] = state["pos_embed"].to(dtype)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"w\.pth: 'pos_embed' holds \w+; floating-point numbers are needed"):
+        load_model("builtin", tmp_path / "w.pth")
+
+
+def test_a_whole_module_is_no_state_dict(tmp_path):
+    """Nothing of it is run; the line says what to store."""
+    torch.save(builtin.build(), tmp_path / "w.pth")
+    with pytest.raises(
+        InputError, match=r"w\.pth: holds a pickled object, such as a whole module; store its"
+    ):
+        load_model("builtin", tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])

@@ -9,7 +9,9 @@ import pytest
 import torch
 from run_folders import begun, choice_of, profile_artefact, put, put_alone, some_profile, straight
 from small_packages import offset_kernel
+from typer.testing import CliRunner
 
+from hwnorm.cli import app
 from hwnorm.compare.designs import CHOSEN, FAMILIES, LAYERNORM, figures, scalar_designs
 from hwnorm.cost.cost import resources
 from hwnorm.emit import DatapathStage
@@ -94,6 +96,19 @@ def test_latency_and_bytes_follow_from_the_formats(compared):
         built = row is not rows[-1]  # which folds
         assert row.bytes_per_token == built * CHANNELS * (2 + 1)
         assert row.bytes_unbuffered == built * CHANNELS * (2 * passes + 1)
+
+
+def test_a_norm_over_all_axes_but_the_batchs_is_said_not_to_be_covered(tmp_path):
+    """A GroupNorm of one group: LayerNorm in hardware is another; nothing is held beside it."""
+    run = begun(tmp_path, target="ecp5", clock_mhz=80.0)
+    found = profile_artefact(some_profile(CHANNELS), "norm", 0).model_copy(update={"whole": True})
+    put(run, PROFILE, found, "norm")
+    put_alone(run, CHOICE, choice_of(straight("norm", "1.1*x")))
+    result = CliRunner().invoke(app, ["compare", str(run.path), "--target", "ecp5"])
+    assert result.exit_code == 2
+    (line,) = [line for line in result.stderr.splitlines() if " left " not in line]
+    assert line.startswith("hwnorm: layer 'norm': its norm is over all axes but the batch's")
+    assert not (run.path / "compare.json").exists()
 
 
 def test_the_proxy_of_energy_weighs_area_and_cycles():

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -107,6 +112,45 @@ def test_what_does_not_pass_is_called_so(compiled, failing, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["k.unverified"]
 
 
+def test_ctrl_c_leaves_nothing_and_the_same_command_does_it(tmp_path):
+    """While Verilator builds its first model: one line, code 130; no folder stays where it was worked in."""
+    places = {name: tmp_path / name for name in ("temporary", "cache", "work")}
+    for place in places.values():
+        place.mkdir()
+    options = ["--input", "s6f3", "--output", "s6f3", "--out", "k", "--jobs", "1"]
+
+    def begin() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from hwnorm.cli import main; main()", "compile", "clip(x,1)", *options],
+            cwd=places["work"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"TMPDIR": str(places["temporary"]), "HWNORM_CACHE": str(places["cache"])},
+            # Started in the background of a shell, tests ignore SIGINT, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    process = begin()
+    while not list(places["temporary"].glob("hwnorm-build.*/model/*.cpp")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "hwnorm: interrupted; the same command begins anew" in said
+    assert "Traceback" not in said
+    assert list(places["work"].iterdir()) == list(places["temporary"].iterdir()) == []
+    assert not [path for path in places["cache"].rglob("*") if path.name.startswith(".building")]
+    process = begin()
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "bit-exact in Verilator and HLS" in printed
+    assert [path.name for path in places["work"].iterdir()] == ["k"]
+    assert list(places["temporary"].iterdir()) == []
+
+
 def test_a_tool_that_fails_leaves_nothing_that_looks_verified(monkeypatch, tmp_path):
     """The files that its command names are there to try it again."""
 
@@ -131,7 +175,13 @@ def test_a_tool_that_fails_leaves_nothing_that_looks_verified(monkeypatch, tmp_p
         ({"top": "../../victim"}, "not a name for a Verilog module"),
         ({"top": "config"}, "a word of Verilog"),
         ({"top": "n" * 130}, "130 characters; at most 100"),
-        ({"lanes": 0}, "lanes 0"),
+        ({"lanes": 0}, "--lanes: 0; a whole number, at least 1"),
+        ({"lanes": 1.5}, "--lanes: 1.5; a whole number, at least 1"),
+        ({"lanes": True}, "--lanes: True; a whole number, at least 1"),
+        ({"jobs": -1}, "--jobs: -1; a whole number, at least 1"),
+        ({"error": "1ulp"}, "--error: '1ulp'; a number is needed"),
+        ({"input": 16}, "--input: 16; a format is text such as 's16f11'"),
+        ({"expression": None}, "expression: None; text such as '2.58*tanh(x)+0.24' is needed"),
         ({"expression": "tan(x"}, "tan"),
     ],
 )

@@ -19,7 +19,7 @@ from hwnorm.verify.kernel import load_kernel
 from hwnorm.verify.toolchain import find_toolchain
 
 
-@pytest.mark.parametrize("name", ["cells", "lanes", "fine", "coarse"])
+@pytest.mark.parametrize("name", ["cells", "lanes", "fine", "coarse", "pixels", "scores"])
 def test_a_good_package_passes_every_check(name, verdicts):
     """Verilog, HLS, protocol, lint and PyTorch: nothing is wrong with a kernel as it was emitted."""
     assert verdicts[name].problems() == []
@@ -65,6 +65,22 @@ def test_a_stage_in_cpp_that_lets_a_token_grow_fails(verdicts):
     assert verdicts["partial"].hls_mismatches == 0
     assert verdicts["partial"].hls_message == "partial_axis, beat 0: TKEEP or TSTRB is wrong"
     assert not verdicts["partial"].passed
+
+
+def test_a_stage_in_verilog_that_lets_a_token_grow_fails(verdicts):
+    """The same of TKEEP in the stage under stalls, of two lanes and of any number of elements."""
+    assert verdicts["grown"].verilator_bit_exact
+    assert "differs in length or TKEEP" in verdicts["grown"].protocol_message
+    assert not verdicts["grown"].passed
+
+
+def test_an_unsigned_result_that_is_sign_extended_fails(verdicts):
+    """TDATA beyond the bits of u10f8 are zero; the code itself is right."""
+    verdict = verdicts["extended"]
+    assert verdict.comb_differing == 0
+    assert 0 < verdict.verilator_mismatches < 1024
+    assert verdict.hls_bit_exact
+    assert not verdict.passed
 
 
 def test_flow_control_that_ignores_back_pressure_fails(verdicts):

@@ -59,6 +59,14 @@ def test_a_relative_cache_is_meant_from_here(tmp_path, monkeypatch):
     assert find_toolchain().verilator.is_relative_to(tmp_path / "my cache")
 
 
+def test_a_cache_that_cannot_be_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HWNORM_CACHE", str(tmp_path / "file"))
+    said = r"file: Verilated models cannot be kept there \(Not a directory\); HWNORM_CACHE names another"
+    with pytest.raises(InputError, match=said):
+        find_toolchain()
+
+
 def test_a_place_that_makefiles_cannot_name_is_told(tmp_path, monkeypatch):
     (tmp_path / "a b").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a b"))

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from hwnorm.datapath.cells.base import Bounded, CellDefinition, Netlist, Operation, Range
-from hwnorm.datapath.cells.bits import Bits
+from hwnorm.datapath.cells.bits import ZERO, Bits
 from hwnorm.datapath.node import Cell, Node
 from hwnorm.fixed import FixedFormat
 
 
 class Input(CellDefinition):
-    """``x``. Its codes are given to the whole datapath; back ends know it as a port."""
+    """``x``. Its codes are given to the whole datapath; back ends know it as a port.
+
+    Where ``parameter`` is 1 the port is unsigned: no code is negative, and the sign is no bit of it.
+    """
 
     cell = Cell.INPUT
     arity = 0
@@ -26,10 +29,11 @@ class Input(CellDefinition):
         return None
 
     def range(self, node: Node, args: Sequence[Bounded]) -> Range:
-        return node.fmt.min_code, node.fmt.max_code
+        return 0 if node.parameter else node.fmt.min_code, node.fmt.max_code
 
     def steps(self, node: Node, args: Sequence[Node]) -> list[Operation]:
-        return [("mux", (node.fmt.width,))]  # the skid buffer before it
+        return [("mux", (node.fmt.width - node.parameter,))]  # the skid buffer before it
 
     def bits(self, net: Netlist, i: int, node: Node, args: list[Bits]) -> Bits:
-        return [net.new(0, (), i, place) for place in range(node.fmt.width)]
+        bits = [net.new(0, (), i, place) for place in range(node.fmt.width - node.parameter)]
+        return bits + [ZERO] * node.parameter
