@@ -3,7 +3,7 @@
 .venv/bin/python benchmarks/nas_methods.py SPACE.toml [--seeds 5] [--subnets 160] [--jobs 2]
 
 Each search scores as many subnets. The study's own run, order and scores are used (`hwnorm nas` makes them),
-and what is scored is added to them. The corner is the worst loss of all searches at the whole network's cycles.
+and what is scored is added to them. The corner is the worst loss of all at the cycles of the whole network.
 """
 
 from __future__ import annotations

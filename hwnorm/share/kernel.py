@@ -28,6 +28,22 @@ LATENCY = 4
 FixedForm = Literal[Form.TABLES, Form.KERNELS]
 
 
+class _FunctionsStage(ElementStage):
+    """A stage of several functions: its stimulus is theirs, each with every code of its own."""
+
+    functions: Functions
+
+    def inputs(self, seed: int) -> np.ndarray:
+        return self.functions.codes(seed)
+
+    def pieces(self, codes: np.ndarray) -> Iterator[Piece]:
+        return self.functions.pieces(codes)
+
+    @property
+    def exhaustive(self) -> bool:
+        return self.functions.exhaustive
+
+
 class _Fixed(Part):
     """``shared.json``: how the functions are built, which they are, and the unit that was made of them."""
 
@@ -37,7 +53,7 @@ class _Fixed(Part):
     unit: DatapathField
 
 
-class SharedStage(DatapathStage):
+class SharedStage(_FunctionsStage, DatapathStage):
     """A unit whose functions are fixed: a datapath, whose input has the select above the code.
 
     Args:
@@ -76,16 +92,6 @@ class SharedStage(DatapathStage):
                 raise ValueError(f"unit.{name}: {getattr(unit, name)}; the functions need {fmt}")
         return cls(told.form, functions, unit, manifest.top, manifest.lanes)
 
-    def inputs(self, seed: int) -> np.ndarray:
-        return self.functions.codes(seed)
-
-    def pieces(self, codes: np.ndarray) -> Iterator[Piece]:
-        return self.functions.pieces(codes)
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.functions.exhaustive
-
 
 class _Loaded(Part):
     """``loaded.json``: the functions whose tables it begins with, and what it was made for."""
@@ -96,7 +102,7 @@ class _Loaded(Part):
     clock_mhz: Annotated[float, Field(gt=0)]
 
 
-class LoadedStage(ElementStage):
+class LoadedStage(_FunctionsStage):
     """A unit of tables that are loaded at run time: ``rtl/hwnorm_tables.v``.
 
     Its hardware follows from the number of functions, the widths of codes and the words of the memory: it
@@ -204,16 +210,6 @@ class LoadedStage(ElementStage):
             return cls(_functions(told), manifest.top, told.target, told.clock_mhz, manifest.lanes)
         except InputError as error:
             raise ValueError(str(error)) from None
-
-    def inputs(self, seed: int) -> np.ndarray:
-        return self.functions.codes(seed)
-
-    def pieces(self, codes: np.ndarray) -> Iterator[Piece]:
-        return self.functions.pieces(codes)
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.functions.exhaustive
 
     @property
     def certificate(self) -> Certificate:
