@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from nas.conftest import TRAIN, command
 
 import hwnorm.nas.scoring as scoring
 from hwnorm.nas.nas import nas
+from hwnorm.nas.points import Points
 from hwnorm.nas.scoring import context
 from hwnorm.nas.spacefile import read_space
 from hwnorm.nas.stored import NasFront, Scores, StoredSpace
@@ -101,6 +105,26 @@ def test_scores_look_at_no_test_image(copy: Path, monkeypatch: pytest.MonkeyPatc
     found = context(copy)
     assert found.score(found.space.smallest) is not None
     assert set(opened) == {"train"}
+
+
+def test_a_point_is_fine_tuned_where_the_study_asks_for_it(copy: Path) -> None:
+    """On images that it is not measured on: the weights are others, and no checkpoint is left."""
+    found = context(copy)
+    subnet = found.space.smallest
+    points = Points(found)
+    plain = points.build(subnet)
+    shutil.rmtree(points.folder(subnet))
+    file = found.study.file
+    search = file.search.model_copy(update={"epochs": 1})
+    found.study = replace(found.study, file=file.model_copy(update={"search": search}))
+    tuned = Points(found).build(subnet)
+    assert not torch.equal(plain.measure, tuned.measure)
+    assert tuned.parameters == plain.parameters
+    assert {path.name for path in points.folder(subnet).iterdir()} == {
+        "subnet.json",
+        "subnet.safetensors",
+        "outputs.safetensors",
+    }
 
 
 def test_more_subnets_go_on_with_a_study(copy: Path) -> None:
@@ -202,3 +226,14 @@ def test_a_preset_that_is_none(tmp_path: Path, write_space: Callable[..., Path])
     status, said = command("nas", path)
     assert status == 2
     assert "space.preset: 'vit'; there are builtin, quasar-small" in said
+
+
+def test_the_page_shows_a_file_that_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "nas.md").read_text(encoding="utf-8")
+    block = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    (tmp_path / "space.toml").write_text(block[1])
+    study = read_space(tmp_path / "space.toml")
+    assert study.axes["mlp"] == [0.5, 1.0, 2.0, 3.0]
+    assert study.axes["width"] == [72, 84, 96]
+    assert study.cycles == 100_000
