@@ -110,7 +110,7 @@ SHARED = frozenset(
     f"hwnorm_{name}"
     for name in (
         *("axis", "axis_pipe", "axis_skid", "bench", "bits"),
-        *("cells", "code", "float_code", "from_code", "sweep", "tables"),
+        *("cells", "code", "float_code", "from_code", "from_unsigned", "sweep", "tables"),
     )
 )
 #: What packages and benches append to a module's name, each behind an underscore.
