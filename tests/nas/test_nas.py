@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from nas.conftest import TRAIN, command
+from torch import nn
 
 import hwnorm.nas.scoring as scoring
+from hwnorm.data.imageset import ImageSet
 from hwnorm.nas.nas import nas
 from hwnorm.nas.points import Points
 from hwnorm.nas.scoring import context
@@ -107,24 +110,34 @@ def test_scores_look_at_no_test_image(copy: Path, monkeypatch: pytest.MonkeyPatc
     assert set(opened) == {"train"}
 
 
-def test_a_point_is_fine_tuned_where_the_study_asks_for_it(copy: Path) -> None:
-    """On images that it is not measured on: the weights are others, and no checkpoint is left."""
+def test_a_point_is_fine_tuned_where_the_study_asks_for_it(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By method D, on images that it is neither scored nor measured on."""
     found = context(copy)
     subnet = found.space.smallest
-    points = Points(found)
-    plain = points.build(subnet)
-    shutil.rmtree(points.folder(subnet))
+    plain = Points(found).build(subnet)
+    shutil.rmtree(Points(found).folder(subnet))
+    seen = []
+
+    @torch.no_grad()
+    def halve(student: nn.Module, teacher: nn.Module, sites: object, images: ImageSet, *rest: Any) -> None:
+        seen.append((images, rest[0]))
+        student.head.weight.mul_(0.5)
+
+    monkeypatch.setattr("hwnorm.nas.points.finetune", halve)
     file = found.study.file
-    search = file.search.model_copy(update={"epochs": 1})
+    search = file.search.model_copy(update={"epochs": 2})
     found.study = replace(found.study, file=file.model_copy(update={"search": search}))
     tuned = Points(found).build(subnet)
-    assert not torch.equal(plain.measure, tuned.measure)
-    assert tuned.parameters == plain.parameters
-    assert {path.name for path in points.folder(subnet).iterdir()} == {
-        "subnet.json",
-        "subnet.safetensors",
-        "outputs.safetensors",
-    }
+    ((images, recipe),) = seen
+    assert (recipe.method, recipe.epochs) == ("D", 2)
+    held = {tuple(image.flatten().tolist()) for image in scoring.pixels_of(found.split.held)}
+    held |= {tuple(image.flatten().tolist()) for image in scoring.pixels_of(found.split.measure)}
+    trained = {tuple(image.flatten().tolist()) for image in scoring.pixels_of(images)}
+    assert len(trained) == 40
+    assert not held & trained
+    assert float(tuned.measure.std()) < 0.7 * float(plain.measure.std())
 
 
 def test_more_subnets_go_on_with_a_study(copy: Path) -> None:
