@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import torch
 from scipy.stats import kendalltau
 
 from hwnorm.nas.nas import nas
@@ -24,6 +25,7 @@ from hwnorm.nas.spacefile import NasStudy, read_space
 from hwnorm.nas.stored import SCORES, Scores
 from hwnorm.nas.tables import print_front
 from hwnorm.progress import out
+from hwnorm.supernet.measure import logits
 
 #: Shares of the whole network's cycles, and the points that may be lost there.
 BARS = ((0.5, 0.7), (0.25, 2.0))
@@ -61,8 +63,9 @@ def main() -> None:
 def rank(study: NasStudy, count: int) -> None:
     """Print tau over random subnets."""
     found, random = context(study.path), Random(1)
-    points = Points(found)
-    space, wanted = found.space, points.wanted
+    points, space = Points(found), found.space
+    with torch.no_grad():
+        wanted = torch.cat([found.model(part) for part in torch.split(points.held_out, 250)])
     pairs: list[tuple[float, float]] = []
     while len(pairs) < count:
         genes = [space.random_gene(random) for _ in space.order]
@@ -70,12 +73,13 @@ def rank(study: NasStudy, count: int) -> None:
         score = found.score(subnet)
         if score is None:
             continue
-        measured = found.loss.compare(points.build(subnet).measure, wanted.measure)
+        network = points.integers(subnet)[1]
+        measured = found.loss.compare(logits(network, points.held_out), wanted)
         pairs.append((score.loss, measured.loss))
         out.print(f"{subnet}: score {score.loss:.4f}, measured {measured.loss:.4f}", soft_wrap=True)
     tau = kendalltau(*zip(*pairs, strict=True)).statistic
     out.print(
-        f"Kendall's tau over {count} random subnets, {len(wanted.measure)} held-out images: {tau:.3f}; "
+        f"Kendall's tau over {count} random subnets, {len(wanted)} held-out images: {tau:.3f}; "
         "at least .9 wanted"
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hwnorm.builtin import model as builtin
 from hwnorm.data.config import input_config
 from hwnorm.files import digest, write_whole
-from hwnorm.integers.network import Pixels
+from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.integers.quantize import Recipe as Integers
 from hwnorm.nas.scoring import Context, pixels_of
 from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
@@ -24,6 +24,7 @@ from hwnorm.network.subnet import write_subnet
 from hwnorm.realign.distributed import processes
 from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.runs.settings import target_of
+from hwnorm.supernet.extract import Extracted
 from hwnorm.supernet.fit import Fitting
 from hwnorm.supernet.measure import Build, integers, logits, realigned
 from hwnorm.supernet.search import Score
@@ -61,7 +62,8 @@ class Points:
         return pixels_of(self.context.inputs.training_images.limited(_FITTED))
 
     @cached_property
-    def _measured(self) -> Tensor:
+    def held_out(self) -> Tensor:
+        """Training images to measure on: (n, C, H, W)."""
         return pixels_of(self.context.split.measure)
 
     @cached_property
@@ -71,7 +73,7 @@ class Points:
     @cached_property
     def _fitting(self) -> Fitting:
         found = self.context
-        return Fitting(found.supernet, self._images, self._measured[:1], found.loss, rounding=False)
+        return Fitting(found.supernet, self._images, self.held_out[:1], found.loss, rounding=False)
 
     @cached_property
     def _build(self) -> Build:
@@ -86,7 +88,7 @@ class Points:
         with torch.no_grad():
             measure, test = (
                 torch.cat([self.context.model(part).flatten(1) for part in torch.split(images, 250)])
-                for images in (self._measured, self._test)
+                for images in (self.held_out, self._test)
             )
         return Built(measure, test, sum(p.numel() for p in self.context.model.parameters()))
 
@@ -96,8 +98,7 @@ class Points:
         path = folder / OUTPUTS
         if not path.is_file():
             context, s = self.context, self.settings
-            extracted = realigned(self._fitting, self._build.model, subnet)
-            self._tune(extracted.module, folder / "finetune.pt")
+            extracted, network = self.integers(subnet)
             told = {
                 name: getattr(extracted, name) for name in ("width", "head_dim", "blocks", "norms", "wide")
             }
@@ -107,12 +108,17 @@ class Points:
                 arguments |= {"img_size": list(context.image[1:])}
             told |= {"model": s.model, "arguments": arguments}
             write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told)
-            network = integers(self._build, extracted, context.loss).network
-            found = {"measure": logits(network, self._measured), "test": logits(network, self._test)}
+            found = {"measure": logits(network, self.held_out), "test": logits(network, self._test)}
             write_whole(path, lambda beside: save_file(found, beside))
         found = load_file(path)
         weights = load_file(folder / "subnet.safetensors")
         return Built(found["measure"], found["test"], sum(value.numel() for value in weights.values()))
+
+    def integers(self, subnet: Subnet) -> tuple[Extracted, IntegerNetwork]:
+        """A subnet re-aligned, fine-tuned where the study asks for it, and in integers; writes nothing."""
+        extracted = realigned(self._fitting, self._build.model, subnet)
+        self._tune(extracted.module, self.folder(subnet) / "finetune.pt")
+        return extracted, integers(self._build, extracted, self.context.loss).network
 
     def _tune(self, module: nn.Module, checkpoint: Path) -> None:
         """Train a subnet by labels and the original's logits, where the study asks for that."""
