@@ -3,8 +3,7 @@
 .venv/bin/python benchmarks/nas.py SPACE.toml [--jobs 2] [--rank 0]
 
 Searches as `hwnorm nas` does. Within each share of the cycles that the whole network of 8-bit rows takes, the
-built point of least loss (on training images that are held out) is told, with its test images. With --rank
-Kendall's tau between the score and the full measurement (re-aligned, in integers, loss on held-out training
+subnet of least score is built and told, with its test images. With --rank Kendall's tau between the score and the full measurement (re-aligned, in integers, loss on held-out training
 images) over so many random subnets.
 """
 
@@ -18,7 +17,7 @@ from random import Random
 import torch
 from scipy.stats import kendalltau
 
-from hwnorm.nas.nas import nas
+from hwnorm.nas.nas import nas, whole_of
 from hwnorm.nas.points import Points
 from hwnorm.nas.scoring import context
 from hwnorm.nas.spacefile import NasStudy, read_space
@@ -26,6 +25,7 @@ from hwnorm.nas.stored import SCORES, Scores
 from hwnorm.nas.tables import print_front
 from hwnorm.progress import out
 from hwnorm.supernet.measure import logits
+from hwnorm.supernet.search import front_of
 
 #: Shares of the whole network's cycles, and the points that may be lost there.
 BARS = ((0.5, 0.7), (0.25, 2.0))
@@ -47,17 +47,28 @@ def main() -> None:
     print_front(study, front, None)
     scored = len(Scores(scores).known) - before
     out.print(f"{scored} subnets scored now; {seconds:.0f} s with the run before and what is built behind")
-    for share, bar in BARS:
-        within = [p for p in front.points if p.score.cycles <= share * front.whole.score.cycles]
-        if not within:
-            out.print(f"{share:g} of the cycles: no point was built")
-            continue
-        best = min(within, key=lambda point: point.loss)
-        lost = "-" if best.top1 is None else f"{best.top1.lost:+.2f} points {best.top1.lost_interval}"
-        used = best.score.cycles / front.whole.score.cycles
-        out.print(f"{share:g} of the cycles ({used:.3f}): lost {lost}; at most {bar} wanted", soft_wrap=True)
+    bars(study, front.whole.score.cycles)
     if options.rank:
         rank(study, options.rank)
+
+
+def bars(study: NasStudy, whole: int) -> None:
+    """Print what is lost within each share of the whole network's cycles."""
+    found = context(study.path)
+    points = Points(found)
+    reference = points.build(whole_of(found))
+    front = front_of(Scores(study.folder / SCORES).known)
+    for share, bar in BARS:
+        within = [(subnet, score) for subnet, score in front if score.cycles <= share * whole]
+        subnet, score = within[-1]
+        top1 = points.point(subnet, score, reference).top1
+        assert top1 is not None
+        low, high = top1.lost_interval
+        out.print(
+            f"{share:g} of the cycles ({score.cycles / whole:.3f}): top-1 {top1.percent:.2f} %, lost "
+            f"{top1.lost:+.2f} points ({low:+.2f} to {high:+.2f}); at most {bar} wanted: {subnet}",
+            soft_wrap=True,
+        )
 
 
 def rank(study: NasStudy, count: int) -> None:
