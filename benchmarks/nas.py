@@ -3,8 +3,9 @@
 .venv/bin/python benchmarks/nas.py SPACE.toml [--jobs 2] [--rank 0]
 
 Searches as `hwnorm nas` does. Within each share of the cycles that the whole network of 8-bit rows takes, the
-subnet of least score is built and told, with its test images. With --rank Kendall's tau between the score and the full measurement (re-aligned, in integers, loss on held-out training
-images) over so many random subnets.
+subnet of least score is built and told, with its test images. With --rank Kendall's tau between the score and
+the full measurement (re-aligned, in integers, loss on held-out training images) over so many random subnets.
+`nas.toml` is a space file; its first lines say how to have all images.
 """
 
 from __future__ import annotations
