@@ -2,8 +2,8 @@
 
 .venv/bin/python benchmarks/nas_kills.py SPACE.toml [--kills 5] [--seed 0] [--work build/nas_kills]
 
-The space file names its data by an absolute path, or none. Both searches run in a folder of their own, with
-two processes, which end with their parent. Compared are `front.json` without its head, and the scores.
+The space file names its data by an absolute path, or none. Both searches run in folders of their own, with 2
+processes, which end with their parent. Compared are `front.json` without its head, and the scores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HWNORM = Path(sys.executable).with_name("hwnorm")
 def start(space: Path) -> subprocess.Popen[bytes]:
     """The search, in a process group of its own."""
     quiet = subprocess.DEVNULL
-    command = [HWNORM, "nas", space, "--jobs", "2"]
+    command = [str(HWNORM), "nas", str(space), "--jobs", "2"]
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
