@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwnorm.errors import InputError
-from hwnorm.runs.settings import RunSettings, make_settings
+from hwnorm.runs.settings import RunSettings, make_settings, option_name
 from hwnorm.runs.storage import masked, shown
 from hwnorm.runs.studies import SETTINGS, StudyAxes, StudyHead, StudyRange, StudyRecord, Value
 from hwnorm.targets.target import load_target
@@ -270,6 +270,10 @@ def _try(study: Study, key: str, parameters: Parameters) -> None:
     try:
         settings = study.settings(parameters)
         load_target(settings.target, settings.cost_weights)
+        for name in PATHS:
+            path = getattr(settings, name)
+            if path is not None and not path.exists():
+                raise InputError(f"option {option_name(name)}: {path}: not there")
     except InputError as error:
         raise InputError(f"{study.path}: {key}: {str(error).removeprefix('option --')}") from None
 

@@ -30,6 +30,12 @@ def test_paths_are_relative_to_the_file(tmp_path):
     """Wherever the sweep is started; the table has them as the file does."""
     models = '[{ model = "vit", weights = "a.pth" }, { model = "builtin" }]'
     text = f'[run]\ndata = "images"\n[axes]\nmodel = {models}'
+    with pytest.raises(InputError, match=r"run: data: .*images: not there"):
+        write_study(tmp_path, text)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(InputError, match=r"axes.model: weights: .*a.pth: not there"):
+        write_study(tmp_path, text)
+    (tmp_path / "a.pth").touch()
     study = write_study(tmp_path, text)
     first, second = grid(study.file.axes)
     assert study.settings(first).data == tmp_path / "images"
