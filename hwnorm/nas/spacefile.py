@@ -57,7 +57,7 @@ class SearchTable(_Table):
     population: int = Field(32, ge=4, multiple_of=4)
     seed: int = Field(0, ge=0)
     fit: int = Field(256, ge=16)
-    held: int = Field(512, ge=16)
+    held: int = Field(1536, ge=16)
     measured: int = Field(8, ge=1)
     epochs: int = Field(0, ge=0)
 

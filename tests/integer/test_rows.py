@@ -85,7 +85,7 @@ def test_looking_again_never_makes_codes_worse(seed):
     scale = rows.scales(weight, gram, bits)
     gram = gram + 1e-3 * gram.diagonal().mean() * np.eye(len(gram))
     before = np.round(rng.uniform(-most[:, None], most[:, None], size=weight.shape))
-    after = rows._settled(before.copy(), weight, gram, scale, most)
+    after = rows._settled(before.copy(), weight, gram, scale, most, rows.SWEEPS)
     was, now = (rows.errors(weight, gram, codes, scale) for codes in (before, after))
     assert (now <= was * (1 + 1e-9) + 1e-12).all()
     assert (np.abs(after) <= most[:, None]).all()
