@@ -10,7 +10,7 @@ from pathlib import Path
 from hwnorm.errors import InputError
 from hwnorm.files import digest
 from hwnorm.nas.nas import FRONT
-from hwnorm.nas.points import SUBNET
+from hwnorm.nas.points import POINTS, SUBNET
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import NasFront, StoredSubnet
 from hwnorm.network.subnet import weights_file
@@ -47,7 +47,7 @@ def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> P
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
     point = front.points[number - 1]
-    built = study.folder / "points" / digest(StoredSubnet.of(point.subnet.subnet()).to_json()) / SUBNET
+    built = study.folder / POINTS / digest(StoredSubnet.of(point.subnet.subnet()).to_json()) / SUBNET
     if not built.is_file():
         raise InputError(f"{built}: not there; `hwnorm nas {study.path}` builds it again")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -11,15 +12,16 @@ import numpy as np
 from rich.progress import Progress, TaskID
 
 from hwnorm.errors import InputError
-from hwnorm.files import remove_strays
+from hwnorm.files import digest, read_artefact, remove_strays
 from hwnorm.locks import alone_in
-from hwnorm.nas.points import Points
-from hwnorm.nas.scoring import Context, check_study, context, score_of, score_some
+from hwnorm.nas.points import POINTS, Points
+from hwnorm.nas.scoring import ORDERING, Context, check_study, context, score_of, score_some
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import SCORES, NasFront, Scores, StoredSpace
-from hwnorm.progress import progress_bar, track
+from hwnorm.progress import err, progress_bar, track
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
+from hwnorm.runs.products import INTEGER
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.supernet.search import Score, Search, front_of, volume
 from hwnorm.supernet.space import Gene, Subnet
@@ -51,7 +53,7 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
             remove_strays(study.folder)
         check_study(study)
         _begin(study)
-        _base(study, jobs, cluster)
+        _belonging(study, _base(study, jobs, cluster))
         here = context(study.path)
         scores = Scores(study.folder / SCORES)
         found: dict[str, dict[Subnet, Score | None]] = {}
@@ -89,11 +91,12 @@ def _begin(study: NasStudy) -> None:
                     )
     elif study.folder.exists() and (not study.folder.is_dir() or any(study.folder.iterdir())):
         raise InputError(f"{study.folder}: is no study's (it has no space.json); call the file otherwise")
-    StoredSpace(file=told).write(path, study.file.search.seed, {})
+    else:
+        StoredSpace(file=told).write(path, study.file.search.seed, {})
 
 
-def _base(study: NasStudy, jobs: int, cluster: str | None) -> None:
-    """The run of the whole network, up to its integers."""
+def _base(study: NasStudy, jobs: int, cluster: str | None) -> str:
+    """The run of the whole network, up to its integers; returns the hash of what these were made from."""
     settings = study.settings.model_copy(update={"quantize": True})
     run = RunFolder.create(study.base, settings, force=False)
     inputs = Inputs(settings)
@@ -101,6 +104,25 @@ def _base(study: NasStudy, jobs: int, cluster: str | None) -> None:
     for stage in STAGES:
         if stage.name in _STAGES:
             stage.perform(run, Work(inputs, jobs, cluster))
+    return digest(run.read(INTEGER).seal, run.made_from(INTEGER, inputs))
+
+
+def _belonging(study: NasStudy, base: str) -> None:
+    """Remove what was found of another whole network, or by another hwnorm: it is made anew."""
+    path = study.folder / "space.json"
+    before = read_artefact(path, StoredSpace.KIND)["made_from"].get("base", base)
+    if before != base:
+        err.print(
+            f"nas: {study.folder}: scores and points are of another network or hwnorm; they are made anew",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for name in (SCORES, ORDERING, FRONT):
+            (study.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(study.folder / POINTS, ignore_errors=True)
+        context.cache_clear()
+    told = study.file.model_dump(mode="json")
+    StoredSpace(file=told).write(path, study.file.search.seed, {"base": base})
 
 
 @contextmanager

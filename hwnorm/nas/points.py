@@ -32,6 +32,8 @@ from hwnorm.supernet.space import Subnet
 
 #: Images that a point's layers are fitted to, at most: what its layers read is in memory for all of them.
 _FITTED = 2000
+#: Where points lie in a study's folder.
+POINTS = "points"
 #: A point's subnet, and what its integers put out.
 SUBNET, OUTPUTS = "subnet.json", "outputs.safetensors"
 
@@ -55,7 +57,7 @@ class Points:
     def folder(self, subnet: Subnet) -> Path:
         """Where a point lies: its subnet's file, and its outputs."""
         told = StoredSubnet.of(subnet).to_json()
-        return self.context.study.folder / "points" / digest(told)
+        return self.context.study.folder / POINTS / digest(told)
 
     @cached_property
     def _images(self) -> Tensor:

@@ -148,6 +148,20 @@ def test_more_subnets_go_on_with_a_study(copy: Path) -> None:
     assert len(Scores(copy.with_suffix("") / "scores.jsonl").known) > before
 
 
+def test_scores_of_another_network_are_not_taken(copy: Path, searched: Path) -> None:
+    """Where the whole network, or hwnorm, is another than that of the scores: they are made anew."""
+    folder = copy.with_suffix("")
+    stored = json.loads((folder / "space.json").read_text())
+    stored["made_from"]["base"] = "0" * 16
+    (folder / "space.json").write_text(json.dumps(stored))
+    lines = (folder / "scores.jsonl").read_text().splitlines()
+    wrong = [re.sub(r'"loss": [0-9.e-]+', '"loss": 1e-6', line) for line in lines]
+    (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in wrong))
+    status, said = command("nas", copy, "--jobs", "1")
+    assert status == 0, said
+    assert front_at(copy) == front_at(searched)
+
+
 def test_other_settings_are_not_mixed_in(copy: Path) -> None:
     copy.write_text(copy.read_text().replace("held = 20", "held = 25"))
     status, said = command("nas", copy)
