@@ -25,7 +25,6 @@ from hwnorm.nas.spacefile import NasStudy, read_space
 from hwnorm.nas.stored import SCORES, Scores
 from hwnorm.nas.tables import print_front
 from hwnorm.progress import out
-from hwnorm.supernet.measure import logits
 from hwnorm.supernet.search import front_of
 
 #: Shares of the whole network's cycles, and the points that may be lost there.
@@ -86,7 +85,7 @@ def rank(study: NasStudy, count: int) -> None:
         if score is None:
             continue
         network = points.integers(subnet)[1]
-        measured = found.loss.compare(logits(network, points.held_out), wanted)
+        measured = found.loss.compare(network.to_module()(points.held_out), wanted)
         pairs.append((score.loss, measured.loss))
         out.print(f"{subnet}: score {score.loss:.4f}, measured {measured.loss:.4f}", soft_wrap=True)
     tau = kendalltau(*zip(*pairs, strict=True)).statistic

@@ -8,11 +8,10 @@ import tempfile
 from pathlib import Path
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest
 from hwnorm.nas.nas import FRONT
-from hwnorm.nas.points import POINTS, SUBNET
+from hwnorm.nas.points import SUBNET, point_folder
 from hwnorm.nas.spacefile import NasStudy
-from hwnorm.nas.stored import NasFront, StoredSubnet
+from hwnorm.nas.stored import NasFront
 from hwnorm.network.subnet import weights_file
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
@@ -47,7 +46,7 @@ def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> P
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
     point = front.points[number - 1]
-    built = study.folder / POINTS / digest(StoredSubnet.of(point.subnet.subnet()).to_json()) / SUBNET
+    built = point_folder(study, point.subnet.subnet()) / SUBNET
     if not built.is_file():
         raise InputError(f"{built}: not there; `hwnorm nas {study.path}` builds it again")
     folder.parent.mkdir(parents=True, exist_ok=True)

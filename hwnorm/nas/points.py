@@ -16,6 +16,7 @@ from hwnorm.files import digest, write_whole
 from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.integers.quantize import Recipe as Integers
 from hwnorm.nas.scoring import Context, pixels_of
+from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
 from hwnorm.network.evaluate import Accuracy
 from hwnorm.network.models import model_arguments
@@ -26,7 +27,7 @@ from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.runs.settings import target_of
 from hwnorm.supernet.extract import Extracted
 from hwnorm.supernet.fit import Fitting
-from hwnorm.supernet.measure import Build, integers, logits, realigned
+from hwnorm.supernet.measure import Build, integers, realigned
 from hwnorm.supernet.search import Score
 from hwnorm.supernet.space import Subnet
 
@@ -36,6 +37,11 @@ _FITTED = 2000
 POINTS = "points"
 #: A point's subnet, and what its integers put out.
 SUBNET, OUTPUTS = "subnet.json", "outputs.safetensors"
+
+
+def point_folder(study: NasStudy, subnet: Subnet) -> Path:
+    """Where a study has what it has built of a subnet."""
+    return study.folder / POINTS / digest(StoredSubnet.of(subnet).to_json())
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +62,7 @@ class Points:
 
     def folder(self, subnet: Subnet) -> Path:
         """Where a point lies: its subnet's file, and its outputs."""
-        told = StoredSubnet.of(subnet).to_json()
-        return self.context.study.folder / POINTS / digest(told)
+        return point_folder(self.context.study, subnet)
 
     @cached_property
     def _images(self) -> Tensor:
@@ -110,7 +115,8 @@ class Points:
                 arguments |= {"img_size": list(context.image[1:])}
             told |= {"model": s.model, "arguments": arguments}
             write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told)
-            found = {"measure": logits(network, self.held_out), "test": logits(network, self._test)}
+            module = network.to_module()
+            found = {"measure": module(self.held_out), "test": module(self._test)}
             write_whole(path, lambda beside: save_file(found, beside))
         found = load_file(path)
         weights = load_file(folder / "subnet.safetensors")

@@ -1,18 +1,15 @@
-"""A subnet as it is built: re-aligned, in integers, and what it loses on images that no fit has seen."""
+"""A subnet as it is built: re-aligned, and in integers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from hwnorm.graph.read import read_graph
-from hwnorm.integers.network import IntegerNetwork, Pixels
+from hwnorm.integers.network import Pixels
 from hwnorm.integers.quantize import Quantized, Recipe, Source, quantize
-from hwnorm.network.output_loss import Measured, OutputLoss
+from hwnorm.network.output_loss import OutputLoss
 from hwnorm.network.sensitivity import WEIGHED, refit_weights
 from hwnorm.supernet.extract import Extracted, extract
 from hwnorm.supernet.fit import Fitting
@@ -60,14 +57,3 @@ def integers(build: Build, extracted: Extracted, loss: OutputLoss) -> Quantized:
         extracted.wide,
     )
     return quantize(source, build.pixels, images, build.recipe, build.target, build.clock_mhz)
-
-
-def lost(network: IntegerNetwork, images: Tensor, wanted: Tensor, loss: OutputLoss) -> Measured:
-    """How far an integer network's outputs are from the original's, (n, classes or channels)."""
-    return loss.compare(logits(network, images), wanted)
-
-
-def logits(network: IntegerNetwork, images: Tensor) -> Tensor:
-    """The values of an integer network's outputs: float64 (n, classes or channels)."""
-    codes: npt.NDArray[np.int32] = network.evaluate(images.numpy())
-    return torch.from_numpy(network.output.to_float(codes))
