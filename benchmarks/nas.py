@@ -79,8 +79,7 @@ def rank(study: NasStudy, count: int) -> None:
         wanted = torch.cat([found.model(part) for part in torch.split(points.held_out, 250)])
     pairs: list[tuple[float, float]] = []
     while len(pairs) < count:
-        genes = [space.random_gene(random) for _ in space.order]
-        subnet = space.subnet(random.choice(space.width), random.choice(space.depth), genes)
+        subnet = space.random(random)
         score = found.score(subnet)
         if score is None:
             continue

@@ -12,6 +12,8 @@ from hwnorm.timm_compat import import_timm
 NAME = "builtin"
 WEIGHTS = Path(__file__).with_name("vit_fashion.fp16.safetensors")
 IMAGES = Path(__file__).with_name("fashion_subset.npz")
+#: Folder of a trained supernet (:mod:`hwnorm.supernet.stored`).
+SUPERNET = Path(__file__).with_name("supernet")
 
 #: Keyword arguments of timm's ``VisionTransformer``; the last norm acts on tokens, before pooling,
 #: so all 13 norms of the network are streaming norms.

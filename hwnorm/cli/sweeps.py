@@ -21,6 +21,9 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
     for command in (sweep, nas, pareto):
         app.command()(command)
+    supernet = typer.Typer(help="A network whose subnets share its weights.", no_args_is_help=True)
+    supernet.command()(train)
+    app.add_typer(supernet, name="supernet")
 
 
 def sweep(
@@ -58,6 +61,18 @@ def nas(
 
     study = read_space(space_file)
     print_front(study, run(study, jobs=jobs, cluster=cluster), None)
+
+
+def train(
+    space_file: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="space file (docs/nas.md)")],
+    jobs: JobsOption = JOBS,
+) -> None:
+    """Train all subnets of a space together, on a GPU if there is one. Goes on where it stopped."""
+    from hwnorm.nas.spacefile import read_space
+    from hwnorm.nas.train import train_supernet
+
+    folder = train_supernet(read_space(space_file), jobs=jobs)
+    out.print(f"trained supernet: {folder}; `hwnorm nas {space_file}` searches it", soft_wrap=True)
 
 
 def pareto(

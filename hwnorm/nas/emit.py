@@ -9,15 +9,15 @@ from pathlib import Path
 
 from hwnorm.errors import InputError
 from hwnorm.nas.nas import FRONT
-from hwnorm.nas.points import SUBNET, point_folder
-from hwnorm.nas.spacefile import NasStudy
+from hwnorm.nas.points import point_folder
+from hwnorm.nas.spacefile import NasStudy, as_it_stands
 from hwnorm.nas.stored import NasFront
 from hwnorm.network.subnet import weights_file
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
-from hwnorm.runs.settings import Norms
 from hwnorm.stages.engine import engine
 from hwnorm.stages.quantize import quantize
+from hwnorm.supernet.stored import SUBNET
 
 
 def read_front(study: NasStudy) -> NasFront:
@@ -55,17 +55,7 @@ def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> P
         beside.chmod(0o755)
         for path in (built, weights_file(built)):
             shutil.copyfile(path, beside / path.name)
-        settings = study.settings.model_copy(
-            update={
-                "model": str(folder.absolute() / SUBNET),
-                "model_args": "",
-                "weights": None,
-                "image_size": None,
-                "norms": Norms.LAYERNORM,
-                "keep_norms": "",
-                "quantize": True,
-            }
-        )
+        settings = as_it_stands(study.settings, folder / SUBNET)
         inputs = Inputs(settings.model_copy(update={"model": str(beside / SUBNET)}))
         run = RunFolder(beside, settings, started=False)
         run.start()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress, TaskID
@@ -22,9 +23,11 @@ from hwnorm.progress import err, progress_bar, track
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import INTEGER
+from hwnorm.runs.settings import RunSettings
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.supernet.search import Score, Search, front_of, volume
 from hwnorm.supernet.space import Gene, Subnet
+from hwnorm.supernet.stored import PARTS
 from hwnorm.workers import cluster_client, processes
 
 #: Stages of the run of the whole network: what comes before its integers, and they.
@@ -52,8 +55,10 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
         if study.folder.is_dir():
             remove_strays(study.folder)
         check_study(study)
-        _begin(study)
-        _belonging(study, _base(study, jobs, cluster))
+        begin(study)
+        supernet = study.supernet
+        base = whole_network(study.base(supernet), study.base_settings(supernet), jobs, cluster)
+        _belonging(study, base if supernet is None else digest(base, supernet / PARTS))
         here = context(study.path)
         scores = Scores(study.folder / SCORES)
         found: dict[str, dict[Subnet, Score | None]] = {}
@@ -74,13 +79,17 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
         return _front(study, here, found)
 
 
-def _begin(study: NasStudy) -> None:
-    """Write ``space.json``, or hold it against the file that is to go on."""
+def begin(study: NasStudy) -> None:
+    """Write ``space.json``, or hold it against the file that is to go on.
+
+    Raises:
+        InputError: the folder is of another study, or of none.
+    """
     path = study.folder / "space.json"
     told = study.file.model_dump(mode="json")
     if path.is_file():
         old = StoredSpace.read(path).file
-        for table in old.keys() | told.keys():
+        for table in (old.keys() | told.keys()) - {"train"}:
             for name in old[table].keys() | told[table].keys():
                 was, now = (of[table].get(name) for of in (old, told))
                 if was != now and (table, name) not in _MORE:
@@ -95,10 +104,9 @@ def _begin(study: NasStudy) -> None:
         StoredSpace(file=told).write(path, study.file.search.seed, {})
 
 
-def _base(study: NasStudy, jobs: int, cluster: str | None) -> str:
-    """The run of the whole network, up to its integers; returns the hash of what these were made from."""
-    settings = study.settings.model_copy(update={"quantize": True})
-    run = RunFolder.create(study.base, settings, force=False)
+def whole_network(folder: Path, settings: RunSettings, jobs: int, cluster: str | None) -> str:
+    """A run of the whole network, up to its integers; returns the hash of what these were made from."""
+    run = RunFolder.create(folder, settings, force=False)
     inputs = Inputs(settings)
     run.start()
     for stage in STAGES:

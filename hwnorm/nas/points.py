@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hwnorm.builtin import model as builtin
 from hwnorm.data.config import input_config
 from hwnorm.files import digest, write_whole
 from hwnorm.integers.network import IntegerNetwork, Pixels
@@ -19,7 +18,6 @@ from hwnorm.nas.scoring import Context, pixels_of
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
 from hwnorm.network.evaluate import Accuracy
-from hwnorm.network.models import model_arguments
 from hwnorm.network.paired import PairedAccuracy
 from hwnorm.network.subnet import write_subnet
 from hwnorm.realign.distributed import processes
@@ -30,13 +28,14 @@ from hwnorm.supernet.fit import Fitting
 from hwnorm.supernet.measure import Build, integers, realigned
 from hwnorm.supernet.search import Score
 from hwnorm.supernet.space import Subnet
+from hwnorm.supernet.stored import SUBNET
 
 #: Images that a point's layers are fitted to, at most: what its layers read is in memory for all of them.
 _FITTED = 2000
 #: Where points lie in a study's folder.
 POINTS = "points"
-#: A point's subnet, and what its integers put out.
-SUBNET, OUTPUTS = "subnet.json", "outputs.safetensors"
+#: What a point's integers put out.
+OUTPUTS = "outputs.safetensors"
 
 
 def point_folder(study: NasStudy, subnet: Subnet) -> Path:
@@ -109,12 +108,7 @@ class Points:
             told = {
                 name: getattr(extracted, name) for name in ("width", "head_dim", "blocks", "norms", "wide")
             }
-            arguments = model_arguments(s.model_args)
-            if s.model != builtin.NAME:
-                arguments |= {"num_classes": int(getattr(context.model, "num_classes", 0))}
-                arguments |= {"img_size": list(context.image[1:])}
-            told |= {"model": s.model, "arguments": arguments}
-            write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told)
+            write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told, **context.original)
             module = network.to_module()
             found = {"measure": module(self.held_out), "test": module(self._test)}
             write_whole(path, lambda beside: save_file(found, beside))

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hwnorm.builtin import model as builtin
 from hwnorm.data.config import input_config
 from hwnorm.data.images import load_images
 from hwnorm.data.imageset import ImageSet
 from hwnorm.engine.space import Fastest, NoEngine
 from hwnorm.errors import InputError
 from hwnorm.files import write_whole
-from hwnorm.graph.graph import Graph
 from hwnorm.graph.read import read_graph
 from hwnorm.nas.spacefile import AXES, NasStudy, read_space
+from hwnorm.network.models import model_arguments
 from hwnorm.network.output_loss import Measured, OutputLoss, has_head
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
@@ -30,6 +32,7 @@ from hwnorm.supernet.fit import Fitting, block_order
 from hwnorm.supernet.search import Score
 from hwnorm.supernet.slices import STREAM, Groups
 from hwnorm.supernet.space import Space, Subnet
+from hwnorm.supernet.stored import read_supernet
 from hwnorm.supernet.supernet import Ordering, Supernet
 from hwnorm.threads import single_threaded
 
@@ -91,42 +94,47 @@ def pixels_of(images: ImageSet) -> Tensor:
 class Context:
     """The supernet of a study, and what scores its subnets.
 
+    ``model`` is the original, ``student`` what the supernet was read from.
+
     Args:
-        study: whose base run has its integers.
+        study: whose run of the whole network has its integers.
+        supernet: the folder of a trained one; None: the re-aligned network, whose subnets are fitted.
     """
 
-    def __init__(self, study: NasStudy) -> None:
+    def __init__(self, study: NasStudy, supernet: Path | None) -> None:
         self.study = study
-        self.run = RunFolder.open(study.base)
-        self.inputs = Inputs(self.run.settings)
+        self.run = RunFolder.open(study.base(supernet))
+        self.inputs = Inputs(study.settings)
         self.model = self.inputs.model
-        at = networks(self.run, self.inputs)
-        self.student = at.student
-        graph, teacher = read_graph(at.student), read_graph(self.model)
+        self.student = networks(self.run, Inputs(self.run.settings)).student
         self.loss = OutputLoss(has_head(self.model))
         self.split = Split.of(study, self.model)
         with single_threaded():
-            self._order(graph, teacher)
+            self._order(supernet)
         self.image = tuple(input_config(self.model)["input_size"])
         bits = self.run.settings.activation_bits
         fastest = Fastest(self.image, study.most, study.settings.target, bits)
         self.costs = Costs(integer_network(self.run), self.supernet.groups, self.image, fastest)
 
-    def _order(self, graph: Graph, teacher: Graph) -> None:
+    def _order(self, supernet: Path | None) -> None:
+        teacher = read_graph(self.model)
         path = self.study.folder / ORDERING
-        tensors = load_file(path) if path.is_file() else {}
-        if tensors:
+        if supernet is not None:
+            self.supernet, blocks = read_supernet(supernet, self.student, teacher)
+        elif path.is_file():
+            tensors = load_file(path)
             blocks = tuple(tensors.pop("blocks").tolist())
             ordering = Ordering.from_tensors(tensors)
+            self.supernet = Supernet.of(read_graph(self.student), teacher, ordering)
         else:
-            images = pixels_of(self.split.fit.limited(_ORDERED_BY))
-            ordering, blocks = Ordering.of(graph, teacher, images, self.loss), ()
-        self.supernet = Supernet.of(graph, teacher, ordering)
+            images, blocks = pixels_of(self.split.fit.limited(_ORDERED_BY)), ()
+            graph = read_graph(self.student)
+            self.supernet = Supernet.of(graph, teacher, Ordering.of(graph, teacher, images, self.loss))
         fit, held = pixels_of(self.split.fit), pixels_of(self.split.held)
         self.fitting = Fitting(self.supernet, fit, held, self.loss)
         if not blocks:
             blocks = self._blocks()
-            stored = ordering.tensors() | {"blocks": torch.tensor(blocks)}
+            stored = self.supernet.ordering.tensors() | {"blocks": torch.tensor(blocks)}
             write_whole(path, lambda beside: save_file(stored, beside))
         self.space = space_of(self.study, blocks)
 
@@ -135,6 +143,16 @@ class Context:
         space = space_of(self.study, tuple(range(count)))
         whole = space.uniform(space.width[-1], count, space.genes[-1])
         return block_order(self.fitting, whole, space.depth[0])
+
+    @property
+    def original(self) -> dict[str, Any]:
+        """``model`` and ``arguments`` of a subnet's file: what it is a part of."""
+        s = self.study.settings
+        arguments = model_arguments(s.model_args)
+        if s.model != builtin.NAME:
+            arguments |= {"num_classes": int(getattr(self.model, "num_classes", 0))}
+            arguments |= {"img_size": list(self.image[1:])}
+        return {"model": s.model, "arguments": arguments}
 
     def cost(self, subnet: Subnet) -> Cost:
         """As :class:`hwnorm.supernet.cost.Costs` has it."""
@@ -206,7 +224,8 @@ def check_study(study: NasStudy) -> None:
 def context(path: Path) -> Context:
     """That of a study, kept in a process for all that it scores."""
     torch.set_num_threads(1)
-    return Context(read_space(path))
+    study = read_space(path)
+    return Context(study, study.supernet)
 
 
 def score_some(path: Path, subnets: Sequence[Subnet]) -> list[Score | None]:

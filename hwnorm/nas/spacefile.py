@@ -10,12 +10,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hwnorm.builtin import model as builtin
 from hwnorm.engine.devices import budget_of
 from hwnorm.engine.resources import Resources
 from hwnorm.errors import InputError
 from hwnorm.nas.presets import PRESETS
-from hwnorm.runs.settings import RunSettings, make_settings, option_name
+from hwnorm.runs.settings import Norms, RunSettings, make_settings, option_name
 from hwnorm.supernet.search import Method
+from hwnorm.supernet.stored import RECORD, SUBNET
+from hwnorm.supernet.train import Recipe
 
 #: Settings of a run that are paths; in the file they are relative to it.
 _PATHS = ("weights", "data", "classes", "warm_start")
@@ -30,9 +33,13 @@ class _Table(BaseModel):
 
 
 class SpaceTable(_Table):
-    """``[space]``: a preset, and axes in its place; each a list of values."""
+    """``[space]``: a preset, and axes in its place; each a list of values.
+
+    ``supernet`` is the folder of a trained one; ``builtin`` the built-in network's that is shipped.
+    """
 
     preset: str | None = None
+    supernet: str | None = None
     width: list[int] | None = Field(None, min_length=1)
     depth: list[int] | None = Field(None, min_length=1)
     heads: list[int] | None = Field(None, min_length=1)
@@ -62,6 +69,17 @@ class SearchTable(_Table):
     epochs: int = Field(0, ge=0)
 
 
+class TrainTable(_Table):
+    """``[train]``: of :class:`hwnorm.supernet.train.Recipe`."""
+
+    epochs: int = Field(Recipe.epochs, ge=1)
+    batch: int = Field(Recipe.batch, ge=1)
+    learning_rate: float = Field(Recipe.learning_rate, gt=0)
+    random: int = Field(Recipe.random, ge=0)
+    distillation: bool = Recipe.distillation
+    layer_scaling: bool = Recipe.layer_scaling
+
+
 class EngineTable(_Table):
     """``[engine]``: what the engine of a subnet may take, and the images a second that are wanted."""
 
@@ -75,6 +93,7 @@ class SpaceFile(_Table):
     space: SpaceTable
     search: SearchTable = Field(default_factory=lambda: SearchTable.model_validate({}))
     engine: EngineTable = Field(default_factory=lambda: EngineTable.model_validate({}))
+    train: TrainTable = Field(default_factory=lambda: TrainTable.model_validate({}))
     run: dict[str, bool | int | float | str] = {}
 
 
@@ -95,9 +114,26 @@ class NasStudy:
         return self.path.with_suffix("")
 
     @property
-    def base(self) -> Path:
-        """The run folder of the whole network."""
-        return self.folder / "base"
+    def own_supernet(self) -> Path:
+        """Where a supernet that is trained for the study lies."""
+        return self.folder / "trained"
+
+    @property
+    def supernet(self) -> Path | None:
+        """The folder of the trained supernet that subnets are of; None: they are fitted in closed form."""
+        named = self.file.space.supernet
+        if named is not None:
+            return builtin.SUPERNET if named == builtin.NAME else self.path.parent / named
+        return self.own_supernet if (self.own_supernet / RECORD).is_file() else None
+
+    def base(self, supernet: Path | None) -> Path:
+        """The run folder of the whole network, as it is re-aligned or as it was trained."""
+        return self.folder / ("base" if supernet is None else "base_trained")
+
+    def base_settings(self, supernet: Path | None) -> RunSettings:
+        """Of that run."""
+        settings = self.settings.model_copy(update={"quantize": True})
+        return settings if supernet is None else as_it_stands(settings, supernet / SUBNET)
 
     @property
     def axes(self) -> dict[str, list[Any]]:
@@ -116,6 +152,12 @@ class NasStudy:
         """The most cycles an image, where images a second are wanted."""
         fps = self.file.engine.fps
         return None if fps is None else int(self.settings.clock_mhz * 1e6 / fps * (1 + 1e-12))
+
+
+def as_it_stands(settings: RunSettings, subnet: Path) -> RunSettings:
+    """The settings of a run that takes a subnet's file with what is in the places of its norms."""
+    own = {"model": str(subnet.absolute()), "model_args": "", "weights": None, "image_size": None}
+    return settings.model_copy(update={**own, "norms": Norms.LAYERNORM, "keep_norms": "", "quantize": True})
 
 
 def is_space_file(path: Path) -> bool:
@@ -155,6 +197,11 @@ def read_space(path: Path) -> NasStudy:
         if values is not None:
             _check_axis(path, name, values)
     study = NasStudy(path, file, _settings(path, file))
+    if study.supernet is not None and not (study.supernet / RECORD).is_file():
+        raise InputError(
+            f"{path}: space.supernet: {table.supernet!r} has no {RECORD}; the folder of a trained "
+            "supernet was expected"
+        )
     try:
         _ = study.most
     except InputError as error:
@@ -197,7 +244,7 @@ def _message(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
     if first["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"space": SpaceTable, "search": SearchTable}
-        tables |= {"engine": EngineTable}
+        tables |= {"engine": EngineTable, "train": TrainTable}
         table = tables.get(str(first["loc"][0]), SpaceFile)
         return f"{where}: not known; there are {', '.join(table.model_fields)}"
     if first["type"] == "missing":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +108,7 @@ def finetune(
         best, history = _state(student), [_measure(objective, held, recipe, device)]
         done = 0
         if checkpoint is not None and checkpoint.is_file():
-            stored = _read(checkpoint, device)
+            stored = read_checkpoint(checkpoint, device, _PARTS)
             if stored.get("identity") == identity:
                 student.load_state_dict(stored["student"])
                 optimizer.load_state_dict(stored["optimizer"])
@@ -147,16 +147,24 @@ def finetune(
 _PARTS = frozenset(("identity", "done", "student", "optimizer", "best", "history"))
 
 
-def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+def read_checkpoint(checkpoint: Path, device: torch.device, parts: Set[str]) -> dict[str, Any]:
+    """What a training wrote to go on from.
+
+    Args:
+        parts: what it must hold.
+
+    Raises:
+        InputError: it is damaged, or holds something else.
+    """
     try:
         stored: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
     except Exception as error:  # a damaged pickle may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{checkpoint}: cannot be read as a checkpoint ({reason}); remove it to start fine-tuning anew"
+            f"{checkpoint}: cannot be read as a checkpoint ({reason}); remove it to start training anew"
         ) from None
-    if not isinstance(stored, dict) or not stored.keys() >= _PARTS:
-        raise InputError(f"{checkpoint}: holds no state of fine-tuning; remove it to start fine-tuning anew")
+    if not isinstance(stored, dict) or not stored.keys() >= parts:
+        raise InputError(f"{checkpoint}: holds no state of this training; remove it to start training anew")
     return stored
 
 
@@ -180,14 +188,11 @@ def _train_epoch(
     batches = images.subset(order).batches(recipe.batch)
     for step, (pixels, labels) in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(epoch * steps + step, recipe.epochs * steps)
+            group["lr"] = recipe.learning_rate * rate(epoch * steps + step, recipe.epochs * steps)
         pixels = mirror(pixels, np.random.default_rng((recipe.seed, epoch, step)))
         # With torchrun each process takes its part of the same batch.
         pixels, labels = own_share(pixels).to(device), own_share(labels).to(device)
-        with (
-            _attention(device),
-            torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.amp and _has_bfloat16(device)),
-        ):
+        with _attention(device), mixed_precision(device, recipe.amp):
             loss, _ = objective(pixels, labels)
         if not bool(torch.isfinite(loss)):
             raise InputError(
@@ -206,6 +211,11 @@ def _attention(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
+def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """Compute in bfloat16 where autocast allows it and the device has such products."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and _has_bfloat16(device))
+
+
 def _has_bfloat16(device: torch.device) -> bool:
     """Whether products in bfloat16 are the device's own: a CPU without them takes over ten times as long."""
     if device.type != "cpu":
@@ -214,7 +224,7 @@ def _has_bfloat16(device: torch.device) -> bool:
     return any(own.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _rate(step: int, total: int) -> float:
+def rate(step: int, total: int) -> float:
     """Share of the learning rate: linear warm-up, then half a cosine down to zero."""
     warm = max(1, round(WARM_UP * total))
     return (

@@ -48,8 +48,8 @@ class Fitting:
     Layer by layer in the order of execution, as in :mod:`hwnorm.realign`: queries, keys, values and the units
     of an MLP come back to what the original has there, on the subnet's own input; output projections bring
     the residual stream back to the original's. The last projection before blocks that are left out brings it
-    to where the original is behind them. With ``bits`` rows are rounded to codes as they are fitted, so that
-    what comes behind makes up for that too.
+    to where the original is behind them. Rows are rounded to codes as they are fitted, so that what comes
+    behind makes up for that too. The weights of a trained supernet are rounded, and stay otherwise.
 
     Args:
         supernet: the network and its original.
@@ -65,12 +65,6 @@ class Fitting:
         self.supernet, self.loss, self.count, self.rounding = supernet, loss, len(fit), rounding
         self.images = torch.cat([fit, held])
         self._joins = {op.x: op.out for op in supernet.graph.operations if isinstance(op, Add)}
-        #: The stream behind each block.
-        self._ends = {
-            number: op.out
-            for op in supernet.graph.operations
-            if isinstance(op, Add) and (number := block_of(op.out)) is not None
-        }
         self._states: OrderedDict[tuple[object, ...], _State] = OrderedDict()
         self._teach(fit, held)
 
@@ -120,19 +114,28 @@ class Fitting:
                 joined = streams.get(op.out)
                 if op.x not in seen:
                     seen[op.x] = self._rows(values[op.x], op.x if joined is None else joined.out)
-                if joined is not None:
-                    target = joined.out
-                    if segment.behind is not None and op.out == list(streams)[-1]:
-                        target = self._ends[segment.behind]
-                    op = self._projection(op, seen[op.x], values[joined.stream], target)
-                elif block_of(op.out) is not None or op.out == self.supernet.graph.output:
-                    op = self._consumer(op, seen[op.x])
+                if not self.supernet.trained:
+                    op = self._refitted(op, joined, segment, seen[op.x], values)
                 if op.out in bits:
                     op = _rounded(op, seen[op.x], bits[op.out])
             values[op.out] = op(*(values[name] for name in op.reads))
             done.append(op)
         last = segment.operations[-1].out
         return _State(tuple(done), {last: values[last]})
+
+    def _refitted(
+        self, op: Linear, joined: Add | None, segment: _Segment, seen: _Rows, values: Mapping[str, Tensor]
+    ) -> Linear:
+        """A layer, by what the original has in its place; the first one stays."""
+        if joined is not None:
+            last = [part for part in segment.operations if isinstance(part, Add)][-1]
+            target = joined.out
+            if segment.behind is not None and joined is last:
+                target = self.supernet.ends[segment.behind]
+            return self._projection(op, seen, values[joined.stream], target)
+        if block_of(op.out) is not None or op.out == self.supernet.graph.output:
+            return self._consumer(op, seen)
+        return op
 
     def _rows(self, x: Tensor, place: str) -> _Rows:
         tokens = self.supernet.ordering.tokens.get(place)
@@ -224,17 +227,15 @@ def _segments(view: Graph, subnet: Subnet) -> list[_Segment]:
             number = block_of(op.out)
             block = None if number is None else subnet.blocks[number]
             part = None if number is None or block is None else (number, block)
-            found.append(_Segment(part, None if number is None else _left_out(subnet, number), []))
+            found.append(_Segment(part, _behind(subnet, number), []))
         found[-1].operations.append(op)
     return found
 
 
-def _left_out(subnet: Subnet, block: int) -> int | None:
-    """The last of the blocks that are left out right behind one."""
-    last = block
-    while last + 1 < len(subnet.blocks) and subnet.blocks[last + 1] is None:
-        last += 1
-    return last if last > block else None
+def _behind(subnet: Subnet, number: int | None) -> int | None:
+    """The last block that is left out right behind one."""
+    last = None if number is None else subnet.behind(number)
+    return None if last == number else last
 
 
 def block_order(fitting: Fitting, subnet: Subnet, least: int) -> tuple[int, ...]:

@@ -42,6 +42,13 @@ class Subnet:
         """The blocks that are there, by their place in the whole network."""
         return tuple(i for i, block in enumerate(self.blocks) if block is not None)
 
+    def behind(self, block: int) -> int:
+        """The last of the blocks that are left out right behind one; itself where there is none."""
+        last = block
+        while last + 1 < len(self.blocks) and self.blocks[last + 1] is None:
+            last += 1
+        return last
+
     def __str__(self) -> str:
         return f"{self.width}: " + " ".join("-" if block is None else str(block) for block in self.blocks)
 
@@ -110,6 +117,11 @@ class Space:
     def random_gene(self, random: Random) -> Gene:
         """Each choice by itself, all values alike."""
         return random.choice(self.genes)
+
+    def random(self, random: Random) -> Subnet:
+        """Width, depth and every gene by itself, all values alike."""
+        genes = [self.random_gene(random) for _ in self.order]
+        return self.subnet(random.choice(self.width), random.choice(self.depth), genes)
 
     @property
     def size(self) -> int:

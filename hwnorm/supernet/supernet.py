@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hwnorm.graph.graph import Graph
+from hwnorm.graph.operations import Add, Linear, Operation
 from hwnorm.integers import rows
 from hwnorm.network.output_loss import OutputLoss
 from hwnorm.network.ridge import with_ones
@@ -93,12 +95,17 @@ class Supernet:
         graph: the network, with functions in the places of norms.
         teacher: the original; its tensors have the same names.
         groups: which channels go together.
+        scales: float (channels,) by :func:`scale_name`: what the outputs of a projection into the stream are
+            multiplied by where it reads so many channels.
+        trained: whether its subnets are what they are meant to be as they stand; else they are fitted.
     """
 
     graph: Graph
     teacher: Graph
     groups: Groups
     ordering: Ordering
+    scales: Mapping[str, Tensor] = field(default_factory=dict)
+    trained: bool = False
 
     @classmethod
     def of(cls, graph: Graph, teacher: Graph, ordering: Ordering) -> Supernet:
@@ -110,8 +117,25 @@ class Supernet:
         return cls(student, original, Groups.read(graph), ordering)
 
     def view(self, subnet: Subnet) -> Graph:
-        """The operations of a subnet; its weights are views of the supernet's."""
-        return view(self.graph, self.groups, subnet)
+        """The operations of a subnet; its weights are views of the supernet's, or scaled ones."""
+        return Graph(tuple(self._scaled(op) for op in view(self.graph, self.groups, subnet).operations))
+
+    def _scaled(self, op: Operation) -> Operation:
+        scale = self.scales.get(scale_name(op)) if isinstance(op, Linear) else None
+        if scale is None:
+            return op
+        assert isinstance(op, Linear)
+        scale = scale[: len(op.weight)]
+        return replace(op, weight=op.weight * scale[:, None], bias=op.bias * scale)
+
+    @cached_property
+    def ends(self) -> dict[int, str]:
+        """The stream behind each block."""
+        return {
+            number: op.out
+            for op in self.graph.operations
+            if isinstance(op, Add) and (number := block_of(op.out)) is not None
+        }
 
     def bits(self, subnet: Subnet) -> dict[str, npt.NDArray[np.uint8]]:
         """Of each row of each linear layer of a subnet, by its place among those that need 8 bits most.
@@ -130,6 +154,11 @@ class Supernet:
                 bits[kept[rows.layer_count(count, block.ratio8, ROW_STEP) :]] = rows.NARROW
             found[op.out] = bits
         return found
+
+
+def scale_name(op: Linear) -> str:
+    """What a projection's scale is called: its output, and how many channels it reads."""
+    return f"{op.out}/{op.weight.shape[1]}"
 
 
 def _grams(graph: Graph, images: Tensor) -> dict[str, Tensor]:
