@@ -146,7 +146,7 @@ class _Trainer:
         start = tensors_of(supernet.graph) | dict(supernet.scales)
         if recipe.layer_scaling and not supernet.scales:
             start |= scales_of(supernet, space)
-        self.weights = {name: nn.Parameter(value.float().to(device)) for name, value in start.items()}
+        self.weights = {name: nn.Parameter(value.clone().float().to(device)) for name, value in start.items()}
         graph = on_device(with_tensors(supernet.graph, self.weights), device)
         scales = {name: value for name, value in self.weights.items() if name not in tensors_of(graph)}
         teacher = on_device(supernet.teacher, device)
