@@ -21,8 +21,8 @@ from hwnorm.supernet.slices import block_of
 from hwnorm.supernet.space import Block, Subnet
 from hwnorm.supernet.supernet import Supernet
 
-#: So many states of the stream behind blocks are kept: subnets that begin alike share what is alike.
-STATES = 24
+#: Bytes of states of the stream behind blocks that are kept: subnets that begin alike share what is alike.
+KEPT_BYTES = 800_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,11 @@ class _State:
 
     operations: tuple[Operation, ...]
     values: Mapping[str, Tensor]
+
+    @property
+    def bytes(self) -> int:
+        """Of the tensors; the operations are small beside them."""
+        return sum(value.nbytes for value in self.values.values())
 
 
 class Fitting:
@@ -66,6 +71,7 @@ class Fitting:
         self.images = torch.cat([fit, held])
         self._joins = {op.x: op.out for op in supernet.graph.operations if isinstance(op, Add)}
         self._states: OrderedDict[tuple[object, ...], _State] = OrderedDict()
+        self._bytes = 0
         self._teach(fit, held)
 
     @torch.no_grad()
@@ -95,14 +101,19 @@ class Fitting:
             if found is None:
                 found = self._advance(state, segment, bits)
                 if not last:
-                    self._states[at] = found
-                    if len(self._states) > STATES:
-                        self._states.popitem(last=False)
+                    self._keep(at, found)
             else:
                 self._states.move_to_end(at)
             state = found
         output = state.values[view.output][self.count :].flatten(1)
         return Fitted(Graph(state.operations), output, self.loss.compare(output, self.wanted))
+
+    def _keep(self, at: tuple[object, ...], state: _State) -> None:
+        """Keep a state; what was used least recently goes where they are too many."""
+        self._states[at] = state
+        self._bytes += state.bytes
+        while self._bytes > KEPT_BYTES and len(self._states) > 1:
+            self._bytes -= self._states.popitem(last=False)[1].bytes
 
     def _advance(self, state: _State, segment: _Segment, bits: Mapping[str, npt.NDArray[np.uint8]]) -> _State:
         """Fit and compute a segment; only what the last of its operations makes is kept."""

@@ -117,3 +117,18 @@ def test_the_projection_before_a_gap_makes_up_for_it(supernet: Supernet, images:
     stream = student["blocks.0.stream2"]
     behind, own = teacher["blocks.1.stream2"], teacher["blocks.0.stream2"]
     assert float((stream - behind).square().mean()) < float((own - behind).square().mean())
+
+
+def test_states_are_kept_within_a_limit(
+    supernet: Supernet, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for one alone the fits are the same."""
+    subnets = [drawn(seed) for seed in range(3)]
+    plain = Fitting(supernet, images[:100], images[100:], LOSS)
+    wanted = [plain(subnet).loss for subnet in subnets]
+    assert len(plain._states) > 3
+    monkeypatch.setattr("hwnorm.supernet.fit.KEPT_BYTES", 1)
+    limited = Fitting(supernet, images[:100], images[100:], LOSS)
+    assert [limited(subnet).loss for subnet in subnets] == wanted
+    assert len(limited._states) == 1
+    assert limited._bytes == next(iter(limited._states.values())).bytes
