@@ -7,7 +7,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +51,42 @@ def remove_strays(folder: Path) -> None:
     for path in folder.rglob(".*"):
         if re.fullmatch(r"\.\d+\..+", path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path, option: str) -> Iterator[Path]:
+    """A folder beside one to be filled, which it is renamed to at the end; an empty one there gives way.
+
+    Raises:
+        InputError: the folder is not empty; the message names the option.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"option {option}: {folder} is not an empty folder; choose another")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        beside.chmod(0o755)
+        yield beside
+        os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_toml(path: Path, expected: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Args:
+        expected: what the message about a missing file says.
+
+    Raises:
+        InputError: it is missing, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not there; {expected}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as TOML ({error})") from None
 
 
 def write_text(path: Path, text: str) -> None:

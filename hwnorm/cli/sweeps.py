@@ -151,7 +151,7 @@ def _pareto_of_space(
 ) -> None:
     from hwnorm.nas.emit import emit_point, read_front
     from hwnorm.nas.spacefile import read_space
-    from hwnorm.nas.tables import knee, print_front, within
+    from hwnorm.nas.tables import knee_of, print_front, within
 
     if len(paths) > 1:
         raise InputError(f"{paths[1]}: one space by itself was expected; fronts of two are not joined")
@@ -163,7 +163,7 @@ def _pareto_of_space(
     print_front(study, front, fps)
     if pick is None and emit is None:
         return
-    number = pick if pick is not None else knee(front, shown)
+    number = pick if pick is not None else knee_of(front, shown)
     if number not in shown:
         raise InputError(f"option --pick: {number}; the front has {', '.join(map(str, shown))}")
     out.print(f"picked: point {number}: {front.points[number - 1].subnet.subnet()}", soft_wrap=True)

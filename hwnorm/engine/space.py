@@ -68,6 +68,14 @@ class Candidate:
         return self.program.ideal_cycles / self.cycles
 
 
+def most_cycles(clock_mhz: float, fps: float) -> int:
+    """The cycles that an image may take at a rate.
+
+    A rate that is just that of so many cycles allows them, whatever its last bit.
+    """
+    return int(clock_mhz * 1e6 / fps * (1 + 1e-12))
+
+
 def evaluate(network: IntegerNetwork, engine: Engine, image: ImageSize) -> Candidate:
     """An engine with its program.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,11 @@ class Pixels:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Pixels:
+        """Those of a model's data config."""
+        return cls(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
 
     def codes(self, images: npt.NDArray[np.floating]) -> Codes:
         """Of normalized images, float (n, C, H, W): int32, rounded half up and saturated."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from hwnorm.errors import InputError
+from hwnorm.files import new_folder
 from hwnorm.nas.nas import FRONT
 from hwnorm.nas.points import point_folder
 from hwnorm.nas.spacefile import NasStudy, as_it_stands
@@ -43,16 +42,11 @@ def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> P
     Raises:
         InputError: the folder is not empty, or what the study has built of the point is gone.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
-    point = front.points[number - 1]
-    built = point_folder(study, point.subnet.subnet()) / SUBNET
-    if not built.is_file():
-        raise InputError(f"{built}: not there; `hwnorm nas {study.path}` builds it again")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        beside.chmod(0o755)
+    with new_folder(folder, "--emit") as beside:
+        point = front.points[number - 1]
+        built = point_folder(study, point.subnet.subnet()) / SUBNET
+        if not built.is_file():
+            raise InputError(f"{built}: not there; `hwnorm nas {study.path}` builds it again")
         for path in (built, weights_file(built)):
             shutil.copyfile(path, beside / path.name)
         settings = as_it_stands(study.settings, folder / SUBNET)
@@ -61,7 +55,4 @@ def emit_point(study: NasStudy, front: NasFront, number: int, folder: Path) -> P
         run.start()
         quantize(run, inputs)
         engine(run, inputs, front.budget)
-        os.rename(beside, folder)  # an empty folder there gives way
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder

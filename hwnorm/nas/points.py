@@ -83,8 +83,7 @@ class Points:
 
     @cached_property
     def _build(self) -> Build:
-        s, config = self.settings, input_config(self.context.model)
-        pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
+        s, pixels = self.settings, Pixels.of(input_config(self.context.model))
         recipe = Integers(activation_bits=s.activation_bits)
         return Build(self.context.student, pixels, self._images, recipe, target_of(s), s.clock_mhz)
 

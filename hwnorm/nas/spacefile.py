@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hwnorm.builtin import model as builtin
 from hwnorm.engine.devices import budget_of
 from hwnorm.engine.resources import Resources
+from hwnorm.engine.space import most_cycles
 from hwnorm.errors import InputError
+from hwnorm.files import read_toml
 from hwnorm.nas.presets import PRESETS
-from hwnorm.runs.settings import Norms, RunSettings, make_settings, option_name
+from hwnorm.runs.settings import Norms, RunSettings, make_settings, of_table, option_name
 from hwnorm.supernet.search import Method
 from hwnorm.supernet.stored import RECORD, SUBNET
 from hwnorm.supernet.train import Recipe
 
-#: Settings of a run that are paths; in the file they are relative to it.
-_PATHS = ("weights", "data", "classes", "warm_start")
 #: Names of a run's settings in the file, which are its long options' -> fields.
 SETTINGS = {option_name(field)[2:].replace("-", "_"): field for field in RunSettings.model_fields}
 #: The axes of a space.
@@ -151,7 +150,7 @@ class NasStudy:
     def cycles(self) -> int | None:
         """The most cycles an image, where images a second are wanted."""
         fps = self.file.engine.fps
-        return None if fps is None else int(self.settings.clock_mhz * 1e6 / fps * (1 + 1e-12))
+        return None if fps is None else most_cycles(self.settings.clock_mhz, fps)
 
 
 def as_it_stands(settings: RunSettings, subnet: Path) -> RunSettings:
@@ -164,8 +163,8 @@ def is_space_file(path: Path) -> bool:
     """Whether a file, or the folder beside it, is of a search among subnets."""
     path = path if path.suffix == ".toml" else path.with_suffix(".toml")
     try:
-        return "space" in tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        return "space" in read_toml(path, "")
+    except InputError:
         return False
 
 
@@ -177,12 +176,7 @@ def read_space(path: Path) -> NasStudy:
             what was found and what would be right.
     """
     path = path if path.suffix == ".toml" else path.with_suffix(".toml")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: not there; a space file was expected (docs/nas.md)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as TOML ({error})") from None
+    data = read_toml(path, "a space file was expected (docs/nas.md)")
     try:
         file = SpaceFile.model_validate(data)
     except ValidationError as error:
@@ -226,14 +220,8 @@ def _settings(path: Path, file: SpaceFile) -> RunSettings:
             close = difflib.get_close_matches(name, list(SETTINGS), n=3)
             hint = f"closest: {', '.join(close)}" if close else f"there are {', '.join(SETTINGS)}"
             raise InputError(f"{path}: run.{name}: no setting of a run; {hint}")
-    values: dict[str, Any] = {SETTINGS[name]: value for name, value in file.run.items()}
-    for field in _PATHS:
-        if field in values:
-            values[field] = path.parent / str(values[field])
-    if str(values.get("target", "")).endswith(".json"):
-        values["target"] = str(path.parent / values["target"])
     try:
-        return make_settings(**values)
+        return make_settings(**of_table(file.run, SETTINGS, path.parent))
     except InputError as error:
         raise InputError(f"{path}: run: {str(error).removeprefix('option --')}") from None
 

@@ -11,6 +11,7 @@ from hwnorm.errors import InputError
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import NasFront, NasPoint
 from hwnorm.progress import out
+from hwnorm.search.front import knee
 from hwnorm.stages.tables import print_wide
 
 
@@ -29,19 +30,10 @@ def within(study: NasStudy, front: NasFront, fps: float | None) -> list[int]:
     return found
 
 
-def knee(front: NasFront, numbers: Sequence[int]) -> int:
-    """Of some points the one farthest below the line between their ends, of loss against cycles.
-
-    As :func:`hwnorm.sweep.pareto.knee` finds it.
-    """
-    points = [(front.points[n - 1].score.cycles, front.points[n - 1].loss) for n in numbers]
-    (first, highest), (last, least) = points[0], points[-1]
-    if first == last or highest == least:
-        return numbers[0]
-    below = [
-        (highest - loss) / (highest - least) - (cycles - first) / (last - first) for cycles, loss in points
-    ]
-    return numbers[max(range(len(below)), key=lambda i: (round(below[i], 12), -i))]
+def knee_of(front: NasFront, numbers: Sequence[int]) -> int:
+    """The knee of some points of a front, of loss against cycles, by its number."""
+    points = [front.points[number - 1] for number in numbers]
+    return numbers[knee([(point.score.cycles, point.loss) for point in points])]
 
 
 def print_front(study: NasStudy, front: NasFront, fps: float | None) -> None:
@@ -69,7 +61,7 @@ def _table(front: NasFront, shown: Sequence[int]) -> Table:
     for heading in ("parameters", "Mbit"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("width: heads, units, 8-bit rows of each block", no_wrap=True)
-    picked = knee(front, shown)
+    picked = knee_of(front, shown)
     for number in shown:
         name = f"{number} knee" if number == picked else str(number)
         table.add_row(name, *_cells(front.points[number - 1], front.whole))

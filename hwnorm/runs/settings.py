@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -201,6 +202,10 @@ def target_digest(settings: RunSettings) -> str:
     return digest(target_of(settings).model_dump(mode="json"))
 
 
+#: Settings that are paths.
+PATHS = ("weights", "data", "classes", "warm_start")
+
+
 def option_name(field: str) -> str:
     """The command line's option for a field of the settings."""
     return "--" + field.removesuffix("_mhz").replace("_", "-")
@@ -211,6 +216,23 @@ def patterns(text: str) -> list[str]:
     return [part for part in (piece.strip() for piece in text.split(",")) if part]
 
 
+def of_table(table: Mapping[str, Any], names: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """What :func:`make_settings` takes, of a file's table.
+
+    Args:
+        table: settings by their names in the file.
+        names: the field that each of these is.
+        folder: of the file; paths are relative to it.
+    """
+    values = {names[name]: value for name, value in table.items()}
+    for field in PATHS:
+        if field in values:
+            values[field] = folder / str(values[field])
+    if str(values.get("target", "")).endswith(".json"):
+        values["target"] = str(folder / values["target"])
+    return values
+
+
 def make_settings(**values: object) -> RunSettings:
     """Settings from options; those that are not given keep their default, and the clock is the target's.
 
@@ -218,7 +240,7 @@ def make_settings(**values: object) -> RunSettings:
         InputError: an option is out of range or a weight is none; the message names it.
     """
     given = dict(values)
-    for name in ("weights", "data", "classes", "warm_start"):
+    for name in PATHS:
         if given.get(name) is not None:
             given[name] = Path(str(given[name])).absolute()
     if str(given.get("target", "")).endswith(".json"):

@@ -32,6 +32,23 @@ class Point:
     family: str = "evolved"
 
 
+def knee(points: Sequence[tuple[float, float]]) -> int:
+    """The place of the knee of a front: the point farthest below the line between its ends.
+
+    Both axes are scaled to the front's extent first. That is the point of greatest curvature as V. Satopaa et
+    al. find it ("Finding a 'kneedle' in a haystack", ICDCS Workshops 2011). A front that is nowhere below
+    the line has its knee at the first, cheapest point.
+
+    Args:
+        points: (cost, loss), the cheapest first.
+    """
+    (first, most), (last, least) = points[0], points[-1]
+    if first == last or most == least:
+        return 0
+    below = [(most - loss) / (most - least) - (cost - first) / (last - first) for cost, loss in points]
+    return max(range(len(below)), key=lambda i: (round(below[i], 12), -i))
+
+
 def non_dominated(items: Iterable[tuple[float, float, T]]) -> list[T]:
     """Those (error, cost, item) that no other beats or equals in both, cheapest first."""
     kept: list[T] = []

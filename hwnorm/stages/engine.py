@@ -14,7 +14,7 @@ from hwnorm.engine.devices import budget_of, whole
 from hwnorm.engine.engine import Engine
 from hwnorm.engine.package import emit_engine
 from hwnorm.engine.program import Program, compile_program
-from hwnorm.engine.space import evaluate, front
+from hwnorm.engine.space import evaluate, front, most_cycles
 from hwnorm.engine.stored import PACKAGE, EngineParameters, PhaseCycles, Point, StoredEngine
 from hwnorm.errors import InputError
 from hwnorm.files import digest
@@ -65,8 +65,7 @@ def engine(
         found = [evaluate(network, _read(config, target), image)]
     else:
         most = budget_of(budget or ("dsp=1.0" if fps is not None else BUDGET), target)
-        # A rate that is just that of so many cycles allows them, whatever its last bit.
-        cycles = None if fps is None else int(clock * 1e6 / fps * (1 + 1e-12))
+        cycles = None if fps is None else most_cycles(clock, fps)
         err.print("engine: predict every engine of the space", highlight=False)
         found = front(network, image, most, target, bits, cycles=cycles)
     picked = found[0] if fps is not None else found[-1]

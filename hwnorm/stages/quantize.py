@@ -199,8 +199,7 @@ def make(
     """
     s, model = run.settings, inputs.model
     graph, teacher = read_graph(at.student), read_graph(at.before)
-    config = input_config(model)
-    pixels = Pixels(tuple(map(float, config["mean"])), tuple(map(float, config["std"])))
+    pixels = Pixels.of(input_config(model))
     images = _calibration(inputs, graph)
     loss = OutputLoss(has_head(model))
     source = Source(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -137,22 +137,3 @@ def _embedding(base: Any, table: Tensor, prefix: int) -> list[tuple[str, Tensor]
             positions = torch.cat([own, positions])
         found.append(("pos_embed", positions))
     return found
-
-
-def renumbered(graph: Graph, subnet: Subnet) -> Graph:
-    """The operations with the names that the module's own graph has."""
-    places = {old: new for new, old in enumerate(subnet.kept)}
-
-    def name(text: str) -> str:
-        return _renumbered(text, places)
-
-    found = []
-    for op in graph.operations:
-        changed: dict[str, Any] = {"out": name(op.out)}
-        changed |= {
-            field: name(getattr(op, field))
-            for field in ("x", "q", "k", "v", "p", "stream", "layer")
-            if isinstance(getattr(op, field, None), str)
-        }
-        found.append(replace(op, **changed))
-    return Graph(tuple(found))

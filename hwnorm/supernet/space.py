@@ -122,8 +122,3 @@ class Space:
         """Width, depth and every gene by itself, all values alike."""
         genes = [self.random_gene(random) for _ in self.order]
         return self.subnet(random.choice(self.width), random.choice(self.depth), genes)
-
-    @property
-    def size(self) -> int:
-        """So many subnets there are."""
-        return len(self.width) * sum(int(len(self.genes) ** depth) for depth in self.depth)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest, write_text
+from hwnorm.files import digest, new_folder, write_text
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.products import PRODUCTS, VERDICTS
 from hwnorm.runs.studies import SETTINGS, FrontFile, FrontHead, FrontPoint, PickedPoint, StudyRow
@@ -68,26 +66,21 @@ def emit_point(row: dict[str, Any], folder: Path) -> int:
     Raises:
         InputError: ``folder`` is not empty, the trial's run folder is not whole, or a package did not pass.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"option --emit: {folder} is not an empty folder; choose another")
-    trial: Path = row["folder"]
-    for name in TAKEN:
-        if not (trial / name).exists():
-            raise InputError(
-                f"{trial / name}: not there; `hwnorm run` with the trial's settings makes it again"
-            )
-    run = RunFolder.open(trial)
-    verdicts = run.read(VERDICTS).packages
-    for product in PRODUCTS:
-        if product.exported and (why := run.stale(product)) is not None:
-            raise InputError(f"{run.at(product)}: {why}")
-    failed = [verdict.top for verdict in verdicts if not verdict.passed]
-    if failed:
-        raise InputError(f"{trial / 'verdict.json'}: {failed[0]} did not pass; `hwnorm verify {trial}`")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        beside.chmod(0o755)
+    with new_folder(folder, "--emit") as beside:
+        trial: Path = row["folder"]
+        for name in TAKEN:
+            if not (trial / name).exists():
+                raise InputError(
+                    f"{trial / name}: not there; `hwnorm run` with the trial's settings makes it again"
+                )
+        run = RunFolder.open(trial)
+        verdicts = run.read(VERDICTS).packages
+        for product in PRODUCTS:
+            if product.exported and (why := run.stale(product)) is not None:
+                raise InputError(f"{run.at(product)}: {why}")
+        failed = [verdict.top for verdict in verdicts if not verdict.passed]
+        if failed:
+            raise InputError(f"{trial / 'verdict.json'}: {failed[0]} did not pass; `hwnorm verify {trial}`")
         for name in TAKEN:
             if (trial / name).is_dir():
                 shutil.copytree(trial / name, beside / name, ignore=shutil.ignore_patterns(".*"))
@@ -102,7 +95,4 @@ def emit_point(row: dict[str, Any], folder: Path) -> int:
         kernels = tuple(verdict.top for verdict in verdicts)
         point = PickedPoint(row=StudyRow.model_validate(told), kernels=kernels, files=files)
         point.write(beside / "manifest.json", None, {"trial": digest(told)})
-        os.rename(beside, folder)  # an empty folder there gives way
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return len(verdicts)

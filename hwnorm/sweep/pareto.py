@@ -9,7 +9,7 @@ from typing import Any
 
 from hwnorm.errors import InputError
 from hwnorm.runs.studies import check_rows
-from hwnorm.search.front import hypervolume, non_dominated
+from hwnorm.search.front import hypervolume, knee, non_dominated
 from hwnorm.sweep.table import read_table
 
 #: The greatest accuracy there is, by its name.
@@ -44,26 +44,6 @@ def front_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return non_dominated((-row["accuracy_bit_true"], row["area"], row) for row in rows)
 
 
-def knee(rows: Sequence[dict[str, Any]]) -> int:
-    """The place of the knee of a front: the point farthest above the line between its ends.
-
-    Both axes are scaled to the front's extent first. That is the point of greatest curvature as V. Satopaa et
-    al. find it ("Finding a 'kneedle' in a haystack", ICDCS Workshops 2011). A front that is nowhere above
-    the line has its knee at the first, smallest point.
-    """
-    first, last = rows[0], rows[-1]
-    width = last["area"] - first["area"]
-    height = last["accuracy_bit_true"] - first["accuracy_bit_true"]
-    if not width or not height:
-        return 0
-    above = [
-        (row["accuracy_bit_true"] - first["accuracy_bit_true"]) / height
-        - (row["area"] - first["area"]) / width
-        for row in rows
-    ]
-    return max(range(len(rows)), key=lambda i: (round(above[i], 12), -i))
-
-
 def fronts(
     rows: Iterable[dict[str, Any]], max_lut: int | None = None, min_top1: float | None = None
 ) -> list[ParetoFront]:
@@ -91,7 +71,8 @@ def fronts(
         points = [(perfect - row["accuracy_bit_true"], row["area"]) for row in kept]
         box = largest * perfect
         share = hypervolume(points, (perfect, largest)) / box if box else 0.0
-        found.append(ParetoFront(name, unit, kept, len(of_group), largest, share, knee(kept)))
+        bent = knee([(row["area"], -row["accuracy_bit_true"]) for row in kept])
+        found.append(ParetoFront(name, unit, kept, len(of_group), largest, share, bent))
     return found
 
 

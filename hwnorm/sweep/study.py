@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,11 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwnorm.errors import InputError
-from hwnorm.runs.settings import RunSettings, make_settings, option_name
+from hwnorm.files import read_toml
+from hwnorm.runs.settings import PATHS, RunSettings, make_settings, of_table, option_name
 from hwnorm.runs.storage import masked, shown
 from hwnorm.runs.studies import SETTINGS, StudyAxes, StudyHead, StudyRange, StudyRecord, Value
 from hwnorm.targets.target import load_target
-
-#: Settings that are paths; in a study file they are relative to it.
-PATHS = ("weights", "data", "classes", "warm_start")
 
 #: What one trial has of each axis.
 Parameters: TypeAlias = Mapping[str, Value]
@@ -118,13 +115,7 @@ class Study:
             InputError: an option is out of range; the message names it.
         """
         given = dict(self.file.run) | self.given(parameters)
-        values: dict[str, Any] = {SETTINGS[name]: value for name, value in given.items()}
-        for field in PATHS:
-            if field in values:
-                values[field] = self.path.parent / str(values[field])
-        if str(values.get("target", "")).endswith(".json"):
-            values["target"] = str(self.path.parent / values["target"])
-        return make_settings(**values, quantize=False)
+        return make_settings(**of_table(given, SETTINGS, self.path.parent), quantize=False)
 
     def row(self, parameters: Parameters) -> dict[str, Any]:
         """The columns of a trial's settings; paths as the file has them."""
@@ -155,12 +146,7 @@ def read_study(path: Path) -> Study:
         InputError: it is missing, is not TOML, or something in it is wrong; the message names file and key,
             what was found and what would be right.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: not there; a study file was expected (docs/sweeps.md)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as TOML ({error})") from None
+    data = read_toml(path, "a study file was expected (docs/sweeps.md)")
     if path.suffix != ".toml":
         raise InputError(f"{path}: a study file is called NAME.toml; its folder is NAME")
     study = Study(path, parse_study(data, path))

@@ -264,3 +264,72 @@ def test_the_page_shows_a_file_that_is_one(tmp_path: Path) -> None:
     assert study.axes["mlp"] == [0.5, 1.0, 2.0, 3.0]
     assert study.axes["width"] == [72, 84, 96]
     assert study.cycles == 100_000
+
+
+TRAINING = "[train]\nepochs = 2\nbatch = 20\nrandom = 0\n\n[engine]"
+
+
+def test_a_trained_supernet_is_searched_as_it_is(copy: Path, searched: Path) -> None:
+    """Its subnets are not fitted; what was scored before is scored anew; a point of it is emitted exactly."""
+    copy.write_text(copy.read_text().replace("[engine]", TRAINING))
+    status, said = command("supernet", "train", copy)
+    assert status == 0, said
+    assert "epoch 2: largest loss" in said
+    folder = copy.with_suffix("") / "trained"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "subnet.json",
+        "subnet.safetensors",
+        "supernet.json",
+        "supernet.safetensors",
+    ]
+    status, said = command("nas", copy, "--jobs", "1")
+    assert status == 0, said
+    assert "scores and points are of another network or hwnorm; they are made anew" in said
+    assert front_at(copy) != front_at(searched)
+    found = context(copy)
+    smallest = found.space.smallest
+    assert found.supernet.trained
+    view, fitted = found.supernet.view(smallest), found.fitting(smallest).graph
+    for a, b in zip(view.linears, fitted.linears, strict=True):
+        # Rounded to codes, the row's scale of its own: nothing else has moved it.
+        assert float((a.weight - b.weight).norm() / a.weight.norm()) < 0.25
+    out = copy.parent / "point"
+    status, said = command("pareto", copy, "--pick", "1", "--emit", out)
+    assert status == 0, said
+    subnet = json.loads((out / "subnet.json").read_text())
+    assert (subnet["model"], subnet["arguments"]) == ("builtin", {})
+    status, said = command("cosim", out, "--images", "1")
+    assert status == 0, said
+    status, said = command("supernet", "train", copy)
+    assert status == 0
+    assert "is trained; to train again, remove it" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ((("[engine]", "[train]\nepochs = 0\n\n[engine]"),), "train.epochs: 0; input should be greater"),
+        ((("[engine]", "[train]\nepoch = 1\n\n[engine]"),), "train.epoch: not known; there are epochs"),
+        ((("[space]", '[space]\nsupernet = "s"'),), "space.supernet: 's' has no supernet.json"),
+    ],
+)
+def test_what_is_wrong_with_training_is_said_in_one_line(
+    tmp_path: Path, write_space: Callable[..., Path], changes: tuple[tuple[str, str], ...], said: str
+) -> None:
+    path = write_space(tmp_path, *changes)
+    status, found = command("supernet", "train", path)
+    assert status == 2, found
+    assert said in found
+    assert not path.with_suffix("").exists()
+
+
+def test_all_of_the_network_is_trained(copy: Path) -> None:
+    folder = copy.with_suffix("")
+    text = copy.read_text().replace("heads = [2, 3]", "heads = [2]")
+    copy.write_text(text)
+    StoredSpace(file=read_space(copy).file.model_dump(mode="json")).write(folder / "space.json", 0, {})
+    (folder / "ordering.safetensors").unlink()
+    status, said = command("supernet", "train", copy)
+    assert status == 2
+    assert "to train, it must be all of the network: 96: 3h288u50%" in said
+    assert not (folder / "trained").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,11 +12,13 @@ from integer.small_networks import images_for, small
 from torch import Tensor, nn
 
 from hwnorm.expression import parse
+from hwnorm.graph.graph import Graph
 from hwnorm.graph.read import read_graph
 from hwnorm.network.norms import find_norms
 from hwnorm.network.output_loss import OutputLoss
 from hwnorm.network.replacement import replace_norms
-from hwnorm.supernet.space import Space
+from hwnorm.supernet.slices import block_of
+from hwnorm.supernet.space import Space, Subnet
 from hwnorm.supernet.supernet import Ordering, Supernet
 
 SPACE = Space((12, 16, 24), (2, 3), (1, 2), (0.5, 1.0, 2.0, 4.0), (0.0, 0.5, 1.0), (2, 0, 1))
@@ -45,8 +48,31 @@ def images_of(model: nn.Module, count: int, seed: int = 0) -> Tensor:
     return images_for(model, count, seed).to(torch.float64)
 
 
-def drawn(seed: int, space: Space = SPACE) -> Any:
+def drawn(seed: int, space: Space = SPACE) -> Subnet:
     """A random subnet."""
-    random = Random(seed)
-    genes = [space.random_gene(random) for _ in space.order]
-    return space.subnet(random.choice(space.width), random.choice(space.depth), genes)
+    return space.random(Random(seed))
+
+
+def count_of(space: Space) -> int:
+    """So many subnets there are."""
+    return len(space.width) * sum(int(len(space.genes) ** depth) for depth in space.depth)
+
+
+def renumbered(graph: Graph, subnet: Subnet) -> Graph:
+    """The operations with the names that the module's own graph has."""
+    places = {old: new for new, old in enumerate(subnet.kept)}
+
+    def name(text: str) -> str:
+        number = block_of(text)
+        return text if number is None else f"blocks.{places[number]}.{text.split('.', 2)[2]}"
+
+    found = []
+    for op in graph.operations:
+        changed: dict[str, Any] = {"out": name(op.out)}
+        changed |= {
+            field: name(getattr(op, field))
+            for field in ("x", "q", "k", "v", "p", "stream", "layer")
+            if isinstance(getattr(op, field, None), str)
+        }
+        found.append(replace(op, **changed))
+    return Graph(tuple(found))

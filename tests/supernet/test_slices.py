@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from integer.small_networks import images_for, source_of
-from supernet.small_supernets import SPACE, drawn, images_of, network, supernet_of, with_functions
+from supernet.small_supernets import (
+    SPACE,
+    count_of,
+    drawn,
+    images_of,
+    network,
+    renumbered,
+    supernet_of,
+    with_functions,
+)
 from torch import Tensor, nn
 
 from hwnorm.data.config import input_config
@@ -21,7 +30,7 @@ from hwnorm.integers.network import Pixels
 from hwnorm.integers.quantize import Recipe, quantize
 from hwnorm.integers.stored import records
 from hwnorm.nas.presets import PRESETS
-from hwnorm.supernet.extract import extract, renumbered
+from hwnorm.supernet.extract import extract
 from hwnorm.supernet.slices import STREAM, Groups, heads_of, reordered, units_of
 from hwnorm.supernet.space import Block, Gene, Space, Subnet
 from hwnorm.supernet.supernet import Ordering, Supernet
@@ -241,7 +250,7 @@ def test_an_ordering_is_kept_in_a_file(supernet: Supernet) -> None:
 
 def test_a_space_counts_its_subnets() -> None:
     space = Space((8, 16), (1, 2), (1,), (1.0, 2.0), (0.0,), (1, 0))
-    assert space.size == 2 * (2 + 4)
+    assert count_of(space) == 2 * (2 + 4)
     found = space.uniform(8, 1, Gene(1, 2.0, 0.0))
     assert found == Subnet(8, (None, Block(1, 16, 0.0)))
     assert found.depth == 1

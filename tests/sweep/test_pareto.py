@@ -13,7 +13,8 @@ from synthetic_trials import quick, write_study
 from typer.testing import CliRunner
 
 from hwnorm.cli import app
-from hwnorm.sweep.pareto import fronts, knee
+from hwnorm.search.front import knee
+from hwnorm.sweep.pareto import fronts
 from hwnorm.sweep.sweep import sweep
 
 
@@ -83,10 +84,12 @@ def test_hypervolume_is_the_share_of_dominated_cells(rows):
 
 def test_the_knee_is_farthest_from_the_chord():
     """Of 50 % for 0, 80 % for 20, 85 % for 60 and 90 % for 100 LUT it is the second."""
-    points = [row(i, *pair) for i, pair in enumerate([(50, 0), (80, 20), (85, 60), (90, 100)])]
+    points = [(0, -50), (20, -80), (60, -85), (100, -90)]
     assert knee(points) == 1
     assert knee(points[:1]) == knee(points[:2]) == 0
-    assert knee([row(0, 50, 0), row(1, 51, 50), row(2, 90, 100)]) == 0  # hollow: nowhere above
+    assert knee([(0, -50), (50, -51), (100, -90)]) == 0  # hollow: nowhere beyond the line
+    rows = [row(i, -loss, cost) for i, (cost, loss) in enumerate(points)]
+    assert fronts(rows)[0].knee == 1
 
 
 def test_what_cannot_be_compared_has_fronts_of_its_own():
