@@ -16,6 +16,7 @@ from hwnorm.network.subnet import SubnetFile
 from hwnorm.runs.folder import RunFile
 from hwnorm.runs.products import PRODUCTS
 from hwnorm.runs.studies import FrontFile, PickedPoint, Result, StudyRecord
+from hwnorm.supernet.stored import SupernetFile
 from hwnorm.synth.package import Synthesis
 from hwnorm.verify.verdict import Verdict
 
@@ -34,6 +35,7 @@ OTHERS: tuple[type[Artefact], ...] = (
     StoredSpace,
     NasFront,
     SubnetFile,
+    SupernetFile,
 )
 
 if __name__ == "__main__":

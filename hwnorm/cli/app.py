@@ -300,15 +300,22 @@ def verify(
 
 @app.command()
 def report(
-    path: Annotated[Path, typer.Argument(help="run folder, or a study: its file or its folder")],
+    path: Annotated[Path, typer.Argument(help="run folder, or a study or a space: its file or its folder")],
     jobs: JobsOption = JOBS,
 ) -> None:
-    """Draw the pictures of a run or of a study and write report.html."""
+    """Draw the pictures of a run, of a study or of a space's search, and write report.html."""
+    from hwnorm.nas.spacefile import is_space_file, read_space
     from hwnorm.report.study_page import write_study_report
     from hwnorm.stages.report import report as stage
 
-    study = path.suffix == ".toml" or (path / "study.json").is_file()
-    page = write_study_report(path) if study else stage(held_run(path), jobs)
+    if is_space_file(path):
+        from hwnorm.nas.page import write_page
+
+        page = write_page(read_space(path))
+    elif path.suffix == ".toml" or (path / "study.json").is_file():
+        page = write_study_report(path)
+    else:
+        page = stage(held_run(path), jobs)
     out.print(f"report: {page}", soft_wrap=True)
 
 

@@ -101,10 +101,9 @@ def pareto(
     from hwnorm.nas.spacefile import is_space_file
 
     if any(is_space_file(path) for path in studies):
-        given: dict[str, object] = {}
-        given |= {"--max-lut": max_lut, "--min-top1": min_top1, "--csv": csv, "--json": json}
-        others = [name for name, value in (given | {"--parquet": parquet}).items() if value is not None]
-        _pareto_of_space(studies, fps, pick, emit, others)
+        given = {"--max-lut": max_lut, "--min-top1": min_top1, "--json": json}
+        others = [name for name, value in given.items() if value is not None]
+        _pareto_of_space(studies, fps, pick, emit, csv, parquet, others)
         return
     if fps is not None:
         raise InputError("option --fps: is of a space (`hwnorm nas`); of studies --max-lut and --min-top1")
@@ -147,20 +146,34 @@ def pareto(
 
 
 def _pareto_of_space(
-    paths: list[Path], fps: float | None, pick: int | None, emit: Path | None, others: list[str]
+    paths: list[Path],
+    fps: float | None,
+    pick: int | None,
+    emit: Path | None,
+    csv: Path | None,
+    parquet: Path | None,
+    others: list[str],
 ) -> None:
     from hwnorm.nas.emit import emit_point, read_front
     from hwnorm.nas.spacefile import read_space
-    from hwnorm.nas.tables import knee_of, print_front, within
+    from hwnorm.nas.tables import COLUMNS, front_rows, knee_of, print_front, within
+    from hwnorm.tabular import write_csv, write_parquet
 
     if len(paths) > 1:
         raise InputError(f"{paths[1]}: one space by itself was expected; fronts of two are not joined")
     if others:
-        raise InputError(f"option {others[0]}: is of studies; of a space there are --fps, --pick and --emit")
+        raise InputError(
+            f"option {others[0]}: is of studies; of a space there are --fps, --pick, --emit, --csv, "
+            "--parquet, and front.json in its folder"
+        )
     study = read_space(paths[0])
     front = read_front(study)
     shown = within(study, front, fps)
     print_front(study, front, fps)
+    if csv is not None:
+        write_csv(csv, front_rows(front, shown), COLUMNS)
+    if parquet is not None:
+        write_parquet(parquet, front_rows(front, shown), COLUMNS)
     if pick is None and emit is None:
         return
     number = pick if pick is not None else knee_of(front, shown)

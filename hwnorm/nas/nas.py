@@ -194,6 +194,7 @@ def _front(study: NasStudy, here: Context, found: dict[str, dict[Subnet, Score |
         budget=study.file.engine.budget,
         scored={method: len(scores) for method, scores in found.items()},
         front=len(front),
+        trained=here.supernet.trained,
         hypervolume={method: volume(scores.values(), worst) for method, scores in found.items()},
         measured_on=len(here.split.measure),
         test_images=len(here.inputs.test_images),

@@ -107,7 +107,8 @@ class NasPoint(Part):
 class NasFront(Artefact):
     """``front.json``: what no other scored subnet beats in loss and cycles, as many as were to be measured.
 
-    ``whole`` is the largest network with all rows at 8 bits, built and measured alike.
+    ``whole`` is the largest network with all rows at 8 bits, built and measured alike. ``trained`` says that
+    subnets are a trained supernet's; else they were fitted in closed form.
     """
 
     KIND = "nas_front"
@@ -117,6 +118,7 @@ class NasFront(Artefact):
     budget: str
     scored: dict[str, int]
     front: int
+    trained: bool
     hypervolume: dict[str, float]
     measured_on: int
     test_images: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -36,14 +37,61 @@ def knee_of(front: NasFront, numbers: Sequence[int]) -> int:
     return numbers[knee([(point.score.cycles, point.loss) for point in points])]
 
 
+#: The columns of :func:`front_rows`.
+COLUMNS: dict[str, type] = {
+    "point": int,
+    "knee": bool,
+    "top1": float,
+    "top1_low": float,
+    "top1_high": float,
+    "lost": float,
+    "lost_low": float,
+    "lost_high": float,
+    "cosine": float,
+    "loss": float,
+    "score": float,
+    "cycles": int,
+    "images_per_second": float,
+    "lut": int,
+    "ff": int,
+    "dsp": int,
+    "bram": int,
+    "parameters": int,
+    "weight_bits": int,
+    "products": int,
+    "engine": str,
+    "subnet": str,
+}
+
+
+def front_rows(front: NasFront, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Some points as rows of a table; the whole network is point 0, the last."""
+    picked = knee_of(front, numbers)
+    found = []
+    for number in [*numbers, 0]:
+        point = front.points[number - 1] if number else front.whole
+        row: dict[str, Any] = {"point": number, "knee": number == picked}
+        if point.top1 is not None:
+            (row["top1_low"], row["top1_high"]), row["top1"] = point.top1.interval, point.top1.percent
+            (row["lost_low"], row["lost_high"]), row["lost"] = point.top1.lost_interval, point.top1.lost
+        if point.resources is not None:
+            row |= {name: getattr(point.resources, name) for name in ("lut", "ff", "bram")}
+        row |= {name: getattr(point.score, name) for name in ("cycles", "products", "weight_bits", "engine")}
+        row |= {"dsp": point.dsps, "score": point.score.loss, "subnet": str(point.subnet.subnet())}
+        row |= {name: getattr(point, name) for name in ("cosine", "loss", "images_per_second", "parameters")}
+        found.append(row)
+    return found
+
+
 def print_front(study: NasStudy, front: NasFront, fps: float | None) -> None:
     """The points of a front, what they are held against, and how they were found."""
     shown = within(study, front, fps)
     print_wide(_table(front, shown))
     searched = ", ".join(f"{method} {count} subnets" for method, count in front.scored.items())
     volumes = ", ".join(f"{method} {share:.4f}" for method, share in front.hypervolume.items())
+    how = "of a trained supernet" if front.trained else "fitted in closed form"
     lines = [
-        f"{study.name}: {searched}; {front.front} on the front, {len(front.points)} of them built",
+        f"{study.name}: {how}: {searched}; {front.front} on the front, {len(front.points)} of them built",
         f"hypervolume of (loss, cycles), of the box up to the whole network's cycles: {volumes}",
         f"loss: nats or variance, {front.measured_on} training images that nothing was fitted to; "
         f"top-1: {front.test_images_from}; lost: points against the whole network with 8 bits, paired, 95 %",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hwnorm.errors import InputError
-from hwnorm.files import digest, new_folder, write_text
+from hwnorm.files import digest, new_folder
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.products import PRODUCTS, VERDICTS
 from hwnorm.runs.studies import SETTINGS, FrontFile, FrontHead, FrontPoint, PickedPoint, StudyRow
 from hwnorm.sweep.pareto import ParetoFront
-from hwnorm.sweep.table import column_types, write_table
+from hwnorm.sweep.table import column_types
+from hwnorm.tabular import write_csv, write_parquet
 
 #: What an emitted point takes along of its run folder.
 TAKEN = tuple(
@@ -39,13 +38,9 @@ def write_front(path: Path, found: Sequence[ParetoFront], form: Literal["csv", "
     types = {"point": int, "study": str, "knee": bool} | column_types(settings)
     plain = [{name: row.get(name) for name in types} for row in rows]
     if form == "parquet":
-        write_table(path, plain, types)
+        write_parquet(path, plain, types)
     elif form == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(types), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(plain)
-        write_text(path, text.getvalue())
+        write_csv(path, plain, types)
     else:
         heads = [
             FrontHead.model_validate({name: getattr(front, name) for name in FrontHead.model_fields})

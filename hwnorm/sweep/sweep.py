@@ -16,8 +16,9 @@ from hwnorm.progress import err
 from hwnorm.sweep.folder import begin, finished, locked, numbered
 from hwnorm.sweep.live import View
 from hwnorm.sweep.study import Parameters, Study
-from hwnorm.sweep.table import column_types, need_sweep, write_table
+from hwnorm.sweep.table import column_types, need_sweep
 from hwnorm.sweep.trial import RunTrial, Trial, finish, perform, run_pipeline
+from hwnorm.tabular import write_parquet
 from hwnorm.workers import cluster_client, processes_apart
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class _Keeper:
 
     def write(self) -> None:
         """Write the table."""
-        write_table(self._study.results, self.rows(), self._types)
+        write_parquet(self._study.results, self.rows(), self._types)
 
     def write_if_due(self) -> None:
         """Write it if it was not for some time."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnorm.errors import InputError
-from hwnorm.files import write_whole
 from hwnorm.runs.studies import MEASURED, setting_type
-
-if TYPE_CHECKING:
-    import pyarrow
 
 
 def need_sweep() -> None:
@@ -35,23 +31,6 @@ def column_types(settings: Sequence[str]) -> dict[str, type]:
     first = {"trial": int, "state": str, "error": str}
     last = {"hwnorm_version": str, "torch_version": str, "seconds": float}
     return first | {name: setting_type(name) for name in settings} | MEASURED | last
-
-
-def table(rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> pyarrow.Table:
-    """Rows as an Arrow table of these columns."""
-    import pyarrow as pa
-
-    arrow = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-    schema = pa.schema([(name, arrow[kind]) for name, kind in types.items()])
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], types: Mapping[str, type]) -> None:
-    """Write rows as Parquet, whole or not at all; the same rows give the same bytes."""
-    import pyarrow.parquet as pq
-
-    found = table(rows, types)
-    write_whole(path, lambda beside: pq.write_table(found, beside))
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from nas.conftest import TRAIN, command
@@ -216,7 +218,7 @@ def test_a_point_is_a_run_folder_with_an_engine(searched: Path, tmp_path: Path) 
         ((('"dsp=40"', '"dsp=0"'),), "engine.budget: 'dsp=0'"),
         ((('"nsga2", "random"', '"tpe"'),), "search.methods: 'tpe'"),
         ((("images = 40", "imagse = 40"),), "run.imagse: no setting of a run; closest: images"),
-        ((("[search]", "[serach]"),), "serach: not known; there are space, search, engine, run"),
+        ((("[search]", "[serach]"),), "serach: not known; there are space, search, engine, train, run"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -333,3 +335,39 @@ def test_all_of_the_network_is_trained(copy: Path) -> None:
     assert status == 2
     assert "to train, it must be all of the network: 96: 3h288u50%" in said
     assert not (folder / "trained").exists()
+
+
+def test_the_front_is_a_table_and_a_page(searched: Path, tmp_path: Path) -> None:
+    """The same figures in each."""
+    csv_file, parquet = tmp_path / "front.csv", tmp_path / "front.parquet"
+    status, said = command("pareto", searched, "--csv", csv_file, "--parquet", parquet)
+    assert status == 0, said
+    with csv_file.open() as file:
+        rows = list(csv.DictReader(file))
+    front = front_at(searched)
+    points = [*front.points, front.whole]
+    assert [int(row["point"]) for row in rows] == [*range(1, len(points)), 0]
+    assert sum(row["knee"] == "True" for row in rows) == 1
+    for row, point, stored in zip(rows, points, pq.read_table(parquet).to_pylist(), strict=True):
+        assert int(row["cycles"]) == stored["cycles"] == point.score.cycles
+        assert point.top1 is not None
+        assert float(row["top1"]) == stored["top1"] == point.top1.percent
+        assert stored["lut"] == point.resources.lut
+        assert stored["subnet"] == str(point.subnet.subnet())
+    status, said = command("report", searched)
+    assert status == 0, said
+    page = (searched.with_suffix("") / "report.html").read_text()
+    for point in points:
+        assert f">{point.score.cycles}<" in page
+        assert str(point.subnet.subnet()) in page
+    assert "Subnets are fitted in closed form." in page
+    assert page.count("data:image/png") == 2
+    assert len(page) < 3_000_000
+
+
+def test_a_page_of_no_front(copy: Path) -> None:
+    (copy.with_suffix("") / "front.json").unlink()
+    status, said = command("report", copy)
+    assert status == 2
+    assert "front.json: not there; run `hwnorm nas" in said
+    assert not (copy.with_suffix("") / "report.html").exists()

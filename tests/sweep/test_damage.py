@@ -17,7 +17,8 @@ from hwnorm.files import body, write_artefact
 from hwnorm.runs.studies import FrontFile, PickedPoint, StudyRecord, StudyRow
 from hwnorm.sweep.pareto import study_rows
 from hwnorm.sweep.sweep import sweep
-from hwnorm.sweep.table import column_types, read_table, write_table
+from hwnorm.sweep.table import column_types, read_table
+from hwnorm.tabular import write_parquet
 
 STUDY = """
 [study]
@@ -206,7 +207,7 @@ def test_a_damaged_table_has_no_front(finished, tmp_path, change, message):
     rows[0] = {name: value for name, value in (rows[0] | change).items() if value is not GONE}
     types = column_types(["input_bits", "within"])
     types = {name: kind for name, kind in types.items() if change.get(name) is not GONE}
-    write_table(tmp_path / "s" / "results.parquet", rows, types)
+    write_parquet(tmp_path / "s" / "results.parquet", rows, types)
     code, printed, told = invoke("pareto", tmp_path / "s")
     assert (code, printed) == (2, "")
     assert told.startswith(f"hwnorm: {tmp_path / 's' / 'results.parquet'}: {message}")
