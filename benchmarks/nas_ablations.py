@@ -1,6 +1,6 @@
 """What parts of training a supernet are worth: distillation, layer scaling, a ratio of 8-bit rows a layer.
 
-.venv/bin/python benchmarks/nas_ablations.py SPACE.toml [--epochs 1] [--tried 200] [--work build/nas_ablations]
+.venv/bin/python benchmarks/nas_ablations.py SPACE.toml [--epochs 1] [--tried 200] [--work DIR]
 
 The study's run of the whole network must be there (`hwnorm nas` or `hwnorm supernet train`). A supernet is
 trained so many epochs with all parts, and without each. Uniform subnets of each are held against one another

@@ -84,7 +84,7 @@ class Shape:
             x = make.linear(f"{name}.stream1", context, self.embed, inner, stream, x)
             normed = make.add(norm(f"{name}.norm2", x))
             hidden = make.linear(f"{name}.fc1", normed, self.hidden, self.embed, before)
-            hidden = make.add(IntegerFunction(f"{name}.act", codes, hidden, gelu, "act"))
+            hidden = make.add(IntegerFunction(f"{name}.act", codes, hidden, gelu, f"{name}.act"))
             x = make.linear(f"{name}.stream2", hidden, self.embed, self.hidden, stream, x)
         normed = make.add(norm("norm", x))
         token = make.add(IntegerPool("token", codes, normed, 0, 1, 1, 0))
@@ -109,8 +109,8 @@ class _Norm:
 
     def __call__(self, name: str, x: str) -> IntegerOperation:
         if self.design is None:
-            return IntegerFunction(name, self.codes, x, self.kernel, "norm")
-        return IntegerNorm(name, self.codes, x, self.design, self.ones, 0 * self.ones, 1, "norm")
+            return IntegerFunction(name, self.codes, x, self.kernel, name)
+        return IntegerNorm(name, self.codes, x, self.design, self.ones, 0 * self.ones, 1, name)
 
 
 class _Layers:
