@@ -56,10 +56,10 @@ def _used(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file or a folder; of links nothing, and of what another process has just removed."""
+    """Bytes of a file or a folder; of links nothing, nor of what is gone or cannot be read."""
     size = 0
     for file in [path, *path.rglob("*")]:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             found = file.lstat()
             size += found.st_size if stat.S_ISREG(found.st_mode) else 0
     return size
