@@ -120,9 +120,3 @@ def test_other_lines_of_shell_are_known_ones():
 def test_the_diagram_is_the_one_that_its_script_draws():
     assert PLACE.read_text(encoding="utf-8") == draw()
     assert str(PLACE.relative_to(ROOT)) in README
-
-
-def test_links_lead_somewhere():
-    """Those to files of the repository."""
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README):
-        assert (ROOT / target).exists(), target
