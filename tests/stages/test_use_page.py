@@ -1,26 +1,17 @@
-"""The README's Python, run in small."""
+"""docs/use.md's Python, run in small."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from pages import ROOT, blocks
 
 from hwnorm.network.models import load_model
 from hwnorm.stages.main import Finished
 
-README = Path(__file__).parents[2] / "README.md"
 
-
-def readme_lines() -> list[str]:
-    """The Python lines of the README, a block behind the other."""
-    text = README.read_text(encoding="utf-8")
-    part = text[text.index("**From Python**") : text.index("**Stage by stage.**")]
-    return re.findall(r"^    (.*)$", part, re.MULTILINE)
-
-
-def test_the_readmes_lines_run(few_images, monkeypatch, tmp_path, capsys):
+def test_the_pages_lines_run(few_images, monkeypatch, tmp_path, capsys):
     """In small: narrower formats, the built-in model, few images and individuals."""
-    lines = "\n".join(readme_lines())
+    page = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
+    lines = "\n".join(block.text for block in blocks(page) if block.language == "python")
     small = {
         '"s16f11"': '"s8f5"',
         'model="vit_tiny_patch16_224", weights="tiny.safetensors", data="images/"': "**few",
