@@ -125,7 +125,7 @@ def main() -> None:
             seed=0,
             population=16,
             count=options.subnets,
-            step=lambda done: err.print(f"{done} of {options.subnets}", highlight=False),
+            step=lambda search: err.print(f"{len(search.scores)} scored", highlight=False),
         )
         search.run("nsga2")
         front = search.front

@@ -72,7 +72,7 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
                     population=study.file.search.population,
                     count=study.file.search.subnets,
                     cycles=study.cycles,
-                    step=partial(_completed, bar, task),
+                    step=partial(_completed, bar, task, method),
                 )
                 found[method] = search.run(method)
                 bar.update(task, total=len(found[method]))
@@ -146,8 +146,11 @@ def workers(study: NasStudy, jobs: int, cluster: str | None) -> Iterator[Executo
         yield None
 
 
-def _completed(bar: Progress, task: TaskID, done: int) -> None:
-    bar.update(task, completed=done)
+def _completed(bar: Progress, task: TaskID, method: str, search: Search) -> None:
+    """Show how many are scored, and the front of them."""
+    front = search.front
+    said = f"search: {method}, {len(front)} on the front" if front else f"search: {method}"
+    bar.update(task, completed=len(search.scores), description=said)
 
 
 def score_subnets(

@@ -24,6 +24,7 @@ from hwnorm.graph.read import read_graph
 from hwnorm.nas.spacefile import AXES, NasStudy, read_space
 from hwnorm.network.models import model_arguments
 from hwnorm.network.output_loss import Measured, OutputLoss, has_head
+from hwnorm.network.subnet import read_subnet
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.stages.quantize import integer_network, networks
@@ -32,7 +33,7 @@ from hwnorm.supernet.fit import Fitting, block_order
 from hwnorm.supernet.search import Score
 from hwnorm.supernet.slices import STREAM, Groups
 from hwnorm.supernet.space import Space, Subnet
-from hwnorm.supernet.stored import read_supernet
+from hwnorm.supernet.stored import SUBNET, read_record, read_supernet
 from hwnorm.supernet.supernet import Ordering, Supernet
 from hwnorm.threads import single_threaded
 
@@ -195,6 +196,8 @@ def check_study(study: NasStudy) -> None:
         InputError: a value is more than the network has, or a share of it that is none; or there are too few
             images.
     """
+    if study.supernet is not None:
+        _check_trained(study, study.supernet)
     model = Inputs(study.settings).model
     Split.of(study, model)
     groups, axes = Groups.read(read_graph(model)), study.axes
@@ -217,6 +220,22 @@ def check_study(study: NasStudy) -> None:
                 raise InputError(
                     f"{study.path}: space.mlp: {mlp:g} times a width of {channels} is {found:g} units; the "
                     f"network has {units}"
+                )
+
+
+def _check_trained(study: NasStudy, folder: Path) -> None:
+    """Subnets that a supernet was not trained for are nothing."""
+    found, own = read_subnet(folder / SUBNET).model, study.settings.model
+    if found != own:
+        raise InputError(f"{study.path}: run.model: {own!r}; the supernet of {folder} is of {found!r}")
+    trained = read_record(folder).space
+    for name in AXES:
+        known = getattr(trained, name)
+        for value in study.axes[name]:
+            if value not in known:
+                raise InputError(
+                    f"{study.path}: space.{name}: {value:g}; the supernet of {folder} was trained with "
+                    f"{', '.join(f'{each:g}' for each in known)}"
                 )
 
 

@@ -77,6 +77,7 @@ class Search:
         population: subnets of a generation.
         count: subnets that are scored, at most.
         cycles: what a subnet may take; those that take more are dropped. None: any.
+        step: is called with the search whenever more is scored.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Search:
         population: int,
         count: int,
         cycles: int | None = None,
-        step: Callable[[int], None] = lambda done: None,
+        step: Callable[[Search], None] = lambda search: None,
     ) -> None:
         self.space, self.scorer, self.population, self.count = space, scorer, population, count
         self.cycles, self.step = cycles, step
@@ -122,7 +123,7 @@ class Search:
         new = new[: self.count - len(self.scores)]
         if new:
             self.scores |= dict(zip(new, self.scorer(new), strict=True))
-            self.step(len(self.scores))
+            self.step(self)
 
     def _subnet(self, genome: Genome) -> Subnet:
         return self.space.subnet(genome.width, genome.depth, genome.genes)

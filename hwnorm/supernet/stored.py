@@ -39,12 +39,23 @@ class StoredEpoch(Part):
     smallest: StoredMeasure
 
 
+class StoredAxes(Part):
+    """As :class:`hwnorm.supernet.space.Space`."""
+
+    width: list[int]
+    depth: list[int]
+    heads: list[int]
+    mlp: list[float]
+    ratio8: list[float]
+    order: list[int]
+
+
 class SupernetFile(Artefact):
     """How a supernet was trained, and what each epoch came to.
 
     Attributes:
         recipe: as :class:`hwnorm.supernet.train.Recipe`.
-        space: the values of each axis, and the order of blocks, that it was trained on.
+        space: what it was trained for; other subnets were never looked at.
         images: training images, for people.
         parts: hash of :data:`PARTS`.
     """
@@ -52,7 +63,7 @@ class SupernetFile(Artefact):
     KIND = "supernet"
 
     recipe: dict[str, Any]
-    space: dict[str, Any]
+    space: StoredAxes
     images: str
     epochs: list[StoredEpoch]
     parts: str
@@ -90,6 +101,15 @@ def write_supernet(
     )
 
 
+def read_record(folder: Path) -> SupernetFile:
+    """How the supernet of a folder was trained.
+
+    Raises:
+        InputError: there is none, or a damaged one.
+    """
+    return SupernetFile.read(folder / RECORD, "`hwnorm supernet train SPACE.toml` writes one")
+
+
 def read_supernet(folder: Path, model: nn.Module, teacher: Graph) -> tuple[Supernet, tuple[int, ...]]:
     """A trained supernet, and the order of its blocks.
 
@@ -100,7 +120,7 @@ def read_supernet(folder: Path, model: nn.Module, teacher: Graph) -> tuple[Super
     Raises:
         InputError: files that do not belong together, or to the original.
     """
-    record = SupernetFile.read(folder / RECORD, "`hwnorm supernet train SPACE.toml` writes one")
+    record = read_record(folder)
     path = folder / PARTS
     if not path.is_file() or digest(path) != record.parts:
         raise InputError(f"{path}: is not what {RECORD} was written with; train again")

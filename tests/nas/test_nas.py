@@ -18,6 +18,7 @@ from nas.conftest import TRAIN, command
 from torch import nn
 
 import hwnorm.nas.scoring as scoring
+from hwnorm.builtin import model as builtin
 from hwnorm.data.imageset import ImageSet
 from hwnorm.nas.nas import nas
 from hwnorm.nas.points import Points
@@ -371,3 +372,36 @@ def test_a_page_of_no_front(copy: Path) -> None:
     assert status == 2
     assert "front.json: not there; run `hwnorm nas" in said
     assert not (copy.with_suffix("") / "report.html").exists()
+
+
+SHIPPED = ("[space]", '[space]\nsupernet = "builtin"')
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("mlp = [1, 3]", "mlp = [1, 2.5]"), "space.mlp: 2.5; the supernet of"),
+        (('data = "', 'model = "vit_tiny_patch16_224"\ndata = "'), "run.model: 'vit_tiny_patch16_224'; the"),
+    ],
+)
+def test_a_supernet_is_searched_for_what_it_was_trained_for(
+    tmp_path: Path, write_space: Callable[..., Path], change: tuple[str, str], said: str
+) -> None:
+    """Other sizes and other models are refused in one line."""
+    path = write_space(tmp_path, SHIPPED, change)
+    status, found = command("nas", path)
+    assert status == 2, found
+    assert said in found
+    assert not path.with_suffix("").exists()
+
+
+def test_the_shipped_supernet_is_searched(tmp_path: Path, write_space: Callable[..., Path]) -> None:
+    """Nothing is trained, and no function is searched for; it is small."""
+    path = write_space(tmp_path, SHIPPED, ('"nsga2", "random"', '"uniform"'))
+    status, said = command("nas", path, "--jobs", "1")
+    assert status == 0, said
+    front = front_at(path)
+    assert front.trained
+    assert front.whole.top1 is not None
+    assert front.whole.top1.percent > 80  # of 60 images, where chance has 10
+    assert sum(file.stat().st_size for file in builtin.SUPERNET.iterdir()) <= 2_500_000
