@@ -108,7 +108,7 @@ def finetune(
         best, history = _state(student), [_measure(objective, held, recipe, device)]
         done = 0
         if checkpoint is not None and checkpoint.is_file():
-            stored = read_checkpoint(checkpoint, device, _PARTS)
+            stored = read_training(checkpoint, device, _PARTS)
             if stored.get("identity") == identity:
                 student.load_state_dict(stored["student"])
                 optimizer.load_state_dict(stored["optimizer"])
@@ -147,7 +147,7 @@ def finetune(
 _PARTS = frozenset(("identity", "done", "student", "optimizer", "best", "history"))
 
 
-def read_checkpoint(checkpoint: Path, device: torch.device, parts: Set[str]) -> dict[str, Any]:
+def read_training(checkpoint: Path, device: torch.device, parts: Set[str]) -> dict[str, Any]:
     """What a training wrote to go on from.
 
     Args:

@@ -21,7 +21,7 @@ from hwnorm.graph.graph import Graph
 from hwnorm.graph.operations import Function, Linear, Operation
 from hwnorm.integers import rows
 from hwnorm.network.output_loss import Measured, OutputLoss
-from hwnorm.realign.finetune import TEMPERATURE, mirror, mixed_precision, rate, read_checkpoint
+from hwnorm.realign.finetune import TEMPERATURE, mirror, mixed_precision, rate, read_training
 from hwnorm.supernet.slices import STREAM, block_of, view
 from hwnorm.supernet.space import Space, Subnet
 from hwnorm.supernet.supernet import Supernet, scale_name
@@ -102,7 +102,7 @@ def train(
     total = per_epoch * recipe.epochs
     done, history = 0, list[Epoch]()
     if checkpoint.is_file():
-        stored = read_checkpoint(checkpoint, device, {"identity", "done", "trainer", "history"})
+        stored = read_training(checkpoint, device, {"identity", "done", "trainer", "history"})
         if stored["identity"] == identity:
             trainer.load(stored["trainer"])
             done = stored["done"]
