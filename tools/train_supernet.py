@@ -1,4 +1,4 @@
-"""Train the built-in model's supernet: ``python tools/supernet.py --data DIR [--work build/supernet]``.
+"""Train the built-in model's supernet: ``python tools/train_supernet.py --data DIR [--work build/supernet]``.
 
 DIR holds the four idx files of Fashion-MNIST. The space is the preset ``builtin``, the recipe that of
 ``hwnorm supernet train``. Training that was stopped goes on; three quarters of an hour on one core.
