@@ -23,15 +23,14 @@ from hwnorm.progress import err, progress_bar, track
 from hwnorm.runs.folder import RunFolder
 from hwnorm.runs.inputs import Inputs
 from hwnorm.runs.products import INTEGER
-from hwnorm.runs.settings import RunSettings
 from hwnorm.stages.main import STAGES, Work
 from hwnorm.supernet.search import Score, Search, front_of, volume
 from hwnorm.supernet.space import Gene, Subnet
 from hwnorm.supernet.stored import PARTS
 from hwnorm.workers import cluster_client, processes
 
-#: Stages of the run of the whole network: what comes before its integers, and they.
-_STAGES = ("capture", "search", "choose", "realign", "quantize")
+#: Stages of the run of the whole network before its integers, where functions are to be found.
+_BEFORE = ("capture", "search", "choose", "realign")
 #: What of a file may change: more of these are only more of the same.
 _MORE = (("search", "subnets"), ("search", "measured"))
 #: The front of a study.
@@ -57,7 +56,7 @@ def nas(study: NasStudy, *, jobs: int = 1, cluster: str | None = None) -> NasFro
         check_study(study)
         begin(study)
         supernet = study.supernet
-        base = whole_network(study.base(supernet), study.base_settings(supernet), jobs, cluster)
+        base = whole_network(study, supernet, jobs, cluster)
         _belonging(study, base if supernet is None else digest(base, supernet / PARTS))
         here = context(study.path)
         scores = Scores(study.folder / SCORES)
@@ -104,13 +103,18 @@ def begin(study: NasStudy) -> None:
         StoredSpace(file=told).write(path, study.file.search.seed, {})
 
 
-def whole_network(folder: Path, settings: RunSettings, jobs: int, cluster: str | None) -> str:
-    """A run of the whole network, up to its integers; returns the hash of what these were made from."""
-    run = RunFolder.create(folder, settings, force=False)
+def whole_network(study: NasStudy, supernet: Path | None, jobs: int, cluster: str | None) -> str:
+    """The run of the whole network, up to its integers; returns the hash of what these were made from.
+
+    Args:
+        supernet: the folder of a trained one, whose largest subnet is taken with its functions.
+    """
+    settings = study.base_settings(supernet)
+    run = RunFolder.create(study.base(supernet), settings, force=False)
     inputs = Inputs(settings)
     run.start()
     for stage in STAGES:
-        if stage.name in _STAGES:
+        if stage.name == "quantize" or (stage.name in _BEFORE and supernet is None):
             stage.perform(run, Work(inputs, jobs, cluster))
     return digest(run.read(INTEGER).seal, run.made_from(INTEGER, inputs))
 

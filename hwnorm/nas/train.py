@@ -38,7 +38,7 @@ def train_supernet(study: NasStudy, *, jobs: int = 1) -> Path:
     with alone_in(study.folder):
         check_study(study)
         begin(study)
-        whole_network(study.base(None), study.base_settings(None), jobs, None)
+        whole_network(study, None, jobs, None)
         folder = study.own_supernet
         if (folder / RECORD).is_file():
             err.print(
