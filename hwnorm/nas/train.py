@@ -73,7 +73,7 @@ def train_supernet(study: NasStudy, *, jobs: int = 1) -> Path:
             here.original,
             recipe.seed,
             recipe=asdict(recipe),
-            images=here.split.train.description,
+            images=len(here.split.train),
             epochs=[asdict(epoch) for epoch in epochs],
         )
         checkpoint.unlink(missing_ok=True)

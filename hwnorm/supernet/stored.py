@@ -56,7 +56,7 @@ class SupernetFile(Artefact):
     Attributes:
         recipe: as :class:`hwnorm.supernet.train.Recipe`.
         space: what it was trained for; other subnets were never looked at.
-        images: training images, for people.
+        images: that it was trained on.
         parts: hash of :data:`PARTS`.
     """
 
@@ -64,7 +64,7 @@ class SupernetFile(Artefact):
 
     recipe: dict[str, Any]
     space: StoredAxes
-    images: str
+    images: int
     epochs: list[StoredEpoch]
     parts: str
 

@@ -211,7 +211,7 @@ def test_what_is_stored_has_the_same_subnets(
     trained: Supernet, model: nn.Module, student: nn.Module, images: NoiseImages, tmp_path: Path
 ) -> None:
     """Up to the half precision of its weights; other files than those that were written are refused."""
-    told = {"recipe": {}, "images": "noise", "epochs": []}
+    told = {"recipe": {}, "images": 64, "epochs": []}
     write_supernet(tmp_path, trained, SPACE, student, {"model": NAME, "arguments": {}}, 0, **told)
 
     largest = SPACE.largest
