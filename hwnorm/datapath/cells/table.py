@@ -61,6 +61,11 @@ class Table(CellDefinition):
         read.signal(args[0], node.stage)
         yield from ()
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        if len(node.table) == 1:
+            return f"{node.table[0] * 2.0**-node.fmt.frac:g}"
+        return f"one of {len(node.table)} entries, by {args[0]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         node = cell.node
         if len(node.table) == 1:
