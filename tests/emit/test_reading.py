@@ -6,12 +6,14 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from sample_datapaths import datapaths, every_cell
+from sample_datapaths import Sketch, datapaths, every_cell
 
-from hwnorm.datapath.ir import Datapath
+from hwnorm.datapath.cells.table import runs
+from hwnorm.datapath.ir import Cell, Datapath
 from hwnorm.emit import emit_package
 from hwnorm.emit.layout import COLUMNS, commented
 from hwnorm.errors import InputError
@@ -158,6 +160,26 @@ def test_lines_say_what_they_do(emitted, kernel, said):
     comments = re.findall("//(.*)", (folder / "rtl" / f"{TOP}_core.v").read_text())
     for words in said:
         assert any(words in comment for comment in comments), words
+
+
+@given(st.lists(st.sampled_from([-3, -3, -3, 0, 1, 130]), min_size=1, max_size=64))
+def test_runs_are_the_table(table):
+    """One behind the other they give every entry; neighbours differ."""
+    found = runs(table)
+    assert [entry for first, beyond, entry in found for _ in range(first, beyond)] == table
+    assert all(a[1] == b[0] and a[2] != b[2] for a, b in pairwise(found))
+
+
+def test_a_large_table_of_few_steps_is_short(tmp_path):
+    """8192 entries, a line for each run of equal ones; the address is as wide as before."""
+    table = tuple(int(v) for v in np.clip(np.arange(8192) // 300 - 9, -5, 7))
+    sketch = Sketch(FixedFormat(13, 4))
+    sketch.put(Cell.TABLE, 0, table=table)
+    emit_package(sketch.finish(FixedFormat(6, 2)), "steps", tmp_path / "p")
+    core = (tmp_path / "p" / "rtl" / "steps_core.v").read_text()
+    assert len(core) < 4000
+    assert core.count("entries[i] =") == len(runs(table))
+    assert "reg [3:0] entries[0:8191];" in core
 
 
 _NAMES = st.text("abcdefgh_", min_size=1, max_size=40)

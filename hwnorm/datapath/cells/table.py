@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class Table(CellDefinition):
         signs = {int(entry < 0) for entry in node.table}
         return {
             "table": node.table,
+            "runs": runs(node.table),
             "address_width": address_bits(node),
             "args": [cell.bits(cell.args[0], -node.parameter, address_bits(node))],
             "instance": cell.take(f"u_{cell.name}"),
@@ -91,6 +93,15 @@ class Table(CellDefinition):
             "high": node.parameter + address - 1,
             "address_width": address,
         }
+
+
+def runs(table: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Entries that are the same as their neighbours: first address, the one beyond the last, entry."""
+    found: list[tuple[int, int, int]] = []
+    for entry, equal in groupby(table):
+        first = found[-1][1] if found else 0
+        found.append((first, first + len(list(equal)), entry))
+    return found
 
 
 def address_bits(node: Node) -> int:
