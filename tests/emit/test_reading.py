@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sample_datapaths import Sketch, datapaths, every_cell
 
-from hwnorm.datapath.cells.table import runs
+from hwnorm.datapath.cells.table import runs, smallest_type
 from hwnorm.datapath.ir import Cell, Datapath
 from hwnorm.emit import emit_package
 from hwnorm.emit.layout import COLUMNS, commented
@@ -180,6 +180,36 @@ def test_a_large_table_of_few_steps_is_short(tmp_path):
     assert len(core) < 4000
     assert core.count("entries[i] =") == len(runs(table))
     assert "reg [3:0] entries[0:8191];" in core
+
+
+@given(st.lists(st.integers(-(2**61), 2**61) | st.integers(-300, 300), min_size=1, max_size=3))
+def test_the_type_of_a_table_is_the_smallest(entries):
+    """It holds all of them, and none of half its bits does."""
+    low, high = min(entries), max(entries)
+    name = smallest_type(low, high)
+    bits, signed = int(re.sub(r"\D", "", name)), not name.startswith("u")
+
+    def holds(bits: int, signed: bool) -> bool:
+        info = np.iinfo(f"{'' if signed else 'u'}int{bits}")
+        return int(info.min) <= low and high <= int(info.max)
+
+    assert holds(bits, signed)
+    assert bits == 8 or not (holds(bits // 2, True) or holds(bits // 2, False))
+
+
+def test_tables_have_that_type(emitted):
+    """In the C++ of every kernel."""
+    found = 0
+    for folder in emitted:
+        text = (folder / "hls" / f"{TOP}.cpp").read_text()
+        assert "long long" not in text
+        for kind, entries in re.findall(
+            r"static const (\w+) \w+\[\d+\] = \{[^\n]*\n(.*?)\};", text, re.DOTALL
+        ):
+            codes = [int(entry) for entry in re.findall(r"-?\d+", entries)]
+            assert kind == smallest_type(min(codes), max(codes))
+            found += 1
+    assert found > 20
 
 
 _NAMES = st.text("abcdefgh_", min_size=1, max_size=40)

@@ -90,6 +90,7 @@ class Table(CellDefinition):
         return {
             "table": node.table,
             "rom": take(f"{name}_rom"),
+            "type": smallest_type(min(node.table), max(node.table)),
             "high": node.parameter + address - 1,
             "address_width": address,
         }
@@ -107,6 +108,16 @@ def runs(table: Sequence[int]) -> list[tuple[int, int, int]]:
 def address_bits(node: Node) -> int:
     """The bits of a table's address."""
     return (len(node.table) - 1).bit_length()
+
+
+def smallest_type(low: int, high: int) -> str:
+    """The smallest integer of C++ that holds low..high."""
+    for bits in (8, 16, 32, 64):
+        if -(1 << (bits - 1)) <= low and high < 1 << (bits - 1):
+            return f"int{bits}_t"
+        if low >= 0 and high < 1 << bits:
+            return f"uint{bits}_t"
+    raise AssertionError("an entry has at most 62 bits")
 
 
 @lru_cache(maxsize=65536)
