@@ -24,7 +24,7 @@ from hwnorm.lowering.lower import lower
 from hwnorm.targets.target import load_target
 
 #: As long as layers' names make them.
-TOP = "hwnorm_stages_2_blocks_17_mlp_norm"
+TOP = "hwnorm_stages_2_blocks_17_attention_norm"
 #: A table, a clip, a piecewise unit, a float code, an unsigned port, a formula of many digits.
 KERNELS = {
     "direct": ("rom(x, -2, 2, 1, 1, 0.5, -0.25, -1, -1.5, -1.5, 2)", "s10f7", "s8f4", True),
