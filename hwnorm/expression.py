@@ -6,7 +6,7 @@ import ast
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -361,19 +361,24 @@ def short(expression: str) -> str:
     return brief(re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.4g}", expression))
 
 
+def outermost(expression: Expression, names: Mapping[Expression, str]) -> str:
+    """The outermost operation of an expression: its arguments by ``names``, numbers as they are."""
+    return _render(expression, names)[0]
+
+
 def _print(expression: Expression) -> str:
-    return _render(expression)[0]
+    return _render(expression, {})[0]
 
 
-def _render(node: Expression) -> tuple[str, int]:
-    """Text and the precedence of its outermost operation."""
+def _render(node: Expression, names: Mapping[Expression, str]) -> tuple[str, int]:
+    """Text and the precedence of its outermost operation; arguments in ``names`` are called so."""
     if node.kind == "x":
         return "x", _ATOM
     if node.is_constant:
         return number_text(node.value), _ATOM if node.value >= 0 else _UNARY
 
     def inside(arg: Expression, least: int) -> str:
-        text, precedence = _render(arg)
+        text, precedence = (names[arg], _ATOM) if arg in names else _render(arg, names)
         return text if precedence >= least else f"({text})"
 
     match node.kind:
@@ -387,4 +392,4 @@ def _render(node: Expression) -> tuple[str, int]:
             return f"{inside(node.args[0], _PRODUCT)}*{inside(node.args[1], _UNARY)}", _PRODUCT
         case "neg":
             return f"-{inside(node.args[0], _ATOM)}", _UNARY
-    return f"{node.kind}({', '.join(_render(arg)[0] for arg in node.args)})", _ATOM
+    return f"{node.kind}({', '.join(inside(arg, _SUM) for arg in node.args)})", _ATOM

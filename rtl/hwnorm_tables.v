@@ -1,4 +1,5 @@
-// A unit of functions: the tables of all of them side by side in one memory, which may be written at run time.
+// A unit of functions: the tables of all of them side by side in one memory, which may be written at run
+// time.
 //
 // The highest SELECT bits of x name a function, the lowest CODE bits are its input code, sign-extended. Its
 // word of PLACES says where its table is:
@@ -8,9 +9,11 @@
 // y is the word at base + (the saturated code, its lowest bits), 4 cycles in which ce is high after x.
 //
 // load_valid writes load_data: with the highest bit of load_address low, a word of the tables; with it high,
-// the place of a function. What is computed meanwhile means nothing. Both memories begin with files, where they are named.
+// the place of a function. What is computed meanwhile means nothing. Both memories begin with files, where
+// they are named.
 //
-// Block memories hold tables of more than DEEP words and at least LARGE bits, LUTs others (hwnorm/cost/blocks.py).
+// Block memories hold tables of more than DEEP words and at least LARGE bits, LUTs others
+// (hwnorm/cost/blocks.py).
 
 `default_nettype none
 
@@ -38,7 +41,8 @@ module hwnorm_tables #(
 );
 
   generate
-    if (SELECT < 1 || OUT < 1 || ADDRESS < 2 || CODE < ADDRESS || DROP < 1 || CODE > 1 << DROP) begin : g_illegal
+    if (SELECT < 1 || OUT < 1 || ADDRESS < 2 ||
+        CODE < ADDRESS || DROP < 1 || CODE > 1 << DROP) begin : g_illegal
       SELECT_OUT_ADDRESS_CODE_and_DROP_must_fit stop ();
     end
   endgenerate

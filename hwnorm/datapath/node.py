@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,7 +40,8 @@ class Node:
     all other cells are exact, their format holds every value that occurs. ``stage`` is the pipeline
     stage (0 first) in which the cell is computed; a signal that is used in a later stage is carried
     there in registers. ``name`` is the signal's name in Verilog and C++, ``part`` the piece of the
-    expression that it computes or helps to.
+    expression that it computes or helps to. ``purpose`` is what it is for, in words, where its cell does
+    not say it; ``{name}`` in it stands for the signal of the node of that name.
     """
 
     cell: Cell
@@ -51,3 +54,8 @@ class Node:
     rounding: Rounding = "trn"
     overflow: Overflow = "wrap"
     stage: int = 0
+    purpose: str = ""
+
+    def purpose_with(self, signals: Mapping[str, str]) -> str:
+        """Its purpose, with what ``signals`` has for the names of nodes in it."""
+        return re.sub(r"{(\w+)}", lambda match: signals.get(match[1], match[1]), self.purpose)

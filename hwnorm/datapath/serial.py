@@ -34,9 +34,8 @@ _SHAPE: TypeAdapter[Datapath] = TypeAdapter(Datapath)
 def to_json(datapath: Datapath) -> dict[str, Any]:
     """The datapath as plain JSON types; :func:`from_json` gives back an equal one."""
     # Of most formats, and of all inside, nothing need be said: they are signed.
-    return asdict(
-        datapath, dict_factory=lambda fields: {k: v for k, v in fields if (k, v) != ("signed", True)}
-    )
+    plain = (("signed", True), ("purpose", ""))
+    return asdict(datapath, dict_factory=lambda fields: {k: v for k, v in fields if (k, v) not in plain})
 
 
 def from_json(data: Any) -> Datapath:
@@ -82,8 +81,8 @@ def _check_whole(datapath: Datapath) -> None:
 
 def _fault(datapath: Datapath, index: int, node: Node) -> str | None:
     """The first thing that is wrong with a node, as ``field: what``."""
-    if not (node.name.isprintable() and node.part.isprintable()):
-        return "name: it or the part holds characters that cannot be printed"
+    if not all(text.isprintable() for text in (node.name, node.part, node.purpose)):
+        return "name: it, the part or the purpose holds characters that cannot be printed"
     wanted = CELLS[node.cell].arity
     if len(node.args) != wanted:
         return f"args: {len(node.args)}; the cell {node.cell.value} has {wanted}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnorm.datapath.cells import CELLS
 from hwnorm.datapath.ir import Cell, Datapath
-from hwnorm.emit.names import Names, comment_of
+from hwnorm.emit.names import Comments, Names
 
 #: The device that ``run_hls.tcl`` names for a target: the one on its board.
 PARTS = {"xcup": "xczu9eg-ffvb1156-2-e"}
@@ -20,17 +20,19 @@ def hls_context(datapath: Datapath, top: str) -> dict[str, Any]:
     names = Names((*_TAKEN, top, f"{top}_axis"))
     x = "x" if datapath.input.signed else names.take("x_signed")
     known = [x if n.cell is Cell.INPUT else names.take(n.name) for n in datapath.nodes]
+    comments = Comments(datapath, known)
     cells = []
     for i, node in enumerate(datapath.nodes):
         if node.cell is Cell.INPUT:
             continue
         formats = [datapath.nodes[arg].fmt for arg in node.args]
+        args = [known[arg] for arg in node.args]
         line: dict[str, Any] = {
             "kind": node.cell.value,
             "name": known[i],
             "fmt": node.fmt,
-            "comment": comment_of(node),
-            "args": [known[arg] for arg in node.args],
+            "comment": comments.of(i, args),
+            "args": args,
             "parameter": node.parameter,
             "rounding": {"trn": "AP_TRN", "rnd": "AP_RND"}[node.rounding],
             "overflow": {"wrap": "AP_WRAP", "sat": "AP_SAT"}[node.overflow],

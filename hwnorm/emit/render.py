@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hwnorm.emit.layout import commented, listed, remark, signature
 from hwnorm.resources import resource
 
 
@@ -14,7 +15,7 @@ from hwnorm.resources import resource
 def _environment() -> Environment:
     # Jinja's own braces collide with Verilog's replication {{n{bit}}, ...}: values are ${...} here,
     # statements stand in <% %>, comments in <# #>.
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(resource("templates")),
         variable_start_string="${",
         variable_end_string="}",
@@ -28,6 +29,13 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         autoescape=False,
     )
+    environment.globals |= {
+        "commented": commented,
+        "remark": remark,
+        "listed": listed,
+        "signature": signature,
+    }
+    return environment
 
 
 def render(template: str, context: dict[str, Any]) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 
 from hwnorm.datapath.cells import CELLS
 from hwnorm.datapath.ir import Cell, Datapath, Node
-from hwnorm.emit.names import Names, comment_of
-from hwnorm.expression import brief
+from hwnorm.emit.names import Comments, Names
 from hwnorm.fixed import FixedFormat
 
 #: Ports and wires of the core and of the stage around it; no signal may have these names.
@@ -68,6 +67,7 @@ class _Core:
         #: The signal of x: the port, or of one that is unsigned what it is with a sign.
         self.x = "x" if datapath.input.signed else self.names.take("x_signed")
         self.signals = [self.x if n.cell is Cell.INPUT else self.names.take(n.name) for n in datapath.nodes]
+        self.comments = Comments(datapath, self.signals)
         self.widths: dict[str, int] = {self.x: datapath.input.inside.width}
         self.used: dict[str, set[int]] = {self.x: set()}
         # (node, stage) -> the name under which the node's signal is known in that stage.
@@ -101,13 +101,13 @@ class _Core:
         """The context of one cell's macro."""
         node, name = self.datapath.nodes[index], self.signals[index]
         self.declare(name, node.fmt.width)
+        written = _Written(self, index)
         return {
             "kind": node.cell.value,
             "name": name,
             "width": node.fmt.width,
-            "part": brief(node.part),
-            "comment": comment_of(node),
-        } | CELLS[node.cell].verilog(_Written(self, index))
+            "comment": self.comments.of(index, written.args),
+        } | CELLS[node.cell].verilog(written)
 
     def constants(self) -> list[dict[str, Any]]:
         """The constants, which no register delays."""
@@ -133,7 +133,8 @@ class _Core:
                 delayed = self.declare(self.names.take(f"{self.signals[i]}_r{stage + 1}"), node.fmt.width)
                 self.carried[i, stage + 1] = delayed
                 self.used[source].update(range(node.fmt.width))
-                registers.append(Register(delayed, source, node.fmt.width, comment_of(node)))
+                comment = f"holds {self.signals[i]}, {node.fmt}"
+                registers.append(Register(delayed, source, node.fmt.width, comment))
         return registers
 
     def context(self, stages: list[Stage], constants: list[dict[str, Any]], result: str) -> dict[str, Any]:

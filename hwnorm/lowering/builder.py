@@ -43,6 +43,7 @@ class Builder:
         self._values: list[np.ndarray] | None = [] if exhaustive else None
         self._shared: dict[tuple[object, ...], Wire] = {}
         self._names: set[str] = set()
+        self._stems: set[str] = set()
         self._part = ("x", "x")
         self.x = self.cell(
             Cell.INPUT,
@@ -58,27 +59,27 @@ class Builder:
     # --- naming ----------------------------------------------------------------------------------
 
     def begin(self, stem: str, part: str) -> None:
-        """What follows computes ``part``, a piece of the expression; names begin with ``stem``."""
-        self._part = (stem, part)
+        """What follows computes ``part``, a piece of the expression; names begin with ``stem``.
 
-    def finish(self, wire: Wire, real: Interval) -> Wire:
+        Or with that and a number, where another part has it.
+        """
+        self._part = (_numbered(stem, self._stems), part)
+
+    def finish(self, wire: Wire, real: Interval, purpose: str) -> Wire:
         """``wire`` is the result of the part begun last, whose exact values ``real`` holds.
 
-        It gets the part's own name.
+        It gets the part's own name; ``purpose`` says what the part is.
         """
         stem, part = self._part
         node = self.nodes[wire.index]
         if node.part == part and node.name.startswith(f"{stem}_"):
             self._names.discard(node.name)
-            self.nodes[wire.index] = replace(node, name=self._unique(stem))
+            self.nodes[wire.index] = replace(node, name=_numbered(stem, self._names), purpose=purpose)
         return replace(wire, real=(max(real[0], wire.real[0]), min(real[1], wire.real[1])))
 
-    def _unique(self, stem: str) -> str:
-        name, n = stem, 2
-        while name in self._names:
-            name, n = f"{stem}_{n}", n + 1
-        self._names.add(name)
-        return name
+    def called(self, wire: Wire) -> str:
+        """How a purpose names a signal."""
+        return f"{{{self.nodes[wire.index].name}}}"
 
     # --- the one way in which a node is made -------------------------------------------------------
 
@@ -97,6 +98,7 @@ class Builder:
         rounding: Rounding = "trn",
         overflow: Overflow = "wrap",
         fmt: FixedFormat | None = None,
+        purpose: str = "",
     ) -> Wire:
         """The signal of a cell, a new one unless there is one just like it.
 
@@ -105,6 +107,7 @@ class Builder:
             real, error: of the wire; unknown for one inside a unit, which stands for no value of its own.
             frac: fractional bits where neither the cell (``CellDefinition.frac``) nor ``fmt`` says them.
             fmt: of the input, and of what saturates; others get the narrowest that holds their codes.
+            purpose: as of a :class:`Node`.
         """
         definition, indices = CELLS[cell], tuple(a.index for a in args)
         if fmt is not None:
@@ -116,7 +119,7 @@ class Builder:
         if key in self._shared:
             return replace(self._shared[key], real=real, error=error)
         stem, part = self._part
-        name = self._unique(f"{stem}_{role}" if role else stem)
+        name = _numbered(f"{stem}_{role}" if role else stem, self._names)
         unbounded = fmt or FixedFormat(MAX_WIDTH, frac)
         node = Node(cell, indices, unbounded, name, part, parameter, table, rounding, overflow)
         low, high = definition.range(node, args)
@@ -132,7 +135,7 @@ class Builder:
             # Entries that are never read must fit the format too.
             table = tuple(min(max(entry, low), high) for entry in table)
             self._values.append(values)
-        node = replace(node, fmt=holding, table=table)
+        node = replace(node, fmt=holding, table=table, purpose=purpose)
         wire = Wire(len(self.nodes), frac, low, high, real, error)
         self.nodes.append(node)
         self.last = self._shared[key] = wire
@@ -234,7 +237,8 @@ class Builder:
     def sign(self, a: Wire) -> Wire:
         """One bit, negative where ``a`` is: all that a later stage needs to carry of it."""
         drop = FixedFormat.holding(a.low, a.high, a.frac).width - 1
-        return self.cell(Cell.RESIZE, (a,), "sign", a.real, a.error, frac=a.frac - drop)
+        purpose = f"sign of {self.called(a)}"
+        return self.cell(Cell.RESIZE, (a,), "sign", a.real, a.error, frac=a.frac - drop, purpose=purpose)
 
     def resize(self, a: Wire, frac: int, rounding: Rounding = "trn") -> Wire:
         """a with ``frac`` fractional bits, and as many bits before the point as it needs."""
@@ -271,9 +275,10 @@ class Builder:
             code, frac = code // 2, frac - 1
         if code == 0:
             frac = 0
-        before, self._part = self._part, ("constant", f"{value:g}")
-        error = abs(value - code * 2.0**-frac)
-        wire = self.cell(Cell.CONSTANT, (), "", (value, value), error, frac=frac, parameter=code)
+        number = f"{value:g}"
+        before, self._part = self._part, ("constant", number)
+        error, real = abs(value - code * 2.0**-frac), (value, value)
+        wire = self.cell(Cell.CONSTANT, (), "", real, error, frac=frac, parameter=code, purpose=number)
         self._part = before
         return wire
 
@@ -396,6 +401,15 @@ class Builder:
         except InputError as error:
             raise InputError(f"{self._part[1]}: {error}") from None
         return replace(piecewise(self, a, unit, frac), error=unit.error * 2.0**-frac)
+
+
+def _numbered(wish: str, taken: set[str]) -> str:
+    """A name that is not taken yet, and is then: ``wish``, or that with a number behind it."""
+    name, n = wish, 2
+    while name in taken:
+        name, n = f"{wish}_{n}", n + 1
+    taken.add(name)
+    return name
 
 
 def _below(code: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from hwnorm.cost.cost import Resources, delays, resources
 from hwnorm.datapath.ir import Cell, Certificate, Datapath, Node
 from hwnorm.errors import InputError
-from hwnorm.expression import Expression
+from hwnorm.expression import Expression, outermost
 from hwnorm.fixed import FixedFormat
 from hwnorm.lowering.builder import UNIT_ERROR, Builder
 from hwnorm.lowering.schedule import schedule
@@ -262,6 +262,7 @@ class _Problem:
             function = Limited(self.expression, range=limits)
             try:
                 wire = builder.function_of_x(function, self.output.frac, self.max_error_ulp)
+                wire = builder.finish(wire, limits, str(self.expression))
                 builder.output(wire, self.output)
                 found.append(self.solution(builder))
             except InputError:
@@ -351,15 +352,21 @@ class _Problem:
             if part.is_constant:
                 return part.value
             if part in cover:
-                builder.begin("unit", str(part))
+                purpose = str(part)
+                builder.begin("unit", purpose)
                 wire = builder.function_of_x(part, builder.frac, UNIT_ERROR)
             else:
                 args = [make(arg) for arg in part.args]
+                signals = zip(part.args, args, strict=True)
+                names = {part: builder.called(arg) for part, arg in signals if isinstance(arg, Wire)}
+                purpose = outermost(part, names)
+                if part == self.expression and any(arg.args for arg in part.args):
+                    purpose = f"f(x) = {purpose}"
                 builder.begin(part.kind, str(part))
                 lowered = operator(part.kind).lower(builder, *args)  # type: ignore[arg-type]
                 assert isinstance(lowered, Wire)
                 wire = lowered
-            return builder.finish(wire, self.ranges[part])
+            return builder.finish(wire, self.ranges[part], purpose)
 
         result = make(self.expression)
         if not isinstance(result, Wire):

@@ -32,13 +32,17 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
     if unit.floated is not None:
         u = build.cell(Cell.FLOAT_CODE, (u,), "float", parameter=unit.floated)
         u = build.resize(u, -unit.drop)
-    value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base")
+    base = "value at the segment's start" if unit.slope else "value"
+    value = _table(build, u, unit.low_bits, unit.base, frac + unit.guard, "base", base)
     if unit.slope:
         value = build.add(value, _rise(build, u, unit, frac + unit.guard))
     if unit.fold == "odd":
         value = _complemented(build, value, sign, "signed")
         if unit.centre:
-            centre = build.cell(Cell.CONSTANT, (), "centre", frac=value.frac, parameter=unit.centre)
+            purpose = "the middle that the function is odd about"
+            centre = build.cell(
+                Cell.CONSTANT, (), "centre", frac=value.frac, parameter=unit.centre, purpose=purpose
+            )
             value = build.add(value, centre)
     return build.resize(value, frac)
 
@@ -46,13 +50,15 @@ def piecewise(build: Builder, a: Wire, unit: Unit, frac: int) -> Wire:
 def _rise(build: Builder, u: Wire, unit: Unit, frac: int) -> Wire:
     """What the slope of u's segment adds up to at its offset; ``frac`` fractional bits."""
     low = unit.low_bits
-    offset = build.cell(Cell.LOW_BITS, (u,), "offset", parameter=low)
+    purpose = f"offset in the segment, {low} bit{'s' if low > 1 else ''} of {build.called(u)}"
+    offset = build.cell(Cell.LOW_BITS, (u,), "offset", parameter=low, purpose=purpose)
     # The offset counts codes of u: as an integer it leaves the slope's binary point where it is.
     offset = build.shift(offset, offset.frac)
     slope_frac = frac + unit.slope_shift
-    slope = _table(build, u, low, unit.slope, slope_frac, "slope")
+    slope = _table(build, u, low, unit.slope, slope_frac, "slope", "slope of the segment")
     if unit.curve:
-        curve = _table(build, u, low, unit.curve, slope_frac + unit.curve_shift, "curve")
+        frac_of_curve = slope_frac + unit.curve_shift
+        curve = _table(build, u, low, unit.curve, frac_of_curve, "curve", "curvature of the segment")
         bend = build.resize(_product(build, curve, offset, low), slope_frac)
         slope = build.add(slope, bend)
     return build.resize(_product(build, slope, offset, low), frac)
@@ -79,8 +85,11 @@ def _complemented(build: Builder, value: Wire, sign: Wire, role: str) -> Wire:
     return build.cell(Cell.COMPLEMENT_IF, (value, sign), role)
 
 
-def _table(build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str) -> Wire:
+def _table(
+    build: Builder, a: Wire, low_bits: int, contents: tuple[int, ...], frac: int, role: str, purpose: str
+) -> Wire:
     """``contents`` addressed by the bits of ``a`` from ``low_bits`` up; a constant if all are the same."""
     if min(contents) == max(contents):
-        return build.cell(Cell.CONSTANT, (), role, frac=frac, parameter=contents[0])
-    return build.cell(Cell.TABLE, (a,), role, frac=frac, parameter=low_bits, table=contents)
+        purpose = f"{purpose}, the same everywhere"
+        return build.cell(Cell.CONSTANT, (), role, frac=frac, parameter=contents[0], purpose=purpose)
+    return build.cell(Cell.TABLE, (a,), role, frac=frac, parameter=low_bits, table=contents, purpose=purpose)

@@ -24,12 +24,21 @@ def multiplexed(given: Functions, target: Target, clock_mhz: float) -> Datapath:
     results = []
     for number, function in enumerate(given.functions):
         placed: list[int] = []
+        names: dict[str, str] = {}
         for node in function.nodes:
-            args = tuple(placed[arg] for arg in node.args)
             if node.cell is Cell.INPUT:
                 placed.append(nodes.code(number))
             else:
-                placed.append(nodes.take(replace(node, args=args, name=f"f{number}_{node.name}", stage=0)))
+                said = "f(x)" if node.purpose == function.expression else node.purpose_with(names)
+                moved = replace(
+                    node,
+                    args=tuple(placed[arg] for arg in node.args),
+                    name=f"f{number}_{node.name}",
+                    stage=0,
+                    purpose=said.replace("f(x)", f"f{number}(x)"),
+                )
+                placed.append(nodes.take(moved))
+            names[node.name] = f"{{{nodes.nodes[placed[-1]].name}}}"
         results.append(nodes.plain(placed[-1], f"y{number}", f"y of function {number}"))
     return nodes.datapath(nodes.chosen(results, "y"), target, clock_mhz)
 
@@ -75,7 +84,7 @@ class _Nodes:
 
     def take(self, node: Node) -> int:
         """The place of a node, or of one that differs in its name alone."""
-        key = replace(node, name="", part="")
+        key = replace(node, name="", part="", purpose="")
         if key not in self.known:
             self.known[key] = len(self.nodes)
             self.nodes.append(node)
@@ -92,9 +101,8 @@ class _Nodes:
         table: tuple[int, ...] = (),
         overflow: Overflow = "wrap",
     ) -> int:
-        return self.take(
-            Node(cell, args, fmt, name, part, parameter=parameter, table=table, overflow=overflow)
-        )
+        node = Node(cell, args, fmt, name, part, parameter, table, overflow=overflow, purpose=part)
+        return self.take(node)
 
     def code(self, number: int) -> int:
         """A function's own code, in its input format."""
@@ -138,7 +146,8 @@ class _Nodes:
     def datapath(self, result: int, target: Target, clock_mhz: float) -> Datapath:
         """The unit whose result is that node, cut into stages for a clock."""
         output = self.given.output
-        self.nodes.append(Node(Cell.RESIZE, (result,), output, "result", "y of the function selected"))
+        said = "y of the function selected"
+        self.nodes.append(Node(Cell.RESIZE, (result,), output, "result", said, purpose=said))
         nodes, latency = schedule(self.nodes, delays(self.nodes, target), clock_mhz, target)
         return Datapath(
             self.given.expression,

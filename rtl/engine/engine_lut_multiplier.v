@@ -1,9 +1,10 @@
 // What engine_multiplier makes, of LUTs: for columns that no multiplier of the device is left for.
 //
-// s_activations holds PAIR codes side by side. s_weights holds weights as digits of base 4 from -2 to 2, three
-// bits each: negative, two, one (A. D. Booth, 1951, as engine_array.v recodes them); two digits make 4 bits.
-// Weights of 8 bits take parts 2 l and 2 l + 1, lower half first. Those of 4 bits take parts 2 l while l < N8,
-// and then the others. m_products, m_borrowed and the registers between are those of engine_multiplier.
+// s_activations holds PAIR codes side by side. s_weights holds weights as digits of base 4 from -2 to 2,
+// three bits each: negative, two, one (A. D. Booth, 1951, as engine_array.v recodes them); two digits make
+// 4 bits. Weights of 8 bits take parts 2 l and 2 l + 1, lower half first. Those of 4 bits take parts 2 l
+// while l < N8, and then the others. m_products, m_borrowed and the registers between are those of
+// engine_multiplier.
 
 `default_nettype none
 
@@ -52,9 +53,11 @@ module engine_lut_multiplier #(
         // A digit's multiple of the code; a negative one is its complement, and one more.
         wire [2:0] first = weights[k*6+:3], second = weights[k*6+3+:3];
         wire [A_BITS:0] low = {(A_BITS + 1) {first[2]}} ^
-            (({code[A_BITS-1], code} & {(A_BITS + 1) {first[0]}}) | ({code, 1'b0} & {(A_BITS + 1) {first[1]}}));
+            (({code[A_BITS-1], code} & {(A_BITS + 1) {first[0]}}) |
+             ({code, 1'b0} & {(A_BITS + 1) {first[1]}}));
         wire [A_BITS:0] high = {(A_BITS + 1) {second[2]}} ^
-            (({code[A_BITS-1], code} & {(A_BITS + 1) {second[0]}}) | ({code, 1'b0} & {(A_BITS + 1) {second[1]}}));
+            (({code[A_BITS-1], code} & {(A_BITS + 1) {second[0]}}) |
+             ({code, 1'b0} & {(A_BITS + 1) {second[1]}}));
         wire [SHORT-1:0] sum;
         wire unused_carry;
         // The low digit's one more is the carry; the high digit's is left over.
@@ -69,7 +72,8 @@ module engine_lut_multiplier #(
       end
       for (l = 0; l < N4; l = l + 1) begin : g_weight
         if (l < N8) begin : g_wide
-          // The upper half of 8 bits, 16 times; what is left over of it is the carry, and that of the lower half.
+          // The upper half of 8 bits, 16 times; what is left over of it is the carry, and that of the
+          // lower half.
           wire [SHORT-1:0] below = g_part[2*l].product;
           wire [SHORT-1:0] above = g_part[2*l+1].product & {SHORT{mode8[1]}};
           wire over = g_part[2*l+1].over & mode8[1];

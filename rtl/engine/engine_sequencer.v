@@ -106,8 +106,8 @@ module engine_sequencer #(
   wire [4:0] start_low;
   engine_phase_sequencer fields (
       .s_phase(phase), .m_op(op), .m_image(image), .m_halves(halves), .m_a_base(a_base),
-      .m_a_stride(a_stride), .m_words(words), .m_tiles(tiles), .m_tiles8(tiles8), .m_tiles4(tiles4), .m_rows8(rows8),
-      .m_rows4(rows4), .m_keys(keys), .m_keys_last(keys_last), .m_b_base(b_base),
+      .m_a_stride(a_stride), .m_words(words), .m_tiles(tiles), .m_tiles8(tiles8), .m_tiles4(tiles4),
+      .m_rows8(rows8), .m_rows4(rows4), .m_keys(keys), .m_keys_last(keys_last), .m_b_base(b_base),
       .m_b_stride(b_stride), .m_lanes(lanes), .m_token_from(from), .m_token_to(to), .m_need(need),
       .m_offset_stride(offset_stride), .m_v_stride(v_stride), .m_stream_stride(stream_stride),
       .m_high(start_high), .m_low(start_low)

@@ -28,7 +28,8 @@ module engine_softmax #(
     input  wire                    s_parity,
     input  wire [            11:0] s_key,
     input  wire [TOKENS*SCORE-1:0] s_scores,
-    // What becomes of the tile: where its codes go, keys that there are, the exponential, its reciprocals' place.
+    // What becomes of the tile: where its codes go, keys that there are, the exponential, its reciprocals'
+    // place.
     input  wire [            15:0] s_address,
     input  wire [            15:0] s_keys,
     input  wire [      SELECT-1:0] s_exponential,
@@ -222,7 +223,9 @@ module engine_softmax #(
       wire fits = !less[SUM];
       wire [DIGITS:0] half = {{(DIGITS + 1 - SUM) {1'b0}}, sum} >> 1;
       always @(posedge aclk) begin
-        if (valid[MOVING]) sum <= first[MOVING] ? {{(SUM - A_BITS) {1'b0}}, code} : sum + {{(SUM - A_BITS) {1'b0}}, code};
+        if (valid[MOVING])
+          sum <= first[MOVING] ? {{(SUM - A_BITS) {1'b0}}, code} :
+              sum + {{(SUM - A_BITS) {1'b0}}, code};
         if (ended) begin
           divisor <= sum;
           numerator <= {1'b1, {DIGITS{1'b0}}} + half;

@@ -1,4 +1,5 @@
-// The multipliers of all engines, and some of LUTs, each over all of its codes: prints two lines a multiplier, then ends.
+// The multipliers of all engines, and some of LUTs, each over all of its codes: prints two lines a
+// multiplier, then ends.
 `default_nettype none
 
 module engine_multiplier_bench (

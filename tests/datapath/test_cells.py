@@ -129,7 +129,7 @@ def test_every_cell_is_written(tmp_path):
         lines = (tmp_path / "cells" / file).read_text(encoding="utf-8").splitlines()
         declared = [line for line in lines if line.lstrip().startswith(said)]
         for node in datapath.nodes[1:]:
-            assert any(f" {node.name} = " in line or f" {node.name};" in line for line in declared), node
+            assert any(f" {node.name} =" in line or f" {node.name};" in line for line in declared), node
 
 
 def test_the_page_on_numerics_has_every_cell():

@@ -80,7 +80,8 @@ MALFORMED = [
     ("nodes.2.stage", 2, "nodes.2.stage: 2; with a latency of 2, 0 to 1"),
     ("nodes.2.rounding", "up", "nodes.2.rounding: "),
     ("nodes.2.name", ..., "nodes.2.name: missing"),
-    ("nodes.2.part", "x\n`include", "nodes.2.name: it or the part"),
+    ("nodes.2.part", "x\n`include", "nodes.2.name: it, the part or"),
+    ("nodes.2.purpose", "x\n`include", "nodes.2.name: it, the part or"),
     ("nodes.1.fmt.frac", 60, "nodes.2.args: aligned, they have 64 bits"),
     ("nodes.1.fmt.frac", 900, "nodes.1.fmt.frac: 900"),
 ]

@@ -13,11 +13,7 @@ from hwnorm.datapath.ir import Certificate
 from hwnorm.datapath.serial import from_json
 from hwnorm.emit import emit_package
 from hwnorm.errors import InputError
-from hwnorm.expression import parse
-from hwnorm.fixed import FixedFormat
 from hwnorm.kernel.manifest import read_manifest
-from hwnorm.lowering.lower import lower
-from hwnorm.targets.target import load_target
 
 
 @pytest.fixture(scope="module")
@@ -86,35 +82,6 @@ def test_bad_arguments_are_refused(tmp_path, top, lanes, message):
     with pytest.raises(InputError, match=message):
         emit_package(every_cell(), top, tmp_path / "p", lanes=lanes)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_line_says_what_it_computes(package):
-    """Each signal of the core carries the part of the expression and its format in a comment."""
-    text = (package[0] / "rtl" / "cells_core.v").read_text()
-    declarations = [
-        line for line in text.splitlines() if line.lstrip().startswith(("wire signed", "reg signed"))
-    ]
-    assert len(declarations) > 40
-    assert all("//" in line or line.endswith("]") for line in declarations)
-
-
-def test_a_long_table_is_written_out_once(tmp_path):
-    """In the header; every signal's comment would repeat it else, in Verilog and in C++."""
-    entries = [str(round(np.tanh(k / 16 - 2) * 8) / 8) for k in range(64)]
-    datapath = lower(
-        parse(f"rom(x, -2, 2, {', '.join(entries)})"),
-        FixedFormat(12, 8),
-        FixedFormat(6, 3),
-        load_target("xcup"),
-        250.0,
-    )
-    emit_package(datapath, "steps", tmp_path / "p")
-    for name in ("rtl/steps_core.v", "hls/steps.cpp"):
-        lines = (tmp_path / "p" / name).read_text().splitlines()
-        comments = [line.split("//")[1] for line in lines if "rom(x" in line]
-        assert max(map(len, comments)) > 300
-        assert len(comments) > 3
-        assert sum(len(comment) > 120 for comment in comments) == 1, name
 
 
 def test_the_header_states_the_certificate(package):

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from small_engines import ENGINES, program
 
-from hwnorm.engine import emit
+from hwnorm.emit.layout import COLUMNS
+from hwnorm.engine import emit, registers
+from hwnorm.engine.hls import hls_sources
 from hwnorm.verify.lint import lint
 from hwnorm.verify.toolchain import find_toolchain
 
@@ -36,6 +38,17 @@ def written(tmp_path_factory):
 
 def verilog(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.v"))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_no_line_is_long(name):
+    """Of Verilog, HLS C++ and driver, as of kernels (tests/emit/test_reading.py)."""
+    made = program(name)
+    files = emit.sources(made) | hls_sources(made, 250.0, 1) | registers.render()
+    for file, text in files.items():
+        if file.endswith((".v", ".h", ".cpp")):
+            for number, line in enumerate(text.splitlines(), 1):
+                assert len(line) <= COLUMNS, f"{file}:{number}: {line}"
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -53,7 +53,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in sorted({*FAULTY} - {"extended"}):
         emit_package(offset_kernel(), name, made[name], lanes=2 if name in ("partial", "grown") else 1)
     fault(made["verilog"], "rtl/verilog_core.v", "8'sd4", "8'sd5")
-    fault(made["cpp"], "hls/cpp.cpp", "(4LL)", "(5LL)")
+    fault(made["cpp"], "hls/cpp.cpp", "(4);", "(5);")
     kept = "out.keep[byte] = in.keep[lane * 1];"
     fault(made["partial"], "hls/partial_axis.cpp", kept, "out.keep[byte] = 1;")
     fault(made["grown"], "rtl/grown.v", "({user, keep})", "({user, {LANES{1'b1}}})")

@@ -46,5 +46,8 @@ class Absolute(CellDefinition):
         read.sum(turned, node.stage)
         yield "magnitude", (len(turned),)
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"|{args[0]}|"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         return super().verilog(cell) | {"sign": cell.sign(cell.args[0])}

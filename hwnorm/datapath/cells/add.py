@@ -29,3 +29,6 @@ class Add(Sum):
 
     def fixed(self, args: Sequence[Node]) -> Node:
         return min(args, key=lambda a: a.fmt.frac)
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]} + {args[1]}"

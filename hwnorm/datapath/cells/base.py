@@ -188,6 +188,10 @@ class CellDefinition(ABC):
 
     # --- how it is written -------------------------------------------------------------------------------
 
+    @abstractmethod
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        """What it does with its arguments, the signals ``args``: the comment of its line."""
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         """What its Verilog macro needs; ``kind`` names another cell's macro to be used instead.
 

@@ -36,5 +36,8 @@ class ComplementIf(CellDefinition):
         sign = args[1][-1]
         return [net.either(node.stage, bit, sign) for bit in extended(args[0], 0, node.fmt.width)]
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]}, complemented where {args[1]} < 0"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         return super().verilog(cell) | {"sign": cell.sign(cell.args[1])}

@@ -35,5 +35,8 @@ class Constant(CellDefinition):
     def bits(self, net: Netlist, i: int, node: Node, args: list[Bits]) -> Bits:
         return [(node.parameter >> place) & 1 for place in range(node.fmt.width)]
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{node.parameter * 2.0**-node.fmt.frac:g}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         return {"code": cell.node.parameter}

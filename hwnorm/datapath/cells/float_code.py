@@ -35,6 +35,9 @@ class FloatCode(CellDefinition):
         read.signal(args[0], node.stage)
         yield "float", (node.parameter,)
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"exponent and mantissa of {args[0]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         """Shift the leading one to the top, by halves: each step tests as many bits as it may shift."""
         bits = cell.node.parameter

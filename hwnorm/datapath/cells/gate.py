@@ -36,5 +36,8 @@ class Gate(CellDefinition):
         gate = extended(args[1], -node.parameter, 1)[0]
         return [net.both(node.stage, bit, gate) for bit in extended(args[0], 0, node.fmt.width)]
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]} * bit {node.parameter} of {args[1]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         return super().verilog(cell) | {"gate": cell.bits(cell.args[1], -cell.node.parameter, 1)}

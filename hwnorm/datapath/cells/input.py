@@ -37,3 +37,6 @@ class Input(CellDefinition):
     def bits(self, net: Netlist, i: int, node: Node, args: list[Bits]) -> Bits:
         bits = [net.new(0, (), i, place) for place in range(node.fmt.width - node.parameter)]
         return bits + [ZERO] * node.parameter
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return "x"

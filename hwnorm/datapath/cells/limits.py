@@ -75,6 +75,7 @@ class Limit(CellDefinition):
         limit, zeros = simplest_limit(nodes[pair[fixed]].parameter << shifts[fixed])
         low = min(zeros, wide - 1)
         line["limit"], line["limit_width"] = limit >> low, wide - low
+        line["bound"] = cell.at(pair[fixed])
         line["compared"] = [cell.bits(cell.at(pair[1 - fixed]), shifts[1 - fixed] - low, wide - low)]
         # "below the limit" chooses the signal of a minimum and the constant of a maximum.
         if (self.relation == "<") == (fixed == 0):

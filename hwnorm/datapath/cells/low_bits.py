@@ -34,6 +34,9 @@ class LowBits(CellDefinition):
         low = min(node.parameter, node.fmt.width)
         return extended(args[0], 0, low) + [ZERO] * (node.fmt.width - low)
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"lowest {node.parameter} bit{'s' if node.parameter != 1 else ''} of {args[0]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         width = cell.node.fmt.width
         low = min(cell.node.parameter, width)

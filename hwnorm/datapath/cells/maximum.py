@@ -25,3 +25,6 @@ class Maximum(Limit):
     def range(self, node: Node, args: Sequence[Bounded]) -> Range:
         (a_low, a_high), (b_low, b_high) = aligned(args)
         return max(a_low, b_low), max(a_high, b_high)
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"the greater of {args[0]} and {args[1]}"

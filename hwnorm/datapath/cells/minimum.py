@@ -25,3 +25,6 @@ class Minimum(Limit):
     def range(self, node: Node, args: Sequence[Bounded]) -> Range:
         (a_low, a_high), (b_low, b_high) = aligned(args)
         return min(a_low, b_low), min(a_high, b_high)
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"the smaller of {args[0]} and {args[1]}"

@@ -39,6 +39,9 @@ class Mul(CellDefinition):
         read.signal({*args[0], *args[1]}, node.stage)
         yield _product(node, *sorted(len({*arg} - {ZERO}) for arg in args))
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]} * {args[1]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         # Whole signed operands, as DSP inference likes them, unless the product is cut.
         width, wide = cell.node.fmt.width, [fmt.width for fmt in cell.formats]

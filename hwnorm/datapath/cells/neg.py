@@ -35,3 +35,6 @@ class Neg(CellDefinition):
         negated = [bit for (bit,) in read.columns(i, extended(args[0], 0, node.fmt.width))]
         read.sum(negated, node.stage)
         yield "negate", (len(negated),)
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"-{args[0]}"

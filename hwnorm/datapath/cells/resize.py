@@ -77,6 +77,16 @@ class Resize(CellDefinition):
             read.signal(agreeing, node.stage)
             yield "fits", (len(agreeing),)
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        drop = formats[0].frac - node.fmt.frac
+        frac = node.fmt.frac
+        places = f"{frac} fractional bits" if frac >= 0 else f"multiples of 2**{-frac}"
+        if drop > 0:
+            how = f"rounded half up to {places}" if node.rounding == "rnd" else f"cut to {places}"
+        else:
+            how = f"with {places}" if drop < 0 else f"in {node.fmt.width} bits"
+        return f"{args[0]}, {how}" + (", saturated" if node.overflow == "sat" else "")
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         """``floor(v / 2**drop + 1/2)`` is ``floor(v / 2**drop)`` plus the highest dropped bit."""
         node, source, fmt = cell.node, cell.args[0], cell.formats[0]
@@ -88,6 +98,7 @@ class Resize(CellDefinition):
             "wide": cell.helper(f"{cell.name}_wide", plan.exact) if plan.saturates else None,
             "fits": cell.take(f"{cell.name}_fits") if plan.saturates else None,
             "wide_format": f"s{plan.exact}f{node.fmt.frac}",
+            "format": node.fmt,
             "kept": kept,
         }
 

@@ -52,6 +52,9 @@ class Select(CellDefinition):
         b, c = (extended(arg, shift, node.fmt.width) for arg, shift in zip(args[1:], shifts, strict=True))
         return [net.chosen(node.stage, args[0][-1], q, p) for p, q in zip(b, c, strict=True)]
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[1]} where {args[0]} >= 0, else {args[2]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         fracs = [fmt.frac for fmt in cell.formats[1:]]
         return {

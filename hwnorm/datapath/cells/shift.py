@@ -36,3 +36,6 @@ class Shift(CellDefinition):
 
     def bits(self, net: Netlist, i: int, node: Node, args: list[Bits]) -> Bits:
         return extended(args[0], 0, node.fmt.width)
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]} * 2**{node.parameter}, the same bits"

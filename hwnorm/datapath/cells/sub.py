@@ -29,3 +29,6 @@ class Sub(Sum):
 
     def fixed(self, args: Sequence[Node]) -> Node:
         return args[1]
+
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        return f"{args[0]} - {args[1]}"

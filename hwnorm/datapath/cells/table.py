@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,11 @@ class Table(CellDefinition):
         read.signal(args[0], node.stage)
         yield from ()
 
+    def words(self, node: Node, args: Sequence[str], formats: Sequence[FixedFormat]) -> str:
+        if len(node.table) == 1:
+            return f"{node.table[0] * 2.0**-node.fmt.frac:g}"
+        return f"one of {len(node.table)} entries, by {args[0]}"
+
     def verilog(self, cell: VerilogCell) -> dict[str, Any]:
         node = cell.node
         if len(node.table) == 1:
@@ -69,6 +75,7 @@ class Table(CellDefinition):
         signs = {int(entry < 0) for entry in node.table}
         return {
             "table": node.table,
+            "runs": runs(node.table),
             "address_width": address_bits(node),
             "args": [cell.bits(cell.args[0], -node.parameter, address_bits(node))],
             "instance": cell.take(f"u_{cell.name}"),
@@ -83,14 +90,34 @@ class Table(CellDefinition):
         return {
             "table": node.table,
             "rom": take(f"{name}_rom"),
+            "type": smallest_type(min(node.table), max(node.table)),
             "high": node.parameter + address - 1,
             "address_width": address,
         }
 
 
+def runs(table: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Entries that are the same as their neighbours: first address, the one beyond the last, entry."""
+    found: list[tuple[int, int, int]] = []
+    for entry, equal in groupby(table):
+        first = found[-1][1] if found else 0
+        found.append((first, first + len(list(equal)), entry))
+    return found
+
+
 def address_bits(node: Node) -> int:
     """The bits of a table's address."""
     return (len(node.table) - 1).bit_length()
+
+
+def smallest_type(low: int, high: int) -> str:
+    """The smallest integer of C++ that holds low..high."""
+    for bits in (8, 16, 32, 64):
+        if -(1 << (bits - 1)) <= low and high < 1 << (bits - 1):
+            return f"int{bits}_t"
+        if low >= 0 and high < 1 << bits:
+            return f"uint{bits}_t"
+    raise AssertionError("an entry has at most 62 bits")
 
 
 @lru_cache(maxsize=65536)
