@@ -178,8 +178,9 @@ def test_a_large_table_of_few_steps_is_short(tmp_path):
     emit_package(sketch.finish(FixedFormat(6, 2)), "steps", tmp_path / "p")
     core = (tmp_path / "p" / "rtl" / "steps_core.v").read_text()
     assert len(core) < 4000
-    assert core.count("entries[i] =") == len(runs(table))
-    assert "reg [3:0] entries[0:8191];" in core
+    assert core.count("{4'sd") + core.count("{-4'sd") == len(runs(table))
+    assert "localparam [32767:0] ENTRIES = {" in core
+    assert "initial" not in core
 
 
 @given(st.lists(st.integers(-(2**61), 2**61) | st.integers(-300, 300), min_size=1, max_size=3))
