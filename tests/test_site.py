@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 from pages import ROOT
-from site_pages import MOVED, PYTHON, commands_page, files_page, rewritten
+from site_pages import MOVED, PYTHON, commands_page, example_page, files_page, rewritten
 
 import hwnorm
 from hwnorm.cli import app
@@ -71,6 +71,7 @@ def test_every_page_is_built(site):
     """Those of docs/, those from the root, and those that are made."""
     wanted = {path.stem for path in (ROOT / "docs").glob("*.md")} | {name[:-3] for name in MOVED}
     wanted |= {"reference/commands", "reference/files", "reference/python"}
+    wanted |= {f"examples/{path.stem}" for path in (ROOT / "examples").glob("*.py")}
     for name in wanted:
         assert (site / f"{name}.html").is_file(), name
     assert (site / "images" / "overview.svg").is_file()
@@ -147,3 +148,16 @@ def test_links_lead_within_the_site():
     assert rewritten("[a](nas.md) [b](../README.md)", "use.md") == "[a](nas.md) [b](index.md)"
     assert rewritten("[a]: docs/use.md", "index.md") == "[a]: use.md"
     assert rewritten("[a](../architecture.md)", "reference/files.md") == "[a](../architecture.md)"
+
+
+def test_an_example_is_shown_cell_by_cell():
+    """Its code is all there, in order: what the page shows is what runs."""
+    for path in (ROOT / "examples").glob("*.py"):
+        script = path.read_text(encoding="utf-8")
+        page = example_page(path.stem, script)
+        shown = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+        code = [line for line in script.splitlines() if line and not line.startswith("#")]
+        assert [line for line in shown.splitlines() if line and not line.startswith("#")] == code
+        assert page.startswith("# ")
+        assert "%%" not in page
+    assert "writes it as a script" in page

@@ -1,7 +1,8 @@
-"""What the site has beside docs/: pages from the root, and reference pages that are made at every build.
+"""What the site has beside docs/: pages from the root, and pages that are made at every build.
 
-MkDocs runs it as a hook (``mkdocs.yml``). Commands come from the command line itself, files from
-``hwnorm/schemas/``, the Python interface from the list below and docstrings: none of them can go stale.
+MkDocs runs it as a hook (``mkdocs.yml``). Examples are shown as they run. Commands come from the command
+line itself, files from ``hwnorm/schemas/``, the Python interface from the list below and docstrings: none of
+them can go stale.
 """
 
 from __future__ import annotations
@@ -186,10 +187,27 @@ def python_page() -> str:
     return "\n".join(lines)
 
 
+def example_page(name: str, script: str) -> str:
+    """An example as a page: prose of its cells, and their code."""
+    lines = []
+    for kind, cell in re.findall(
+        r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", script, flags=re.MULTILINE | re.DOTALL
+    ):
+        if kind:
+            lines.append(re.sub(r"^# ?", "", cell.strip(), flags=re.MULTILINE))
+        else:
+            lines.append(f"```python\n{cell.strip()}\n```")
+        lines.append("")
+    lines[1:1] = [f"`hwnorm example {name}` writes it as a script, which opens as a notebook too.", ""]
+    return "\n".join(lines)
+
+
 def pages() -> dict[str, str]:
     """All that the site has and docs/ has not, by place."""
     found = {name: (ROOT / source).read_text(encoding="utf-8") for name, source in MOVED.items()}
     found |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ASSETS}
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        found[f"examples/{path.stem}.md"] = example_page(path.stem, path.read_text(encoding="utf-8"))
     found["reference/commands.md"] = commands_page()
     found["reference/files.md"] = files_page()
     found["reference/python.md"] = python_page()
