@@ -1,5 +1,6 @@
 # make setup     everything into .venv (once; again only when the requirements change); PIP_ARGS go to pip
 # make demo      the main job on the built-in model, and its accelerator in Verilog on four images
+# make docs      the site of documentation, in build/site
 # make test      every check but those marked slow
 # make test-all  every check
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST := $(BIN)/pytest -n logical --dist loadgroup
 
-.PHONY: setup demo lint test test-all clean
+.PHONY: setup demo docs lint test test-all clean
 
 setup: $(INSTALLED)
 
@@ -28,6 +29,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "make: no build of torch for CPUs alone at $(TORCH_INDEX); pip takes its own index's, with CUDA mostly (3 GB)"
 	$(PIP) -c constraints.txt $(PIP_ARGS) -e '.[verify,characterize,dev]'
 	@touch $(INSTALLED)
+
+# Apart from the set-up: only the site needs them. Its theme tells of its successor at every build.
+$(VENV)/.docs: $(INSTALLED)
+	$(PIP) -c constraints.txt $(PIP_ARGS) -e '.[docs]'
+	@touch $(VENV)/.docs
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 demo: setup
 	$(BIN)/hwnorm run --out runs/demo

@@ -21,8 +21,10 @@ esac
 """
 
 
-def asked(tmp_path: Path, gpu: bool, cpu_build: bool, *arguments: str) -> tuple[list[str], str]:
-    """The calls of pip that ``make setup`` makes, and what it prints."""
+def asked(
+    tmp_path: Path, gpu: bool, cpu_build: bool, *arguments: str, goal: str = "setup"
+) -> tuple[list[str], str]:
+    """The calls of pip that ``make setup`` makes, or another goal of Python, and what it prints."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     tools = tmp_path / "tools"
@@ -32,7 +34,7 @@ def asked(tmp_path: Path, gpu: bool, cpu_build: bool, *arguments: str) -> tuple[
         (tools / name).chmod(0o755)
     environment = {"LOG": str(tmp_path / "log"), "NO_CPU_BUILD": str(int(not cpu_build))}
     done = subprocess.run(
-        ["make", "setup", f"PYTHON={tools / 'python'}", *arguments],
+        ["make", goal, f"PYTHON={tools / 'python'}", *arguments],
         cwd=tmp_path,
         env=environment | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
@@ -58,3 +60,12 @@ def test_with_a_gpu_torch_is_the_indexs(tmp_path):
     (only,), said = asked(tmp_path, True, True)
     assert "-e .[" in only
     assert "no build of torch" not in said
+
+
+def test_the_sites_packages_are_installed_for_the_site_alone(tmp_path):
+    """``make docs`` sets up, adds its own extra and builds; ``make setup`` asks for nothing of it."""
+    setup, site, build = asked(tmp_path, True, True, goal="docs")[0]
+    assert "docs" not in setup
+    assert "-c constraints.txt" in site
+    assert site.endswith("-e .[docs]")
+    assert build == "-m mkdocs build --strict"

@@ -65,7 +65,7 @@ def test_the_wheel_has_the_digest_of_its_code(installed, tmp_path):
 def test_the_wheel_carries_what_is_no_python(wheel):
     """Every template, Verilog file and testbench of the checkout; the model, its card and images."""
     carried = {info.filename: info for info in zipfile.ZipFile(wheel).infolist()}
-    for folder in ("templates", "rtl", "sim"):
+    for folder in ("templates", "rtl", "sim", "examples"):
         files = [path for path in (CHECKOUT / folder).rglob("*") if path.is_file()]
         assert files
         for path in files:
@@ -85,6 +85,13 @@ def test_the_fresh_environment_sees_the_wheel_alone(installed, tmp_path):
     for line in run(installed / "python", "-c", code, cwd=tmp_path).splitlines():
         assert Path(line).is_relative_to(installed.parent)
         assert not Path(line).is_relative_to(CHECKOUT)
+
+
+def test_an_example_from_another_folder(installed, tmp_path):
+    """Those that it carries can be written, byte for byte."""
+    assert "kernels" in run(installed / "hwnorm", "example", cwd=tmp_path)
+    run(installed / "hwnorm", "example", "kernels", cwd=tmp_path)
+    assert (tmp_path / "kernels.py").read_bytes() == (CHECKOUT / "examples" / "kernels.py").read_bytes()
 
 
 def test_compile_from_another_folder(installed, tmp_path):

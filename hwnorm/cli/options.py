@@ -17,7 +17,12 @@ from hwnorm.locks import alone_in
 from hwnorm.runs.settings import RunSettings, option_name
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run folder")]
-JobsOption = Annotated[int, typer.Option(min=1, help="processes at a time; the results do not depend on it")]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        min=1, show_default="one a core", help="processes at a time; the results do not depend on it"
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="start over in a folder that is in use")]
 ClusterOption = Annotated[
     str | None,

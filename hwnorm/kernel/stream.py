@@ -35,14 +35,16 @@ class StreamKernel(ABC):
 
     Args:
         top: the Verilog module.
-        input, output: formats of an element.
+        input: format of an element.
+        output: format of a result.
         lanes: elements a beat.
         beats: beats a token.
         latency: cycles from a token's first beat to its first result.
         expression: what it computes, in one line.
         parameters: of the Verilog module, by name; ``USER_WIDTH`` is not among them.
         note: lines about where it is used.
-        target, clock_mhz: what it was made for; None if it was made for nothing in particular.
+        target: what it was made for; None if it was made for nothing in particular.
+        clock_mhz: in MHz, likewise.
 
     Raises:
         InputError: ``top`` is no name for a module, or a count is below 1.

@@ -120,7 +120,8 @@ def realigned(
     Args:
         model: the network that the run began with; stays as it is.
         folder: with ``choice.json`` and ``realigned.safetensors``.
-        fixed, example_inputs: as for :func:`replace`.
+        fixed: as for :func:`replace`.
+        example_inputs: as for :func:`replace`.
 
     Raises:
         InputError: a file is missing or damaged, the weights belong to another choice, or do not fit the

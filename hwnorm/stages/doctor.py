@@ -30,6 +30,7 @@ EXTRAS = {
     "export": "hwnorm export: ONNX and QONNX",
     "sweep": "hwnorm sweep and hwnorm pareto, and the page of a study",
     "cluster": "--cluster: Dask, Slurm, LSF",
+    "docs": "make docs: the site of documentation",
     "peers": "the benchmarks that compare with other tools",
     "dev": "work on hwnorm itself: tests, ruff, mypy",
 }
