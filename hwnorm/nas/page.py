@@ -61,7 +61,7 @@ def _sentences(front: NasFront) -> list[str]:
     whole, said = front.whole, []
     if whole.top1 is not None:
         for share in (1.0, 0.5, 0.25):
-            within = [p for p in front.points if p.score.cycles <= share * whole.score.cycles]
+            within = [p for p in front.points if p.cycles <= share * whole.cycles]
             if not within:
                 continue
             best = max(within, key=lambda p: p.top1.percent if p.top1 is not None else 0.0)
@@ -78,7 +78,7 @@ def _sentences(front: NasFront) -> list[str]:
     said.append(
         f"Subnets {how}. Scored: {searched}; {front.front} of them are on the front, {len(front.points)} of "
         f"these were built in integers. The whole network with 8-bit rows has {_accuracy(whole)} in "
-        f"{whole.score.cycles:,} cycles."
+        f"{whole.cycles:,} cycles."
     )
     return said
 
@@ -102,16 +102,14 @@ def _scores_figure(front: NasFront, scored: Sequence[Score], best: Sequence[Scor
         label="front of scores",
     )
     axes.plot(
-        [p.score.cycles for p in front.points],
+        [p.cycles for p in front.points],
         [p.loss for p in front.points],
         "o",
         color=BLUE,
         label="built, in integers",
     )
     for number, point in enumerate(front.points, 1):
-        axes.annotate(
-            str(number), (point.score.cycles, point.loss), (4, 4), textcoords="offset points", fontsize=8
-        )
+        axes.annotate(str(number), (point.cycles, point.loss), (4, 4), textcoords="offset points", fontsize=8)
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.set_xlabel("cycles an image")

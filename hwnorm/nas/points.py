@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hwnorm.data.config import input_config
+from hwnorm.engine.resources import Resources
 from hwnorm.files import digest, write_whole
 from hwnorm.integers.network import IntegerNetwork, Pixels
 from hwnorm.integers.quantize import Recipe as Integers
@@ -34,7 +35,9 @@ from hwnorm.supernet.stored import SUBNET
 _FITTED = 2000
 #: Where points lie in a study's folder.
 POINTS = "points"
-#: What a point's integers put out.
+#: Resources of an engine, as they are stored.
+_TAKEN = tuple(field.name for field in fields(Resources))
+#: What a point's integers put out, and the engine that runs them.
 OUTPUTS = "outputs.safetensors"
 
 
@@ -45,11 +48,17 @@ def point_folder(study: NasStudy, subnet: Subnet) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """What a subnet's integers put out for the images to measure on, and for the test images."""
+    """What a subnet's integers put out for the images to measure on, and for the test images.
+
+    ``cycles``, ``dsps`` and ``resources`` are of the fastest engine that runs them.
+    """
 
     measure: Tensor
     test: Tensor
     parameters: int
+    cycles: int
+    dsps: int
+    resources: Resources | None
 
 
 class Points:
@@ -88,14 +97,14 @@ class Points:
         return Build(self.context.student, pixels, self._images, recipe, target_of(s), s.clock_mhz)
 
     @cached_property
-    def wanted(self) -> Built:
-        """What the original puts out."""
+    def wanted(self) -> tuple[Tensor, Tensor]:
+        """What the original puts out for the same images."""
         with torch.no_grad():
             measure, test = (
                 torch.cat([self.context.model(part).flatten(1) for part in torch.split(images, 250)])
                 for images in (self.held_out, self._test)
             )
-        return Built(measure, test, sum(p.numel() for p in self.context.model.parameters()))
+        return measure, test
 
     def build(self, subnet: Subnet) -> Built:
         """A point's subnet as a file, and what its integers put out."""
@@ -109,11 +118,17 @@ class Points:
             }
             write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told, **context.original)
             module = network.to_module()
+            engine = context.costs.fastest(network)
             found = {"measure": module(self.held_out), "test": module(self._test)}
+            taken = [] if engine.resources is None else [getattr(engine.resources, n) for n in _TAKEN]
+            found["engine"] = torch.tensor([engine.cycles, engine.dsps, *taken])
             write_whole(path, lambda beside: save_file(found, beside))
         found = load_file(path)
         weights = load_file(folder / "subnet.safetensors")
-        return Built(found["measure"], found["test"], sum(value.numel() for value in weights.values()))
+        cycles, dsps, *taken = found["engine"].tolist()
+        resources = Resources(**dict(zip(_TAKEN, taken, strict=True))) if taken else None
+        parameters = sum(value.numel() for value in weights.values())
+        return Built(found["measure"], found["test"], parameters, cycles, dsps, resources)
 
     def integers(self, subnet: Subnet) -> tuple[Extracted, IntegerNetwork]:
         """A subnet re-aligned, fine-tuned where the study asks for it, and in integers; writes nothing."""
@@ -143,22 +158,21 @@ class Points:
 
     def point(self, subnet: Subnet, score: Score, whole: Built) -> NasPoint:
         """A point with what was measured of it; ``whole`` is what it is held against."""
-        built, wanted = self.build(subnet), self.wanted
+        built, (measure, test) = self.build(subnet), self.wanted
         tests = self.context.inputs.test_images
         labels = torch.cat([labels for _, labels in tests.batches(1000)])
         classes = tests.labelled and self.context.loss.has_head
-        cost = self.context.cost(subnet)
-        found = cost.candidate.resources
         return NasPoint(
             subnet=StoredSubnet.of(subnet),
             score=StoredScore(**vars(score)),
-            loss=self.context.loss.compare(built.measure, wanted.measure).loss,
+            loss=self.context.loss.compare(built.measure, measure).loss,
             parameters=built.parameters,
-            images_per_second=self.settings.clock_mhz * 1e6 / cost.cycles,
-            resources=found,
-            dsps=cost.candidate.dsps,
+            cycles=built.cycles,
+            images_per_second=self.settings.clock_mhz * 1e6 / built.cycles,
+            resources=built.resources,
+            dsps=built.dsps,
             top1=_top1(built.test, whole.test, labels) if classes else None,
-            cosine=float(torch.cosine_similarity(built.test, wanted.test.double()).mean()),
+            cosine=float(torch.cosine_similarity(built.test, test.double()).mean()),
         )
 
 

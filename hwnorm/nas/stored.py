@@ -88,15 +88,17 @@ class NasPoint(Part):
     """A point of a front, built in integers and measured.
 
     ``loss`` is that of its integers on training images that neither a fit nor a score has seen; ``score``
-    what it was searched by. ``top1`` is None where the network has no classes; ``cosine`` is that of its
-    outputs with the original's on the test images. ``resources`` are its engine's, None where they are not
-    predicted; ``dsps`` its multipliers.
+    what it was searched by. ``cycles`` are those of the engine that runs its own integers: their functions
+    may be some registers longer or shorter than those that the score counts with. ``resources`` are that
+    engine's, None where they are not predicted; ``dsps`` its multipliers. ``top1`` is None where the network
+    has no classes; ``cosine`` is that of its outputs with the original's on the test images.
     """
 
     subnet: StoredSubnet
     score: StoredScore
     loss: float
     parameters: int
+    cycles: int
     images_per_second: float
     resources: Resources | None
     dsps: int

@@ -34,7 +34,7 @@ def within(study: NasStudy, front: NasFront, fps: float | None) -> list[int]:
 def knee_of(front: NasFront, numbers: Sequence[int]) -> int:
     """The knee of some points of a front, of loss against cycles, by its number."""
     points = [front.points[number - 1] for number in numbers]
-    return numbers[knee([(point.score.cycles, point.loss) for point in points])]
+    return numbers[knee([(point.cycles, point.loss) for point in points])]
 
 
 #: The columns of :func:`front_rows`.
@@ -59,7 +59,6 @@ COLUMNS: dict[str, type] = {
     "parameters": int,
     "weight_bits": int,
     "products": int,
-    "engine": str,
     "subnet": str,
 }
 
@@ -76,9 +75,12 @@ def front_rows(front: NasFront, numbers: Sequence[int]) -> list[dict[str, Any]]:
             (row["lost_low"], row["lost_high"]), row["lost"] = point.top1.lost_interval, point.top1.lost
         if point.resources is not None:
             row |= {name: getattr(point.resources, name) for name in ("lut", "ff", "bram")}
-        row |= {name: getattr(point.score, name) for name in ("cycles", "products", "weight_bits", "engine")}
+        row |= {name: getattr(point.score, name) for name in ("products", "weight_bits")}
         row |= {"dsp": point.dsps, "score": point.score.loss, "subnet": str(point.subnet.subnet())}
-        row |= {name: getattr(point, name) for name in ("cosine", "loss", "images_per_second", "parameters")}
+        row |= {
+            name: getattr(point, name)
+            for name in ("cycles", "cosine", "loss", "images_per_second", "parameters")
+        }
         found.append(row)
     return found
 
@@ -128,8 +130,8 @@ def _cells(point: NasPoint, whole: NasPoint) -> list[str]:
         f"cosine {point.cosine:.4f}" if top1 is None else f"{top1.percent:.2f} %",
         lost,
         f"{point.loss:.4f}",
-        f"{point.score.cycles:,}",
-        f"{100 * point.score.cycles / whole.score.cycles:.1f} %",
+        f"{point.cycles:,}",
+        f"{100 * point.cycles / whole.cycles:.1f} %",
         f"{point.images_per_second:,.0f}",
         "-" if taken is None else f"{taken.lut:,}",
         str(point.dsps if taken is None else taken.dsp),

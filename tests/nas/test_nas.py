@@ -52,9 +52,9 @@ def test_the_front_is_of_what_was_scored(searched: Path) -> None:
     assert front.front == len(best)
     for point in front.points:
         assert best[point.subnet.subnet()].cycles == point.score.cycles
-    cycles = [point.score.cycles for point in front.points]
+    cycles = [point.cycles for point in front.points]
     assert cycles == sorted(cycles)
-    assert cycles[-1] <= front.whole.score.cycles
+    assert cycles[-1] <= front.whole.cycles
     assert all(point.top1 is not None for point in front.points)
 
 
@@ -177,7 +177,7 @@ def test_pareto_shows_the_front(searched: Path) -> None:
     assert status == 0, said
     front = front_at(searched)
     for point in front.points:
-        assert f"{point.score.cycles:,}" in said
+        assert f"{point.cycles:,}" in said
     status, said = command("pareto", searched, "--fps", "1e9")
     assert status == 2
     assert "option --fps: 1e+09; the fastest point of space makes" in said
@@ -192,12 +192,12 @@ def test_a_point_is_a_run_folder_with_an_engine(searched: Path, tmp_path: Path) 
     status, said = command("pareto", searched, "--pick", "1", "--emit", out)
     assert status == 0, said
     point = front_at(searched).points[0]
-    assert json.loads((out / "engine.json").read_text())["picked"]["cycles"] == point.score.cycles
+    assert json.loads((out / "engine.json").read_text())["picked"]["cycles"] == point.cycles
     status, said = command("cosim", out, "--images", "2")
     assert status == 0, said
     told = json.loads((out / "cosim.json").read_text())
     assert (told["logits_equal"], told["cycles_equal"]) == (2, 2)
-    assert told["predicted"][1] == point.score.cycles
+    assert told["predicted"][1] == point.cycles
     status, said = command("pareto", searched, "--pick", "1", "--emit", out)
     assert status == 2
     assert "is not an empty folder" in said
@@ -350,7 +350,7 @@ def test_the_front_is_a_table_and_a_page(searched: Path, tmp_path: Path) -> None
     assert [int(row["point"]) for row in rows] == [*range(1, len(points)), 0]
     assert sum(row["knee"] == "True" for row in rows) == 1
     for row, point, stored in zip(rows, points, pq.read_table(parquet).to_pylist(), strict=True):
-        assert int(row["cycles"]) == stored["cycles"] == point.score.cycles
+        assert int(row["cycles"]) == stored["cycles"] == point.cycles
         assert point.top1 is not None
         assert float(row["top1"]) == stored["top1"] == point.top1.percent
         assert stored["lut"] == point.resources.lut
@@ -359,7 +359,7 @@ def test_the_front_is_a_table_and_a_page(searched: Path, tmp_path: Path) -> None
     assert status == 0, said
     page = (searched.with_suffix("") / "report.html").read_text()
     for point in points:
-        assert f">{point.score.cycles}<" in page
+        assert f">{point.cycles}<" in page
         assert str(point.subnet.subnet()) in page
     assert "Subnets are fitted in closed form." in page
     assert page.count("data:image/png") == 2
