@@ -136,7 +136,8 @@ def _points_figure(front: NasFront) -> Figure:
         )
         name = "whole, 8 bits" if whole else str(number)
         place = (point.images_per_second, point.top1.percent)
-        axes.annotate(name, place, (5, 4), textcoords="offset points", fontsize=8)
+        beside = {"xytext": (-5, 4), "ha": "right"} if whole else {"xytext": (5, 4)}
+        axes.annotate(name, place, textcoords="offset points", fontsize=8, **beside)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"images a second at {front.clock_mhz:g} MHz (an assumption)")
     axes.set_ylabel("top-1 in integers, %, with 95 % intervals")
