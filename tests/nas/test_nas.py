@@ -305,7 +305,7 @@ def test_a_trained_supernet_is_searched_as_it_is(copy: Path, searched: Path) -> 
     assert status == 0, said
     status, said = command("supernet", "train", copy)
     assert status == 0
-    assert "is trained; to train again, remove it" in said
+    assert "is trained; remove the folder to train it again" in said
 
 
 @pytest.mark.parametrize(
@@ -338,14 +338,14 @@ def test_all_of_the_network_is_trained(copy: Path) -> None:
     assert not (folder / "trained").exists()
 
 
-def test_the_front_is_a_table_and_a_page(searched: Path, tmp_path: Path) -> None:
+def test_the_front_is_a_table_and_a_page(copy: Path, tmp_path: Path) -> None:
     """The same figures in each."""
     csv_file, parquet = tmp_path / "front.csv", tmp_path / "front.parquet"
-    status, said = command("pareto", searched, "--csv", csv_file, "--parquet", parquet)
+    status, said = command("pareto", copy, "--csv", csv_file, "--parquet", parquet)
     assert status == 0, said
     with csv_file.open() as file:
         rows = list(csv.DictReader(file))
-    front = front_at(searched)
+    front = front_at(copy)
     points = [*front.points, front.whole]
     assert [int(row["point"]) for row in rows] == [*range(1, len(points)), 0]
     assert sum(row["knee"] == "True" for row in rows) == 1
@@ -355,9 +355,9 @@ def test_the_front_is_a_table_and_a_page(searched: Path, tmp_path: Path) -> None
         assert float(row["top1"]) == stored["top1"] == point.top1.percent
         assert stored["lut"] == point.resources.lut
         assert stored["subnet"] == str(point.subnet.subnet())
-    status, said = command("report", searched)
+    status, said = command("report", copy)
     assert status == 0, said
-    page = (searched.with_suffix("") / "report.html").read_text()
+    page = (copy.with_suffix("") / "report.html").read_text()
     for point in points:
         assert f">{point.cycles}<" in page
         assert str(point.subnet.subnet()) in page

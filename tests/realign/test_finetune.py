@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_named(teacher, images, tmp_path):
         finetune(replaced(teacher), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
     for other in ({"student": {}}, [1, 2]):
         torch.save(other, tmp_path / "c.pt")
-        with pytest.raises(InputError, match=r"c\.pt: holds no state of fine-tuning; remove it"):
+        with pytest.raises(InputError, match=r"c\.pt: holds no state of this training; remove it"):
             finetune(replaced(teacher), teacher, sites_of(teacher), images, FAST, tmp_path / "c.pt")
 
 

@@ -211,7 +211,7 @@ def entry(folder: Path, name: str) -> None:
     """Change one bit of a table's word in the Verilog."""
     path = folder / "rtl" / f"{name}_core.v"
     lines = path.read_text().splitlines()
-    at = next(i for i, line in enumerate(lines) if re.match(r" +(for|entries)\b.*sd", line))
+    at = next(i for i, line in enumerate(lines) if re.match(r" +\S*'sd\d+\}*,?  // \d+", line))
     lines[at] = lines[at].replace("sd", "sd1")
     path.write_text("\n".join(lines) + "\n")
     sign(folder)
