@@ -103,7 +103,9 @@ def finetune(
     share_weights(student)
     with _trainable(student, sites, recipe.method) as parameters:
         optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        identity = digest(asdict(recipe), images.fingerprint, _weights(student), _weights(teacher))
+        identity = digest(
+            asdict(recipe), images.fingerprint, hashes(student.state_dict()), hashes(teacher.state_dict())
+        )
         objective = _Objective(student, teacher, recipe, images.example())
         best, history = _state(student), [_measure(objective, held, recipe, device)]
         done = 0
@@ -273,9 +275,7 @@ class _Objective:
         if self.recipe.method == "D":
             with torch.no_grad():
                 wanted = first_tensor(self.teacher(pixels)).float()
-            soft = [F.log_softmax(z / TEMPERATURE, 1) for z in (logits, wanted)]
-            divergence = F.kl_div(soft[0], soft[1], log_target=True, reduction="batchmean")
-            loss = 0.5 * loss + 0.5 * TEMPERATURE**2 * divergence
+            loss = 0.5 * loss + 0.5 * soft_divergence(logits, wanted)
         return loss, int((logits.argmax(1) == labels).sum())
 
     def _features(self, pixels: Tensor) -> Tensor:
@@ -286,11 +286,22 @@ class _Objective:
             self.student(pixels)
         losses = []
         for name in self._cuts:
-            target = wanted[name].float()
-            variance = (target - target.mean(0)).square().mean()
             # Before the first replaced norm both are the same.
-            losses.append((found[name].float() - target).square().mean() / (variance + 1e-12))
+            losses.append(relative_error(found[name], wanted[name]))
         return torch.stack(losses).mean()
+
+
+def soft_divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """From the class probabilities that are wanted, all softened, times the square of the temperature."""
+    soft = [F.log_softmax(z / TEMPERATURE, 1) for z in (logits, wanted)]
+    return TEMPERATURE**2 * F.kl_div(soft[0], soft[1], log_target=True, reduction="batchmean")
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """The mean squared distance over the variance of what is wanted."""
+    wanted = wanted.float()
+    variance = (wanted - wanted.mean(0)).square().mean()
+    return (found.float() - wanted).square().mean() / (variance + 1e-12)
 
 
 @contextmanager
@@ -323,9 +334,9 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _weights(model: nn.Module) -> list[str]:
-    """A hash of each of a model's tensors."""
+def hashes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """A hash of each tensor and its name."""
     return [
         digest(name, value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        for name, value in model.state_dict().items()
+        for name, value in tensors.items()
     ]

@@ -21,7 +21,15 @@ from hwnorm.graph.graph import Graph
 from hwnorm.graph.operations import Function, Linear, Operation
 from hwnorm.integers import rows
 from hwnorm.network.output_loss import Measured, OutputLoss
-from hwnorm.realign.finetune import TEMPERATURE, mirror, mixed_precision, rate, read_training
+from hwnorm.realign.finetune import (
+    hashes,
+    mirror,
+    mixed_precision,
+    rate,
+    read_training,
+    relative_error,
+    soft_divergence,
+)
 from hwnorm.supernet.slices import STREAM, block_of, view
 from hwnorm.supernet.space import Space, Subnet
 from hwnorm.supernet.supernet import Supernet, scale_name
@@ -210,16 +218,14 @@ class _Trainer:
         if wanted:
             original = wanted[self.supernet.teacher.output].flatten(1).float()
             if self.loss.has_head:
-                soft = [F.log_softmax(z / TEMPERATURE, 1) for z in (output, original)]
-                divergence = F.kl_div(soft[0], soft[1], log_target=True, reduction="batchmean")
-                parts.append(TEMPERATURE**2 * divergence)
+                parts.append(soft_divergence(output, original))
             else:
-                parts.append(_relative(output, original))
+                parts.append(relative_error(output, original))
         loss = torch.stack(parts).mean()
         if wanted:
             ends = self.supernet.ends
             errors = [
-                _relative(values[ends[block]], wanted[ends[subnet.behind(block)]][..., : subnet.width])
+                relative_error(values[ends[block]], wanted[ends[subnet.behind(block)]][..., : subnet.width])
                 for block in subnet.kept
             ]
             loss = loss + STREAMS * torch.stack(errors).mean()
@@ -291,13 +297,6 @@ def rounded_rows(weight: Tensor, bits: Tensor) -> Tensor:
     return (found + (found.round() - found).detach()) * best
 
 
-def _relative(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared error over the variance of what is wanted."""
-    wanted = wanted.float()
-    variance = (wanted - wanted.mean(0)).square().mean()
-    return (found.float() - wanted).square().mean() / (variance + 1e-12)
-
-
 def tensors_of(graph: Graph) -> dict[str, Tensor]:
     """What is trained of a graph, by operation and kind."""
     return {
@@ -344,7 +343,4 @@ def on_device(graph: Graph, device: torch.device) -> Graph:
 def _hashes(supernet: Supernet) -> list[str]:
     tensors = tensors_of(supernet.graph) | supernet.ordering.tensors() | dict(supernet.scales)
     tensors |= {f"original {name}": value for name, value in tensors_of(supernet.teacher).items()}
-    return [
-        digest(name, value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        for name, value in sorted(tensors.items())
-    ]
+    return hashes(dict(sorted(tensors.items())))
