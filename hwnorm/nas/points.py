@@ -20,7 +20,7 @@ from hwnorm.nas.spacefile import NasStudy
 from hwnorm.nas.stored import NasPoint, StoredScore, StoredSubnet, Top1
 from hwnorm.network.evaluate import Accuracy
 from hwnorm.network.paired import PairedAccuracy
-from hwnorm.network.subnet import write_subnet
+from hwnorm.network.subnet import weights_file
 from hwnorm.realign.distributed import processes
 from hwnorm.realign.finetune import Recipe, finetune
 from hwnorm.runs.settings import target_of
@@ -111,12 +111,9 @@ class Points:
         folder = self.folder(subnet)
         path = folder / OUTPUTS
         if not path.is_file():
-            context, s = self.context, self.settings
+            context = self.context
             extracted, network = self.integers(subnet)
-            told = {
-                name: getattr(extracted, name) for name in ("width", "head_dim", "blocks", "norms", "wide")
-            }
-            write_subnet(folder / SUBNET, extracted.module, s.seed, {}, **told, **context.original)
+            extracted.write(folder / SUBNET, self.settings.seed, context.original)
             module = network.to_module()
             engine = context.costs.fastest(network)
             found = {"measure": module(self.held_out), "test": module(self._test)}
@@ -124,7 +121,7 @@ class Points:
             found["engine"] = torch.tensor([engine.cycles, engine.dsps, *taken])
             write_whole(path, lambda beside: save_file(found, beside))
         found = load_file(path)
-        weights = load_file(folder / "subnet.safetensors")
+        weights = load_file(weights_file(folder / SUBNET))
         cycles, dsps, *taken = found["engine"].tolist()
         resources = Resources(**dict(zip(_TAKEN, taken, strict=True))) if taken else None
         parameters = sum(value.numel() for value in weights.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hwnorm.expression import ExpressionModule
 from hwnorm.graph.graph import Graph
 from hwnorm.graph.operations import Affine, Embed, Function, Linear, Norm
-from hwnorm.network.subnet import SubnetBlock, SubnetNorm, shape
+from hwnorm.network.subnet import SubnetBlock, SubnetNorm, shape, write_subnet
 from hwnorm.supernet.slices import block_of
 from hwnorm.supernet.space import Subnet
 
@@ -33,6 +34,15 @@ class Extracted:
     blocks: list[SubnetBlock]
     norms: dict[str, SubnetNorm]
     wide: dict[str, list[int]]
+
+    def write(self, path: Path, seed: int, original: Mapping[str, Any]) -> None:
+        """As a subnet's file, with its weights beside it.
+
+        Args:
+            original: ``model`` and ``arguments`` of :class:`hwnorm.network.subnet.SubnetFile`.
+        """
+        told = {name: getattr(self, name) for name in ("width", "head_dim", "blocks", "norms", "wide")}
+        write_subnet(path, self.module, seed, {}, **told, **original)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from hwnorm.errors import InputError
 from hwnorm.files import digest, write_whole
 from hwnorm.graph.graph import Graph
 from hwnorm.graph.read import read_graph
-from hwnorm.network.subnet import read_subnet, weights_file, write_subnet
+from hwnorm.network.subnet import read_subnet, weights_file
 from hwnorm.supernet.extract import extract
 from hwnorm.supernet.slices import Groups, reordered
 from hwnorm.supernet.space import Space
@@ -88,9 +88,9 @@ def write_supernet(
     """
     largest = space.largest
     made = extract(model, supernet.view(largest), largest, supernet.groups.head_dim, supernet.bits(largest))
-    shapes = {name: getattr(made, name) for name in ("width", "head_dim", "blocks", "norms", "wide")}
     (folder / RECORD).unlink(missing_ok=True)
-    write_subnet(folder / SUBNET, made.module.half(), seed, {}, **shapes, **of)
+    made.module.half()
+    made.write(folder / SUBNET, seed, of)
     tensors = supernet.ordering.tensors() | {"blocks": torch.tensor(space.order)}
     tensors |= {f"{_SCALE}{name}": value.contiguous() for name, value in supernet.scales.items()}
     write_whole(folder / PARTS, lambda beside: save_file(tensors, beside))
