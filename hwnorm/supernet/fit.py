@@ -78,6 +78,9 @@ class Fitting:
     def _teach(self, fit: Tensor, held: Tensor) -> None:
         """Keep what the original's layers read, and its stream, on the images of the fits."""
         teacher = self.supernet.teacher
+        self.wanted = teacher(held)
+        if self.supernet.trained:
+            return
         wanted = {op.x for op in teacher.linears if op.out not in self._joins}
         wanted |= set(self._joins.values())
         self.known: dict[str, Tensor] = {}
@@ -85,7 +88,6 @@ class Fitting:
             for name in wanted & values.keys() - self.known.keys():
                 self.known[name] = values[name]
         self.layers = {op.out: op for op in teacher.linears}
-        self.wanted = teacher(held)
 
     @torch.no_grad()
     def __call__(self, subnet: Subnet) -> Fitted:
@@ -121,7 +123,7 @@ class Fitting:
         streams = {op.x: op for op in segment.operations if isinstance(op, Add)}
         seen: dict[str, _Rows] = {}
         for op in segment.operations:
-            if isinstance(op, Linear):
+            if isinstance(op, Linear) and (op.out in bits or not self.supernet.trained):
                 joined = streams.get(op.out)
                 if op.x not in seen:
                     seen[op.x] = self._rows(values[op.x], op.x if joined is None else joined.out)
