@@ -6,14 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hwnorm.errors import InputError
+from hwnorm.graph.read import read_graph
 from hwnorm.locks import alone_in
 from hwnorm.nas.nas import begin, whole_network
-from hwnorm.nas.scoring import Context, check_study, depth_of, pixels_of
+from hwnorm.nas.scoring import Context, check_study, depth_of, pixels_of, space_of
 from hwnorm.nas.spacefile import NasStudy
 from hwnorm.network.output_loss import Measured
 from hwnorm.progress import err, progress_bar
 from hwnorm.realign.distributed import own_device
-from hwnorm.supernet.slices import STREAM, heads_of, units_of
+from hwnorm.runs.inputs import Inputs
+from hwnorm.supernet.slices import STREAM, Groups, heads_of, units_of
 from hwnorm.supernet.space import Block, Subnet
 from hwnorm.supernet.stored import RECORD, write_supernet
 from hwnorm.supernet.train import Epoch, Recipe, train
@@ -38,15 +40,15 @@ def train_supernet(study: NasStudy, *, jobs: int = 1) -> Path:
     with alone_in(study.folder):
         check_study(study)
         begin(study)
-        whole_network(study, None, jobs, None)
         folder = study.own_supernet
         if (folder / RECORD).is_file():
             err.print(
                 f"{folder}: is trained; remove the folder to train it again", highlight=False, soft_wrap=True
             )
             return folder
+        _check_whole(study)
+        whole_network(study, None, jobs, None)
         here = Context(study, None)
-        _check_whole(study, here)
         recipe = Recipe(**study.file.train.model_dump(), seed=study.file.search.seed)
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / _CHECKPOINT
@@ -80,10 +82,11 @@ def train_supernet(study: NasStudy, *, jobs: int = 1) -> Path:
         return folder
 
 
-def _check_whole(study: NasStudy, here: Context) -> None:
+def _check_whole(study: NasStudy) -> None:
     """What is trained is all of the network."""
-    groups, largest = here.supernet.groups, here.space.largest
-    sizes, ratio8 = groups.sizes, here.space.ratio8[-1]
+    groups = Groups.read(read_graph(Inputs(study.settings).model))
+    space = space_of(study, tuple(range(depth_of(groups))))
+    sizes, ratio8, largest = groups.sizes, space.ratio8[-1], space.largest
     blocks = [
         Block(sizes[heads_of(i)] // groups.head_dim, sizes[units_of(i)], ratio8)
         for i in range(depth_of(groups))
