@@ -63,9 +63,9 @@ front = nas(study, jobs=1)
 print(f"subnets scored: {front.scored}; on the front: {front.front}; built in integers: {len(front.points)}")
 for number, point in enumerate(front.points, 1):
     blocks = sum(block is not None for block in point.subnet.blocks)
-    share = point.score.cycles / front.whole.score.cycles
+    share = point.cycles / front.whole.cycles
     print(
-        f"{number}: {point.subnet.width} channels, {blocks} blocks, {point.score.cycles} cycles "
+        f"{number}: {point.subnet.width} channels, {blocks} blocks, {point.cycles} cycles "
         f"({share:.0%} of the whole network's), loss {point.loss:.3f}, {point.dsps} multipliers"
     )
 
