@@ -21,7 +21,8 @@ from hwnorm.engine.devices import budget_of
 from hwnorm.engine.space import Fastest, NoEngine
 from hwnorm.integers import rows
 from hwnorm.nas.presets import PRESETS
-from hwnorm.progress import err, out
+from hwnorm.progress import err
+from hwnorm.stages.tables import print_wide
 from hwnorm.supernet.cost import Costs
 from hwnorm.supernet.search import Score, Search
 from hwnorm.supernet.slices import STREAM, Groups, block_of, heads_of, units_of
@@ -145,7 +146,7 @@ def main() -> None:
                 f"{rate:g}",
                 str(subnet),
             )
-    out.print(table)
+    print_wide(table)
 
 
 if __name__ == "__main__":
